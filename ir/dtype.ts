@@ -1,0 +1,78 @@
+/** Element types of the IR. `i64` and `f64` exist in files and ONNX graphs; no backend computes in them. */
+export type DType = 'f64' | 'f32' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u32' | 'i8' | 'u8' | 'bool';
+
+export const dtypes: readonly DType[] = ['f64', 'f32', 'f16', 'bf16', 'i64', 'i32', 'u32', 'i8', 'u8', 'bool'];
+
+export function isDType(text: string): text is DType {
+  return (dtypes as readonly string[]).includes(text);
+}
+
+/** Bytes of one element in a file or a buffer. */
+export function byteSize(dtype: DType): number {
+  switch (dtype) {
+    case 'f64':
+    case 'i64':
+      return 8;
+    case 'f32':
+    case 'i32':
+    case 'u32':
+      return 4;
+    case 'f16':
+    case 'bf16':
+      return 2;
+    case 'i8':
+    case 'u8':
+    case 'bool':
+      return 1;
+  }
+}
+
+export function isFloat(dtype: DType): boolean {
+  return dtype === 'f64' || dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
+}
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+/** The f32 value of a bfloat16 bit pattern: the upper half of an f32. */
+export function bf16ToF32(bits: number): number {
+  scratch.setUint32(0, bits << 16);
+  return scratch.getFloat32(0);
+}
+
+/** Bits of the bfloat16 nearest to `value`, ties to even; NaN stays a quiet NaN. */
+export function f32ToBf16(value: number): number {
+  scratch.setFloat32(0, value);
+  const bits = scratch.getUint32(0);
+  if (Number.isNaN(value)) return (bits >>> 16) | 0x40;
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
+
+/** The value of an IEEE half bit pattern. */
+export function f16ToF32(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >>> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** Bits of the half nearest to `value`, ties to even; values beyond 65504 become infinity. */
+export function f32ToF16(value: number): number {
+  if (Number.isNaN(value)) return 0x7e00;
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(value);
+  if (magnitude >= 65520) return sign | 0x7c00;
+  if (magnitude < 2 ** -14) return sign | roundTiesToEven(magnitude * 2 ** 24);
+  // f32 -> f16 never needs more than 53 bits, so plain double arithmetic is exact here.
+  const exponent = Math.floor(Math.log2(magnitude));
+  const exact = magnitude / 2 ** exponent >= 2 ? exponent + 1 : magnitude / 2 ** exponent < 1 ? exponent - 1 : exponent;
+  return sign | (((exact + 15) << 10) + roundTiesToEven((magnitude / 2 ** exact - 1) * 1024));
+}
+
+function roundTiesToEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest > 0.5 || (rest === 0.5 && floor % 2 === 1)) return floor + 1;
+  return floor;
+}
