@@ -1,0 +1,109 @@
+import type { Dim } from '../dim.js';
+import type { DType } from '../dtype.js';
+
+interface None {
+  readonly [key: string]: never;
+}
+
+/** Elementwise functions of one float tensor. `gelu` is the tanh form, `silu` is x·sigmoid(x). */
+export const unaryKinds = [
+  'neg', 'abs', 'exp', 'log', 'sqrt', 'rsqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'silu', 'gelu', 'erf', 'floor',
+] as const; // prettier-ignore
+
+/** Elementwise with numpy broadcasting, result in the wider operand type. */
+export const binaryKinds = ['add', 'sub', 'mul', 'div', 'min', 'max', 'pow'] as const;
+
+/** Elementwise comparison with broadcasting, result `bool`. */
+export const compareKinds = ['equal', 'less', 'less_equal'] as const;
+
+/** Reductions over `axes`; the axes stay with size 1 when `keepDims`. */
+export const reduceKinds = ['reduce_sum', 'reduce_mean', 'reduce_max'] as const;
+
+export type UnaryKind = (typeof unaryKinds)[number];
+export type BinaryKind = (typeof binaryKinds)[number];
+export type CompareKind = (typeof compareKinds)[number];
+export type ReduceKind = (typeof reduceKinds)[number];
+
+/** The attributes of every operation, by kind. Shapes in the comments are [outermost, ..., innermost]. */
+export interface OpAttributes
+  extends
+    Record<UnaryKind, None>,
+    Record<BinaryKind, None>,
+    Record<CompareKind, None>,
+    Record<ReduceKind, { readonly axes: readonly number[]; readonly keepDims: boolean }> {
+  // ── sources ──
+  /** () -> the weight of that name in the module; printed in place as `@name`. */
+  weight: { readonly name: string };
+  /** () -> a scalar splat over `shape` (usually rank 0), or as many values as `shape` has elements; at most 4096. */
+  constant: { readonly dtype: DType; readonly shape: readonly Dim[]; readonly values: readonly number[] };
+  /** () -> i32[size] = 0, 1, 2, ... */
+  iota: { readonly size: Dim };
+
+  // ── elementwise ──
+  cast: { readonly dtype: DType };
+  /** (condition bool, a, b), broadcasting. */
+  select: None;
+
+  // ── contraction ──
+  /** a[..., M, K] · b[..., K, N], or b[..., N, K] with transposeB (how checkpoints store linear layers). Leading dims broadcast. */
+  matmul: { readonly transposeB: boolean };
+  /** x[B, H, W, C] with w[O, kh, kw, C] -> [B, H', W', O]; padding is [top, left, bottom, right], zeros. */
+  conv2d: { readonly stride: number; readonly padding: readonly [number, number, number, number] };
+  /**
+   * q[B, Hq, S, D], k[B, Hk, T, D], v[B, Hk, T, D], optional key mask bool[B, T] (false = not attended to) -> [B, Hq, S, D].
+   * softmax(scale · q kᵀ) v; Hq is a multiple of Hk (grouped queries). A query with no key gets 0. Causal: key index <= query index.
+   */
+  attention: { readonly scale: number; readonly causal: boolean };
+
+  // ── normalisation over the last axis ──
+  /** (x) without affine. */
+  layer_norm: { readonly eps: number };
+  /** (x, weight[C]): x · rsqrt(mean(x²) + eps) · weight. */
+  rms_norm: { readonly eps: number };
+  softmax: None;
+  /** (x[B, ..., C], weight[C], bias[C]) over all positions of a group of channels. */
+  group_norm: { readonly groups: number; readonly eps: number };
+  /** (x[B, ..., C]) -> f32[B, groups, 2] = (mean, 1/sqrt(variance + eps)). What `group_norm` needs from a first pass. */
+  group_statistics: { readonly groups: number; readonly eps: number };
+  /** (x[B, ..., C], statistics[B, groups, 2], weight[C], bias[C]): elementwise given the statistics. */
+  group_apply: { readonly groups: number };
+
+  // ── position ──
+  /** (x[B, S, H, D], cos[S, D/2], sin[S, D/2]). `interleaved` turns pairs (2i, 2i+1), `half` pairs (i, i + D/2). */
+  rope: { readonly style: 'interleaved' | 'half' };
+  /**
+   * (ids i32[S, axes]) -> (cos, sin) f32[S, D/2], D = sum of `axisSizes`; angle = id_a · theta^(-2j/axisSize_a), in f64, axes side by side.
+   */
+  rope_table: { readonly theta: number; readonly axisSizes: readonly number[] };
+  /** (t f32[N]) -> f32[N, size]: [cos, sin] of scale·t · exp(-ln(maxPeriod)·i/(size/2)), rounded to f32 where diffusers rounds. */
+  timestep_embedding: { readonly size: number; readonly maxPeriod: number; readonly scale: number };
+
+  // ── data movement ──
+  reshape: { readonly shape: readonly Dim[] };
+  transpose: { readonly permutation: readonly number[] };
+  /** `size` elements from `start` along one axis; `start` may use a loop's symbol. */
+  slice: { readonly axis: number; readonly start: Dim; readonly size: Dim };
+  /** Several results: consecutive pieces of the axis. */
+  split: { readonly axis: number; readonly sizes: readonly Dim[] };
+  concat: { readonly axis: number };
+  /** numpy broadcasting to a larger shape. */
+  broadcast: { readonly shape: readonly Dim[] };
+  pad: { readonly low: readonly number[]; readonly high: readonly number[]; readonly value: number };
+  /** x[B, H, W, C] -> [B, factor·H, factor·W, C]. */
+  upsample_nearest: { readonly factor: number };
+  /** (table[V, ...], ids i32[...]) -> [...ids, ...table tail]; an id outside 0..V-1 is an error on the host and row 0 on a device. */
+  gather: None;
+
+  // ── control and grouping ──
+  /**
+   * Runs the body `count` times with the symbol bound to 0..count-1. Operands are the carried values at the start; the
+   * body's parameters are the carried values of the iteration, its results those of the next; the results are the last ones.
+   */
+  loop: { readonly count: Dim; readonly symbol: string };
+  /** One kernel: body parameters are the operands, in order. `anchor` says which schedule family lowers it. */
+  fused: { readonly anchor: FusedAnchor };
+}
+
+export type FusedAnchor = 'map' | 'row' | 'contraction' | 'attention' | 'statistics';
+
+export type OpKind = keyof OpAttributes;

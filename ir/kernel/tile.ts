@@ -1,0 +1,165 @@
+import type { Dim } from '../dim.js';
+import type { BinaryOperator, BufferParameter, ScalarType, StorageType, UnaryOperator } from './thread.js';
+
+/**
+ * Kernel IR, phase `tile`: what a workgroup does, on tiles over named axes. A tile is a register block whose elements are
+ * addressed by axis coordinates; how coordinates are spread over invocations, registers and vector lanes is the
+ * schedule's business, not the program's. The same program with another schedule is the same function.
+ *
+ * ```
+ * kernel @linear (x: f32, w: bf16, out: f32) params(tokens)
+ *   axis m = grid y, extent tokens, tile 32
+ *   axis n = grid x, extent 1024, tile 32
+ *   axis k = loop, extent 256, tile 4
+ * {
+ *   tile acc[m, n] = 0
+ *   contract acc over k: x[m*256+k] * w[n*256+k]
+ *   store out[m*1024+n] = silu(acc)
+ * }
+ * ```
+ */
+export interface TileKernel {
+  readonly phase: 'tile';
+  readonly name: string;
+  readonly buffers: readonly TileBuffer[];
+  /** Dim symbols that arrive at launch (sizes, view offsets, strides), sorted. */
+  readonly parameters: readonly string[];
+  readonly axes: readonly Axis[];
+  /** Non-polynomial index terms, in definition order; their names are symbols in index polynomials. */
+  readonly terms: readonly IndexTerm[];
+  readonly body: readonly TileStatement[];
+}
+
+export interface TileBuffer {
+  readonly name: string;
+  readonly storage: StorageType;
+  readonly access: BufferParameter['access'];
+  /** Every view offset bound to this buffer is a multiple of so many elements; vector access needs 4. */
+  readonly alignment: number;
+}
+
+/**
+ * - `grid`: workgroup (x|y|z) covers `tile` coordinates
+ * - `loop`: walked in chunks of `tile` by `contract`, `reduce` or `for`
+ * - `whole`: the tile holds all of it (`extent` is constant and equals `tile`)
+ */
+export interface Axis {
+  readonly name: string;
+  readonly kind: 'grid_x' | 'grid_y' | 'grid_z' | 'loop' | 'whole';
+  readonly extent: Dim;
+  readonly tile: number;
+}
+
+/** An index: a polynomial over axis names, parameters and terms, in elements. */
+export type IndexPolynomial = Dim;
+
+/**
+ * `floor` and `modulo` of a non-negative polynomial by a positive one; `exclusive_or` with a constant; `loaded`: an integer
+ * read from a buffer (gather), clamped to 0..limit-1.
+ */
+export type IndexTerm =
+  | { readonly name: string; readonly kind: 'floor' | 'modulo'; readonly of: IndexPolynomial; readonly by: Dim }
+  | { readonly name: string; readonly kind: 'exclusive_or'; readonly of: IndexPolynomial; readonly mask: number }
+  | {
+      readonly name: string;
+      readonly kind: 'loaded';
+      readonly buffer: string;
+      readonly at: IndexPolynomial;
+      readonly limit: Dim;
+    };
+
+/** left < right, or left >= right. */
+export interface IndexCondition {
+  readonly kind: 'less' | 'not_less';
+  readonly left: IndexPolynomial;
+  readonly right: IndexPolynomial;
+}
+
+/** One element of a tile computation; free axes are those of the statement it stands in. */
+export type TileExpression =
+  | { readonly kind: 'number'; readonly value: number }
+  /** Element of a tile at the current coordinates (a tile over fewer axes broadcasts). */
+  | { readonly kind: 'tile'; readonly name: string }
+  /** An index as a number. */
+  | { readonly kind: 'index'; readonly index: IndexPolynomial }
+  /** Zero where a condition does not hold; the address is then not read. Coordinates past an axis' extent are clamped. */
+  | {
+      readonly kind: 'load';
+      readonly buffer: string;
+      readonly index: IndexPolynomial;
+      readonly conditions: readonly IndexCondition[];
+    }
+  | { readonly kind: 'unary'; readonly operator: UnaryOperator; readonly operand: TileExpression }
+  | {
+      readonly kind: 'binary';
+      readonly operator: BinaryOperator;
+      readonly left: TileExpression;
+      readonly right: TileExpression;
+    }
+  | {
+      readonly kind: 'select';
+      readonly condition: TileExpression;
+      readonly yes: TileExpression;
+      readonly no: TileExpression;
+    }
+  /** All conditions hold. */
+  | {
+      readonly kind: 'when';
+      readonly conditions: readonly IndexCondition[];
+      readonly yes: TileExpression;
+      readonly no: TileExpression;
+    }
+  | { readonly kind: 'convert'; readonly to: ScalarType; readonly operand: TileExpression };
+
+export type TileStatement =
+  /** Declares a tile over axes, innermost (vectorised) last; assignable. */
+  | { readonly kind: 'tile'; readonly name: string; readonly axes: readonly string[]; readonly value: TileExpression }
+  | { readonly kind: 'assign'; readonly name: string; readonly value: TileExpression }
+  /** tile += sum over all of the axis of a·b (f32 accumulation). The schedule may stage a and b in workgroup memory. */
+  | {
+      readonly kind: 'contract';
+      readonly name: string;
+      readonly over: string;
+      readonly a: TileExpression;
+      readonly b: TileExpression;
+    }
+  /** tile = tile ∘ reduction of value over all of the axis, the tile's axes being the other free axes of value. */
+  | {
+      readonly kind: 'reduce';
+      readonly name: string;
+      readonly over: string;
+      readonly operator: 'add' | 'max';
+      readonly value: TileExpression;
+    }
+  /** Walks a loop axis in chunks; in the body the axis is a tile axis of its chunk, so contract and reduce over it see one chunk. */
+  | { readonly kind: 'for'; readonly axis: string; readonly body: readonly TileStatement[] }
+  /** For every coordinate of `axes` inside the extents. */
+  | {
+      readonly kind: 'store';
+      readonly buffer: string;
+      readonly axes: readonly string[];
+      readonly index: IndexPolynomial;
+      readonly conditions: readonly IndexCondition[];
+      readonly value: TileExpression;
+    };
+
+/** How an axis' tile is spread: coordinate = (register * threads + thread) * vector + lane. threads·registers·vector = tile. */
+export interface AxisSpread {
+  readonly threads: number;
+  readonly registers: number;
+  readonly vector: 1 | 2 | 4;
+}
+
+/**
+ * A schedule is data: it can be printed, overridden and tuned. It never changes what a kernel computes, except for the
+ * order of sums.
+ */
+export interface Schedule {
+  readonly spread: Readonly<Record<string, AxisSpread>>;
+  /** Axes from the fastest varying part of the local index to the slowest. */
+  readonly threadOrder: readonly string[];
+  /** Operands of `contract` staged in workgroup memory, by statement tile name. */
+  readonly stage: Readonly<Record<string, { readonly a: boolean; readonly b: boolean }>>;
+  /** Chunks of the contracted axis unrolled in the loop body. */
+  readonly unroll: number;
+}
