@@ -1,0 +1,50 @@
+/**
+ * What a device can do. Schedules and plans look at these fields only, never at a name, so a new device needs no new code.
+ */
+export interface Target {
+  readonly backend: 'webgpu' | 'cpu';
+  /** f16 arithmetic and storage in kernels (WebGPU `shader-f16`). */
+  readonly f16: boolean;
+  /** Subgroup operations with a size in this range; absent when there are none. */
+  readonly subgroups?: { readonly min: number; readonly max: number };
+  /** Bytes of workgroup memory; 0 means no workgroup memory and no barriers. */
+  readonly workgroupMemory: number;
+  /** Whether staging operands in workgroup memory pays (it does on GPUs, not on software drivers). */
+  readonly stagingPays: boolean;
+  readonly maxWorkgroupInvocations: number;
+  readonly maxWorkgroupsPerDimension: number;
+  readonly maxBindingBytes: number;
+  readonly maxBufferBytes: number;
+  /** Storage buffers of one kernel. */
+  readonly maxStorageBuffers: number;
+  /** Bytes that a binding's offset must be a multiple of. */
+  readonly bindingAlignment: number;
+}
+
+/** The limits every WebGPU adapter guarantees: what an artifact for unknown machines is planned for. */
+export const portableWebgpu: Target = {
+  backend: 'webgpu',
+  f16: false,
+  workgroupMemory: 16384,
+  stagingPays: true,
+  maxWorkgroupInvocations: 256,
+  maxWorkgroupsPerDimension: 65535,
+  maxBindingBytes: 128 * 2 ** 20,
+  maxBufferBytes: 256 * 2 ** 20,
+  maxStorageBuffers: 8,
+  bindingAlignment: 256,
+};
+
+/** WebAssembly with 128-bit vectors on worker threads: one invocation is a loop iteration, so no barriers. */
+export const cpuTarget: Target = {
+  backend: 'cpu',
+  f16: false,
+  workgroupMemory: 0,
+  stagingPays: false,
+  maxWorkgroupInvocations: 1024,
+  maxWorkgroupsPerDimension: 2 ** 31 - 1,
+  maxBindingBytes: 2 ** 31,
+  maxBufferBytes: 2 ** 31,
+  maxStorageBuffers: 64,
+  bindingAlignment: 16,
+};

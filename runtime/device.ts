@@ -1,0 +1,73 @@
+import type { Target } from '../backends/target.js';
+import type { ThreadKernel } from '../ir/kernel/thread.js';
+
+/**
+ * A device executes launches on buffers. Implementations: WebGPU (Dawn in Node, the browser's own) and the CPU
+ * (WebAssembly made from the same kernels). A device knows nothing of graphs or plans.
+ */
+export interface Device {
+  readonly kind: 'webgpu' | 'cpu';
+  /** For people: adapter name and driver, or processor and threads. */
+  readonly description: string;
+  readonly target: Target;
+  /** Zero-filled. Throws F2C50x when the device has no room, with the bytes asked for and in use. */
+  createBuffer(byteLength: number, label: string): DeviceBuffer;
+  /** Queued in order with launches. `byteOffset` and the length are multiples of 4. */
+  write(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void;
+  /** Queued in order; multiples of 4. */
+  copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, byteLength: number): void;
+  /** After all work queued before it. */
+  read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array>;
+  /** Compiles in parallel; kernels already loaded under the same name and text are kept. */
+  loadKernels(kernels: readonly DeviceKernel[], onProgress?: (done: number, total: number) => void): Promise<void>;
+  /** Binds launches once so that they can be run many times. */
+  record(launches: readonly BoundLaunch[], label: string): Sequence;
+  /** Queues a recorded sequence: one command buffer. */
+  run(sequence: Sequence): void;
+  /** Resolves when everything queued so far is done; rejects with F2C51x on device loss or a device error. */
+  finish(): Promise<void>;
+  readonly usage: DeviceUsage;
+  destroy(): Promise<void>;
+}
+
+export interface DeviceBuffer {
+  readonly byteLength: number;
+  readonly label: string;
+  destroy(): void;
+}
+
+export interface DeviceUsage {
+  readonly bytes: number;
+  readonly peakBytes: number;
+}
+
+export interface DeviceKernel {
+  readonly name: string;
+  /** What the CPU device compiles. */
+  readonly kernel: ThreadKernel;
+  /** The text a backend made of it; only WebGPU reads it. */
+  readonly source: string;
+}
+
+/** A launch with everything known: one dispatch. */
+export interface BoundLaunch {
+  readonly kernel: string;
+  /** For error messages and timings. */
+  readonly label: string;
+  /** In the order of the kernel's buffers; offsets are multiples of the target's binding alignment. */
+  readonly bindings: readonly {
+    readonly buffer: DeviceBuffer;
+    readonly byteOffset: number;
+    readonly byteLength: number;
+  }[];
+  /** In the order of the kernel's parameters. */
+  readonly parameters: Int32Array;
+  /** Workgroups in x, y, z; none is 0. */
+  readonly workgroups: readonly [number, number, number];
+}
+
+export interface Sequence {
+  readonly label: string;
+  readonly launches: number;
+  destroy(): void;
+}
