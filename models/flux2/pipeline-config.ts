@@ -1,0 +1,121 @@
+/** How the networks are put together: `model_index.json`, with the extra keys of small checkpoints. */
+import { Flux2cError } from '../../ir/diagnostics.js';
+import { ConfigReader } from './config-reader.js';
+import { LONGEST_PROMPT, pixelsPerToken } from './config.js';
+import type { AutoencoderConfig, TextEncoderConfig, TextEncoderFamily, TransformerConfig } from './config.js';
+import { SYSTEM_MESSAGE } from './system-message.js';
+import { samplingDefaults, type GuidanceKind, type SamplingDefaults, type Variant } from './variants.js';
+
+export interface PipelineConfig {
+  readonly textEncoderFamily: TextEncoderFamily;
+  /** Indices into the text encoder's hidden states (0 is the embedding), joined per token. */
+  readonly textEncoderOutLayers: readonly number[];
+  /** Prompts are padded and truncated to this many tokens. */
+  readonly maxSequenceLength: number;
+  /** The system turn before the prompt, or null for none. */
+  readonly systemMessage: string | null;
+  /** Distilled in its steps: few steps, and no guidance. */
+  readonly distilled: boolean;
+  readonly sampling: SamplingDefaults;
+}
+
+interface Family {
+  readonly textEncoderFamily: TextEncoderFamily;
+  readonly outLayers: readonly number[];
+  readonly systemMessage: string | null;
+}
+
+const devFamily: Family = { textEncoderFamily: 'mistral', outLayers: [10, 20, 30], systemMessage: SYSTEM_MESSAGE };
+const kleinFamily: Family = { textEncoderFamily: 'qwen3', outLayers: [9, 18, 27], systemMessage: null };
+
+/**
+ * Parses `text`, the content of `file` (`model_index.json`). Keys beyond diffusers' own: `text_encoder_out_layers`,
+ * `max_sequence_length`, `system_message` (null for none), `default_height`, `default_width`,
+ * `default_num_inference_steps`, `default_guidance_scale`. Errors F2C610 to F2C613.
+ */
+export function parsePipelineConfig(text: string, file: string): PipelineConfig {
+  const index = ConfigReader.parse(text, file);
+  const className = index.string('_class_name');
+  if (!className.startsWith('Flux2')) throw index.unsupported('_class_name', 'a FLUX.2 pipeline ("Flux2Pipeline", …)');
+  const klein = className.startsWith('Flux2Klein');
+  const family = klein ? kleinFamily : devFamily;
+  // The cached-reference pipeline exists for distilled checkpoints only and has no such key.
+  const distilled = index.boolean('is_distilled', className === 'Flux2KleinKVPipeline');
+  const defaults = samplingDefaults(guidanceOf(klein, distilled));
+  const maxSequenceLength = index.positiveInteger('max_sequence_length', 512);
+  if (maxSequenceLength > LONGEST_PROMPT) throw index.wrong('max_sequence_length', `at most ${LONGEST_PROMPT}`);
+  return {
+    textEncoderFamily: family.textEncoderFamily,
+    textEncoderOutLayers: index.positiveIntegers('text_encoder_out_layers', family.outLayers),
+    maxSequenceLength,
+    systemMessage: readSystemMessage(index, family),
+    distilled,
+    sampling: {
+      ...defaults,
+      height: index.positiveInteger('default_height', defaults.height),
+      width: index.positiveInteger('default_width', defaults.width),
+      steps: index.positiveInteger('default_num_inference_steps', defaults.steps),
+      guidanceScale: index.positiveNumber('default_guidance_scale', defaults.guidanceScale),
+    },
+  };
+}
+
+/** The pipeline of a released variant whose checkpoint has no `model_index.json`. */
+export function pipelineConfigOf(variant: Variant, distilled: boolean): PipelineConfig {
+  const klein = variant.textEncoder.family === 'qwen3';
+  return {
+    textEncoderFamily: variant.textEncoder.family,
+    textEncoderOutLayers: variant.textEncoderOutLayers,
+    maxSequenceLength: variant.maxSequenceLength,
+    systemMessage: (klein ? kleinFamily : devFamily).systemMessage,
+    distilled,
+    sampling: samplingDefaults(guidanceOf(klein, distilled)),
+  };
+}
+
+/** The parts' configurations, as they have to fit each other. */
+export interface PipelineParts {
+  readonly transformer: TransformerConfig;
+  readonly textEncoder: TextEncoderConfig;
+  readonly autoencoder: AutoencoderConfig;
+  readonly pipeline: PipelineConfig;
+}
+
+/** F2C614 unless the parts fit: family, layers and widths of the prompt embedding, latent channels, picture size. */
+export function checkPipelineParts({ transformer, textEncoder, autoencoder, pipeline }: PipelineParts): void {
+  const layers = pipeline.textEncoderOutLayers;
+  require(textEncoder.family ===
+    pipeline.textEncoderFamily, 'the text encoder is of another family than the pipeline', pipeline.textEncoderFamily, textEncoder.family);
+  require(layers.every(
+    (layer) => layer <= textEncoder.layers,
+  ), 'the pipeline reads hidden states that the text encoder does not have', `layers up to ${textEncoder.layers}`, layers.join(
+    ', ',
+  ));
+  const textWidth = layers.length * textEncoder.hidden;
+  require(textWidth ===
+    transformer.textWidth, 'the prompt embedding does not fit the transformer', `width ${transformer.textWidth} (joint_attention_dim)`, `${layers.length} x ${textEncoder.hidden} = ${textWidth}`);
+  const tokenChannels = autoencoder.latentChannels * autoencoder.patchSize ** 2;
+  require(tokenChannels === transformer.inChannels &&
+    tokenChannels ===
+      transformer.outChannels, 'the latent tokens do not fit the transformer', `${transformer.inChannels} channels in, ${transformer.outChannels} out`, `${autoencoder.latentChannels} x ${autoencoder.patchSize}^2 = ${tokenChannels}`);
+  const multiple = pixelsPerToken(autoencoder);
+  const { height, width } = pipeline.sampling;
+  require(height % multiple === 0 &&
+    width % multiple ===
+      0, 'the default size is not a whole number of tokens', `multiples of ${multiple}`, `${width}x${height}`);
+}
+
+function guidanceOf(klein: boolean, distilled: boolean): GuidanceKind {
+  if (!klein) return 'embedded';
+  return distilled ? 'none' : 'classifier-free';
+}
+
+function readSystemMessage(index: ConfigReader, family: Family): string | null {
+  if (!index.mentions('system_message')) return family.systemMessage;
+  return index.has('system_message') ? index.string('system_message') : null;
+}
+
+function require(condition: boolean, message: string, expected: string, found: string): void {
+  if (condition) return;
+  throw new Flux2cError('F2C614', message, { expected, found, hint: 'Take all parts from one checkpoint.' });
+}
