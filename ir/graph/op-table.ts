@@ -1,7 +1,9 @@
-import type { DType } from '../dtype.js';
 import type { Dim, DimBinding } from '../dim.js';
+import type { HostTensor } from '../host-tensor.js';
 import type { OpAttributes, OpKind } from './attributes.js';
 import type { TensorType } from './graph.js';
+
+export type { HostTensor } from '../host-tensor.js';
 
 /**
  * How an operation may take part in fusion:
@@ -25,13 +27,6 @@ export type FusionCategory =
   | 'statistics'
   | 'host'
   | 'control';
-
-/** A tensor of the interpreter: numbers in doubles, already rounded to `dtype`. */
-export interface HostTensor {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly data: Float64Array;
-}
 
 export interface InferContext {
   /** Type of a weight of the module, or undefined when there is none of that name. */

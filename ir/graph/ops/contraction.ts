@@ -1,0 +1,112 @@
+import { Dim } from '../../dim.js';
+import type { OpDefinition } from '../op-table.js';
+import {
+  broadcastShapes,
+  describeShape,
+  describeType,
+  expectDim,
+  expectFloat,
+  expectMinimumRank,
+  expectOperands,
+  expectPositiveInteger,
+  expectRank,
+  rejectOperation,
+  widerFloat,
+} from './checks.js';
+import { costOfFlop, countElementsOf } from './cost.js';
+
+const matmul: OpDefinition<'matmul'> = {
+  kind: 'matmul',
+  category: 'contraction',
+  infer(operands, { transposeB }) {
+    const [a, b] = expectOperands('matmul', operands, ['a', 'b']);
+    for (const [name, type] of [['a', a] as const, ['b', b] as const]) {
+      expectMinimumRank('matmul', name, type, 2);
+      expectFloat('matmul', name, type);
+    }
+    const k = a.shape.at(-1) as Dim;
+    const bK = b.shape.at(transposeB ? -1 : -2) as Dim;
+    const n = b.shape.at(transposeB ? -2 : -1) as Dim;
+    if (!k.equals(bK)) {
+      rejectOperation('F2C113', 'matmul', 'the contracted dimensions differ', {
+        expected: `K = ${k.text} in ${transposeB ? 'the last axis' : 'the last axis but one'} of 'b' (transposeB = ${transposeB})`,
+        found: `${describeType(a)} with ${describeType(b)}`,
+        hint: bK.equals(n) || !k.equals(n) ? 'Check which tensor is meant.' : `Set transposeB to ${!transposeB}.`,
+      });
+    }
+    const leading = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+    return [{ dtype: widerFloat(a.dtype, b.dtype), shape: [...leading, a.shape.at(-2) as Dim, n] }];
+  },
+  cost(operands, _, results) {
+    const [a] = expectOperands('matmul', operands, ['a', 'b']);
+    const [y] = expectOperands('matmul', results, ['y']);
+    return costOfFlop(
+      countElementsOf(y)
+        .mul(a.shape.at(-1) as Dim)
+        .mul(2),
+      operands,
+      results,
+    );
+  },
+};
+
+/** Output positions along one axis; F2C116 when that is no polynomial, F2C114 when the kernel is larger than the input. */
+function inferOutputSize(axis: string, input: Dim, padding: number, kernel: number, stride: number): Dim {
+  const span = input.add(padding - kernel);
+  const steps = span.floorDivide(stride);
+  if (steps === undefined) {
+    rejectOperation('F2C116', 'conv2d', `the ${axis} of the result is not a whole number for every size`, {
+      expected: `the ${axis} ${input.text} to be a multiple of the stride ${stride}, except for a constant`,
+      found: `floor((${span.text}) / ${stride}) + 1`,
+      hint: `Write the ${axis} as ${stride}*s with a symbol s.`,
+    });
+  }
+  if (span.constant !== undefined && span.constant < 0) {
+    rejectOperation('F2C114', 'conv2d', `the kernel is larger than the padded ${axis}`, {
+      expected: `at most ${input.add(padding).text}`,
+      found: `${kernel}`,
+    });
+  }
+  return steps.add(1);
+}
+
+const conv2d: OpDefinition<'conv2d'> = {
+  kind: 'conv2d',
+  category: 'contraction',
+  infer(operands, { stride, padding }) {
+    const [x, w] = expectOperands('conv2d', operands, ['x', 'w']);
+    expectRank('conv2d', 'x', x, 'B, H, W, C');
+    expectRank('conv2d', 'w', w, 'O, kh, kw, C');
+    expectFloat('conv2d', 'x', x);
+    expectFloat('conv2d', 'w', w);
+    expectPositiveInteger('conv2d', 'stride', stride);
+    if (padding.length !== 4 || padding.some((size) => !Number.isSafeInteger(size) || size < 0)) {
+      rejectOperation('F2C114', 'conv2d', 'the padding must be 4 integers of at least 0', {
+        expected: '[top, left, bottom, right]',
+        found: `[${padding.join(', ')}]`,
+      });
+    }
+    const [batch, height, width, channels] = x.shape as [Dim, Dim, Dim, Dim];
+    const [outputs, kernelHeight, kernelWidth, kernelChannels] = w.shape as [Dim, Dim, Dim, Dim];
+    const [kh, kw] = [kernelHeight.constant, kernelWidth.constant];
+    if (kh === undefined || kw === undefined || kh < 1 || kw < 1) {
+      rejectOperation('F2C114', 'conv2d', 'the kernel size must be constant and at least 1', {
+        found: describeShape(w.shape),
+        hint: 'Weights are [outputs, kernel height, kernel width, input channels].',
+      });
+    }
+    expectDim('conv2d', "the channels of 'w' (last axis)", kernelChannels, channels);
+    const [top, left, bottom, right] = padding;
+    const outHeight = inferOutputSize('height', height, top + bottom, kh, stride);
+    const outWidth = inferOutputSize('width', width, left + right, kw, stride);
+    return [{ dtype: widerFloat(x.dtype, w.dtype), shape: [batch, outHeight, outWidth, outputs] }];
+  },
+  cost(operands, _, results) {
+    const [, w] = expectOperands('conv2d', operands, ['x', 'w']);
+    const [y] = expectOperands('conv2d', results, ['y']);
+    const perOutput = w.shape.slice(1).reduce((product, dim) => product.mul(dim), Dim.of(2));
+    return costOfFlop(countElementsOf(y).mul(perOutput), operands, results);
+  },
+};
+
+export const contractionOps = { matmul, conv2d };

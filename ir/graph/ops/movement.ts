@@ -1,0 +1,208 @@
+import { Dim } from '../../dim.js';
+import type { TensorType } from '../graph.js';
+import type { OpDefinition } from '../op-table.js';
+import {
+  broadcastShapes,
+  describeShape,
+  describeType,
+  expectAxis,
+  expectDType,
+  expectMinimumRank,
+  expectOperands,
+  expectPositiveInteger,
+  expectRank,
+  rejectDType,
+  rejectOperation,
+} from './checks.js';
+import { costOfMove, countBytesOf, countElementsOf } from './cost.js';
+import { expectValueFits } from './sources-and-control.js';
+
+function replaceAxis(shape: readonly Dim[], axis: number, size: Dim): readonly Dim[] {
+  return shape.map((dim, index) => (index === axis ? size : dim));
+}
+
+const reshape: OpDefinition<'reshape'> = {
+  kind: 'reshape',
+  category: 'view',
+  infer(operands, { shape }) {
+    const [x] = expectOperands('reshape', operands, ['x']);
+    const result: TensorType = { dtype: x.dtype, shape };
+    const [before, after] = [countElementsOf(x), countElementsOf(result)];
+    if (!before.equals(after)) {
+      rejectOperation('F2C115', 'reshape', 'the number of elements changes', {
+        expected: `${before.text} elements, as ${describeType(x)} has`,
+        found: `${after.text} elements in ${describeShape(shape)}`,
+      });
+    }
+    return [result];
+  },
+  cost: (_, __, results) => costOfMove(results),
+};
+
+const transpose: OpDefinition<'transpose'> = {
+  kind: 'transpose',
+  category: 'view',
+  infer(operands, { permutation }) {
+    const [x] = expectOperands('transpose', operands, ['x']);
+    const sorted = [...permutation].sort((a, b) => a - b);
+    if (permutation.length !== x.shape.length || sorted.some((axis, index) => axis !== index)) {
+      rejectOperation('F2C114', 'transpose', "attribute 'permutation' must name every axis once", {
+        expected: `a permutation of the ${x.shape.length} axes of ${describeType(x)}`,
+        found: `[${permutation.join(', ')}]`,
+      });
+    }
+    return [{ dtype: x.dtype, shape: permutation.map((axis) => x.shape[axis] as Dim) }];
+  },
+  cost: (_, __, results) => costOfMove(results),
+};
+
+/** Symbolic ends cannot always be ordered here: what is left is checked when the sizes are known. */
+const slice: OpDefinition<'slice'> = {
+  kind: 'slice',
+  category: 'view',
+  infer(operands, { axis, start, size }) {
+    const [x] = expectOperands('slice', operands, ['x']);
+    expectAxis('slice', axis, x.shape.length);
+    const room = (x.shape[axis] as Dim).sub(start).sub(size);
+    if ([start, size, room].some((dim) => dim.constant !== undefined && dim.constant < 0)) {
+      rejectOperation('F2C114', 'slice', 'the slice leaves the tensor', {
+        expected: `elements within 0..${(x.shape[axis] as Dim).text} of axis ${axis} of ${describeType(x)}`,
+        found: `${size.text} elements from ${start.text}`,
+      });
+    }
+    return [{ dtype: x.dtype, shape: replaceAxis(x.shape, axis, size) }];
+  },
+  cost: (_, __, results) => costOfMove(results),
+};
+
+const split: OpDefinition<'split'> = {
+  kind: 'split',
+  category: 'view',
+  infer(operands, { axis, sizes }) {
+    const [x] = expectOperands('split', operands, ['x']);
+    expectAxis('split', axis, x.shape.length);
+    const total = sizes.reduce((sum, size) => sum.add(size), Dim.of(0));
+    if (sizes.length === 0 || !total.equals(x.shape[axis] as Dim)) {
+      rejectOperation('F2C113', 'split', 'the pieces do not add up to the axis', {
+        expected: `${(x.shape[axis] as Dim).text} (axis ${axis} of ${describeType(x)})`,
+        found: `${total.text} = ${sizes.map(String).join(' + ')}`,
+      });
+    }
+    if (sizes.some((size) => size.constant !== undefined && size.constant < 0)) {
+      rejectOperation('F2C114', 'split', 'a piece is negative', { found: describeShape(sizes) });
+    }
+    return sizes.map((size) => ({ dtype: x.dtype, shape: replaceAxis(x.shape, axis, size) }));
+  },
+  cost: (_, __, results) => costOfMove(results),
+};
+
+const concat: OpDefinition<'concat'> = {
+  kind: 'concat',
+  category: 'injective',
+  infer(operands, { axis }) {
+    const [first] = operands;
+    if (first === undefined) rejectOperation('F2C110', 'concat', 'no operands', { expected: 'at least 1' });
+    expectAxis('concat', axis, first.shape.length);
+    let total = Dim.of(0);
+    operands.forEach((operand, index) => {
+      // Moving data never converts it: a concatenation may become views of one buffer.
+      if (operand.dtype !== first.dtype) rejectDType('concat', `${index}`, operand, `${first.dtype}, as operand 0 has`);
+      const fits =
+        operand.shape.length === first.shape.length &&
+        operand.shape.every((dim, at) => at === axis || dim.equals(first.shape[at] as Dim));
+      if (!fits) {
+        rejectOperation('F2C113', 'concat', `operand ${index} differs in more than axis ${axis}`, {
+          expected: describeType(first),
+          found: describeType(operand),
+        });
+      }
+      total = total.add(operand.shape[axis] as Dim);
+    });
+    return [{ dtype: first.dtype, shape: replaceAxis(first.shape, axis, total) }];
+  },
+  cost: (_, __, results) => costOfMove(results),
+};
+
+const broadcast: OpDefinition<'broadcast'> = {
+  kind: 'broadcast',
+  category: 'view',
+  infer(operands, { shape }) {
+    const [x] = expectOperands('broadcast', operands, ['x']);
+    const reached = broadcastShapes('broadcast', x.shape, shape);
+    if (reached.length !== shape.length || reached.some((dim, axis) => !dim.equals(shape[axis] as Dim))) {
+      rejectOperation('F2C113', 'broadcast', 'the operand is larger than the result', {
+        expected: `a shape that broadcasts to ${describeShape(shape)}`,
+        found: describeType(x),
+      });
+    }
+    return [{ dtype: x.dtype, shape }];
+  },
+  cost: (operands, _, results) => ({ flop: Dim.of(0), bytes: countBytesOf([...operands, ...results]) }),
+};
+
+const pad: OpDefinition<'pad'> = {
+  kind: 'pad',
+  category: 'injective',
+  infer(operands, { low, high, value }) {
+    const [x] = expectOperands('pad', operands, ['x']);
+    for (const [attribute, sizes] of Object.entries({ low, high })) {
+      if (sizes.length !== x.shape.length || sizes.some((size) => !Number.isSafeInteger(size) || size < 0)) {
+        rejectOperation('F2C114', 'pad', `attribute '${attribute}' must be one integer of at least 0 for each axis`, {
+          expected: `${x.shape.length} integers for ${describeType(x)}`,
+          found: `[${sizes.join(', ')}]`,
+        });
+      }
+    }
+    expectValueFits('pad', 'F2C114', x.dtype, value);
+    return [
+      { dtype: x.dtype, shape: x.shape.map((dim, axis) => dim.add(low[axis] as number).add(high[axis] as number)) },
+    ];
+  },
+  cost: (operands, _, results) => ({ flop: Dim.of(0), bytes: countBytesOf([...operands, ...results]) }),
+};
+
+const upsampleNearest: OpDefinition<'upsample_nearest'> = {
+  kind: 'upsample_nearest',
+  category: 'injective',
+  infer(operands, { factor }) {
+    const [x] = expectOperands('upsample_nearest', operands, ['x']);
+    expectRank('upsample_nearest', 'x', x, 'B, H, W, C');
+    expectPositiveInteger('upsample_nearest', 'factor', factor);
+    const [batch, height, width, channels] = x.shape as [Dim, Dim, Dim, Dim];
+    return [{ dtype: x.dtype, shape: [batch, height.mul(factor), width.mul(factor), channels] }];
+  },
+  cost: (operands, _, results) => ({ flop: Dim.of(0), bytes: countBytesOf([...operands, ...results]) }),
+};
+
+const gather: OpDefinition<'gather'> = {
+  kind: 'gather',
+  category: 'injective',
+  infer(operands) {
+    const [table, ids] = expectOperands('gather', operands, ['table', 'ids']);
+    expectMinimumRank('gather', 'table', table, 1);
+    expectDType('gather', 'ids', ids, 'i32');
+    return [{ dtype: table.dtype, shape: [...ids.shape, ...table.shape.slice(1)] }];
+  },
+  /** Only the rows named are read, not the table. */
+  cost(operands, _, results) {
+    const [, ids] = expectOperands('gather', operands, ['table', 'ids']);
+    return {
+      flop: Dim.of(0),
+      bytes: countBytesOf(results)
+        .mul(2)
+        .add(countBytesOf([ids])),
+    };
+  },
+};
+
+export const movementOps = {
+  reshape,
+  transpose,
+  slice,
+  split,
+  concat,
+  broadcast,
+  pad,
+  upsample_nearest: upsampleNearest,
+  gather,
+};
