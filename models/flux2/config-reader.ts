@@ -40,6 +40,11 @@ export class ConfigReader {
     return this.fields[key] !== undefined;
   }
 
+  /** The value under `key` as it is, for fields of several forms. */
+  value(key: string): unknown {
+    return this.fields[key];
+  }
+
   /** The object under `key`; F2C611 when missing, F2C612 when it is something else. */
   object(key: string): ConfigReader {
     const value = this.required(key, 'an object');
