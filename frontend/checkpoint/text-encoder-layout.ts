@@ -1,0 +1,36 @@
+import type { Checkpoint } from './checkpoint.js';
+import { buildWeightTable, type SliceRequest, type WeightTable } from './names.js';
+
+/** What stands before `embed_tokens` and `layers` in the files of the wild, the most particular first. */
+const PREFIXES = ['language_model.model.', 'model.language_model.', 'model.', ''];
+
+/** Tensors of a text encoder's file that text encoding does not use, under the names they have after renaming. */
+export const ignorableTextEncoderTensors: readonly RegExp[] = [
+  /(?:^|\.)(?:vision_tower|vision_encoder|vision_model|visual)\./,
+  /(?:^|\.)(?:multi_modal_projector|patch_merger|vision_language_adapter)\./,
+  /^lm_head\.weight$/,
+  /\.rotary_emb\.inv_freq$/,
+  // The tokenizer that some repacks carry as a tensor of bytes.
+  /^(?:tekken_model|spiece_model)$/,
+];
+
+/**
+ * The weights of a Mistral or Qwen3 text encoder under the names `model.embed_tokens.…`, `model.layers.N.…`,
+ * `model.norm.…` and `lm_head.…`, whichever prefix the file uses. Other tensors (the vision tower of Mistral 3) keep
+ * their names; `ignorableTextEncoderTensors` matches those that may be left over.
+ * @throws Flux2cError F2C430 when two tensors are the same weight
+ */
+export function canonicalizeTextEncoder(checkpoint: Checkpoint): WeightTable {
+  const prefix = PREFIXES.find((candidate) => checkpoint.tensors.has(`${candidate}embed_tokens.weight`)) ?? 'model.';
+  const requests = [...checkpoint.tensors.values()].map((tensor): SliceRequest => {
+    return { name: renameTextEncoder(tensor.name, prefix), tensor };
+  });
+  return buildWeightTable(checkpoint.name, requests);
+}
+
+function renameTextEncoder(name: string, prefix: string): string {
+  if (/^(?:language_model\.)?lm_head\./.test(name)) return name.replace(/^language_model\./, '');
+  if (!name.startsWith(prefix)) return name;
+  const inner = name.slice(prefix.length);
+  return /^(?:embed_tokens|layers|norm)\./.test(inner) ? `model.${inner}` : name;
+}
