@@ -27,7 +27,10 @@ export function byteSize(dtype: DType): number {
   }
 }
 
-export function isFloat(dtype: DType): boolean {
+export type FloatDType = 'f64' | 'f32' | 'f16' | 'bf16';
+export type IntegerDType = Exclude<DType, FloatDType>;
+
+export function isFloat(dtype: DType): dtype is FloatDType {
   return dtype === 'f64' || dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
 }
 

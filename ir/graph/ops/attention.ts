@@ -10,7 +10,43 @@ import {
   rejectOperation,
   widerFloat,
 } from './checks.js';
+import { allocateResult, roundResult } from './rounding.js';
+import { multiplyRows } from './row-products.js';
 import { costOfFlop, countElementsOf } from './cost.js';
+
+/** Softmax of the first `length` scores; false when all of them are -infinity, so that no key is left to attend to. */
+function softmaxInPlace(scores: Float64Array, length: number): boolean {
+  let largest = -Infinity;
+  for (let i = 0; i < length; i++) largest = Math.max(largest, scores[i] as number);
+  if (largest === -Infinity) return false;
+  let sum = 0;
+  for (let i = 0; i < length; i++) {
+    const value = Math.exp((scores[i] as number) - largest);
+    scores[i] = value;
+    sum += value;
+  }
+  for (let i = 0; i < length; i++) scores[i] = (scores[i] as number) / sum;
+  return true;
+}
+
+/** out[outStart..] += sum over i of weights[i] · row i of `rows`, rows of `size` from `rowsStart`. */
+function addWeightedRows(
+  weights: Float64Array,
+  count: number,
+  rows: Float64Array,
+  rowsStart: number,
+  out: Float64Array,
+  outStart: number,
+  size: number,
+): void {
+  for (let i = 0; i < count; i++) {
+    const weight = weights[i] as number;
+    if (weight === 0) continue;
+    const from = rowsStart + i * size;
+    for (let d = 0; d < size; d++)
+      out[outStart + d] = (out[outStart + d] as number) + weight * (rows[from + d] as number);
+  }
+}
 
 const attention: OpDefinition<'attention'> = {
   kind: 'attention',
@@ -46,6 +82,33 @@ const attention: OpDefinition<'attention'> = {
       rejectOperation('F2C114', 'attention', "attribute 'scale' must be finite", { found: `${scale}` });
     }
     return [{ dtype: widerFloat(widerFloat(q.dtype, k.dtype), v.dtype), shape: q.shape }];
+  },
+  evaluate(operands, { scale, causal }, results, context) {
+    const [q, k, v] = expectOperands('attention', operands.slice(0, 3), ['q', 'k', 'v']);
+    const mask = operands[3];
+    const result = allocateResult(results[0], context);
+    const [batch, queryHeads, queries, size] = q.shape as [number, number, number, number];
+    const [, keyHeads, keys] = k.shape as [number, number, number];
+    const probabilities = new Float64Array(keys);
+    for (let b = 0; b < batch; b++) {
+      for (let head = 0; head < queryHeads; head++) {
+        const keyHead = Math.floor((head * keyHeads) / queryHeads);
+        const keyStart = (b * keyHeads + keyHead) * keys * size;
+        for (let query = 0; query < queries; query++) {
+          const start = ((b * queryHeads + head) * queries + query) * size;
+          const visible = causal ? Math.min(keys, query + 1) : keys;
+          const row = { data: probabilities, offset: 0 };
+          multiplyRows({ data: q.data, offset: start }, { data: k.data, offset: keyStart }, row, 1, visible, size);
+          for (let key = 0; key < visible; key++) {
+            const allowed = mask === undefined || mask.data[b * keys + key] !== 0;
+            probabilities[key] = allowed ? (probabilities[key] as number) * scale : -Infinity;
+          }
+          if (!softmaxInPlace(probabilities, visible)) continue;
+          addWeightedRows(probabilities, visible, v.data, keyStart, result.data, start, size);
+        }
+      }
+    }
+    return [roundResult(result, context.precision)];
   },
   /** Two products of 2·D a query and key; causal attention is counted in full. */
   cost(operands, _, results) {

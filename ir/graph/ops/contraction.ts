@@ -1,4 +1,6 @@
 import { Dim } from '../../dim.js';
+import { countElements } from '../../host-tensor.js';
+import type { HostTensor } from '../../host-tensor.js';
 import type { OpDefinition } from '../op-table.js';
 import {
   broadcastShapes,
@@ -13,7 +15,18 @@ import {
   rejectOperation,
   widerFloat,
 } from './checks.js';
+import { allocateResult, roundResult } from './rounding.js';
+import { multiplyRows } from './row-products.js';
+import { broadcastData, permuteAxes } from './strided-copy.js';
 import { costOfFlop, countElementsOf } from './cost.js';
+
+/** Where the matrix (last two axes) of each batch element starts after broadcasting the leading axes. */
+function matrixStarts(tensor: HostTensor, leading: readonly number[]): Float64Array {
+  const shape = tensor.shape.slice(0, -2);
+  const size = countElements(tensor.shape.slice(-2));
+  const data = Float64Array.from({ length: countElements(shape) }, (_, index) => index * size);
+  return broadcastData({ dtype: 'i64', shape, data }, leading);
+}
 
 const matmul: OpDefinition<'matmul'> = {
   kind: 'matmul',
@@ -36,6 +49,22 @@ const matmul: OpDefinition<'matmul'> = {
     }
     const leading = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
     return [{ dtype: widerFloat(a.dtype, b.dtype), shape: [...leading, a.shape.at(-2) as Dim, n] }];
+  },
+  evaluate(operands, { transposeB }, results, context) {
+    const [a, b] = expectOperands('matmul', operands, ['a', 'b']);
+    const result = allocateResult(results[0], context);
+    const [m, n] = result.shape.slice(-2) as [number, number];
+    const k = a.shape.at(-1) as number;
+    const bRank = b.shape.length;
+    const rows = transposeB ? b : permuteAxes(b, [...b.shape.keys()].slice(0, -2).concat(bRank - 1, bRank - 2));
+    const leading = result.shape.slice(0, -2);
+    const starts = [matrixStarts(a, leading), matrixStarts(rows, leading)] as const;
+    for (let batch = 0; batch < countElements(leading); batch++) {
+      const left = { data: a.data, offset: starts[0][batch] as number };
+      const right = { data: rows.data, offset: starts[1][batch] as number };
+      multiplyRows(left, right, { data: result.data, offset: batch * m * n }, m, n, k);
+    }
+    return [roundResult(result, context.precision)];
   },
   cost(operands, _, results) {
     const [a] = expectOperands('matmul', operands, ['a', 'b']);
@@ -100,6 +129,37 @@ const conv2d: OpDefinition<'conv2d'> = {
     const outHeight = inferOutputSize('height', height, top + bottom, kh, stride);
     const outWidth = inferOutputSize('width', width, left + right, kw, stride);
     return [{ dtype: widerFloat(x.dtype, w.dtype), shape: [batch, outHeight, outWidth, outputs] }];
+  },
+  /** A row of output positions at a time: their patches, zeros outside the image, times the kernels as a matrix. */
+  evaluate(operands, { stride, padding }, results, context) {
+    const [x, w] = expectOperands('conv2d', operands, ['x', 'w']);
+    const result = allocateResult(results[0], context);
+    const [batch, height, width, channels] = x.shape as [number, number, number, number];
+    const [outputs, kh, kw] = w.shape as [number, number, number];
+    const [, outHeight, outWidth] = result.shape as [number, number, number];
+    const patchSize = kh * kw * channels;
+    const patches = new Float64Array(outWidth * patchSize);
+    for (let b = 0; b < batch; b++) {
+      for (let outY = 0; outY < outHeight; outY++) {
+        patches.fill(0);
+        for (let outX = 0; outX < outWidth; outX++) {
+          for (let ky = 0; ky < kh; ky++) {
+            const y = outY * stride - padding[0] + ky;
+            if (y < 0 || y >= height) continue;
+            for (let kx = 0; kx < kw; kx++) {
+              const column = outX * stride - padding[1] + kx;
+              if (column < 0 || column >= width) continue;
+              const from = ((b * height + y) * width + column) * channels;
+              const to = outX * patchSize + (ky * kw + kx) * channels;
+              for (let c = 0; c < channels; c++) patches[to + c] = x.data[from + c] as number;
+            }
+          }
+        }
+        const out = { data: result.data, offset: (b * outHeight + outY) * outWidth * outputs };
+        multiplyRows({ data: patches, offset: 0 }, { data: w.data, offset: 0 }, out, outWidth, outputs, patchSize);
+      }
+    }
+    return [roundResult(result, context.precision)];
   },
   cost(operands, _, results) {
     const [, w] = expectOperands('conv2d', operands, ['x', 'w']);

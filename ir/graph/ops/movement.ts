@@ -14,6 +14,10 @@ import {
   rejectDType,
   rejectOperation,
 } from './checks.js';
+import { Flux2cError } from '../../diagnostics.js';
+import { countElements, rowMajorStrides } from '../../host-tensor.js';
+import { allocateResult, evaluateShape, roundResult } from './rounding.js';
+import { broadcastData, copyStrided, permuteAxes, viewOf } from './strided-copy.js';
 import { costOfMove, countBytesOf, countElementsOf } from './cost.js';
 import { expectValueFits } from './sources-and-control.js';
 
@@ -36,6 +40,10 @@ const reshape: OpDefinition<'reshape'> = {
     }
     return [result];
   },
+  evaluate(operands, _, results, { sizes }) {
+    const [x] = expectOperands('reshape', operands, ['x']);
+    return [{ ...x, shape: evaluateShape(results[0] as TensorType, sizes) }];
+  },
   cost: (_, __, results) => costOfMove(results),
 };
 
@@ -52,6 +60,10 @@ const transpose: OpDefinition<'transpose'> = {
       });
     }
     return [{ dtype: x.dtype, shape: permutation.map((axis) => x.shape[axis] as Dim) }];
+  },
+  evaluate(operands, { permutation }) {
+    const [x] = expectOperands('transpose', operands, ['x']);
+    return [permuteAxes(x, permutation)];
   },
   cost: (_, __, results) => costOfMove(results),
 };
@@ -71,6 +83,26 @@ const slice: OpDefinition<'slice'> = {
       });
     }
     return [{ dtype: x.dtype, shape: replaceAxis(x.shape, axis, size) }];
+  },
+  evaluate(operands, { axis, start, size }, results, context) {
+    const [x] = expectOperands('slice', operands, ['x']);
+    const [first, count, limit] = [
+      start.evaluate(context.sizes),
+      size.evaluate(context.sizes),
+      x.shape[axis] as number,
+    ];
+    if (first < 0 || count < 0 || first + count > limit) {
+      throw new Flux2cError('F2C127', 'slice: the slice leaves the tensor for these sizes', {
+        where: ['slice'],
+        expected: `elements within 0..${limit} of axis ${axis}`,
+        found: `${count} elements from ${first} (start ${start.text}, size ${size.text})`,
+      });
+    }
+    const result = allocateResult(results[0], context);
+    const strides = rowMajorStrides(x.shape);
+    const from = { data: x.data, offset: first * (strides[axis] as number), strides };
+    copyStrided(from, viewOf(result), result.shape);
+    return [result];
   },
   cost: (_, __, results) => costOfMove(results),
 };
@@ -92,6 +124,18 @@ const split: OpDefinition<'split'> = {
       rejectOperation('F2C114', 'split', 'a piece is negative', { found: describeShape(sizes) });
     }
     return sizes.map((size) => ({ dtype: x.dtype, shape: replaceAxis(x.shape, axis, size) }));
+  },
+  evaluate(operands, { axis }, results, context) {
+    const [x] = expectOperands('split', operands, ['x']);
+    const strides = rowMajorStrides(x.shape);
+    let start = 0;
+    return results.map((type) => {
+      const result = allocateResult(type, context);
+      const from = { data: x.data, offset: start * (strides[axis] as number), strides };
+      copyStrided(from, viewOf(result), result.shape);
+      start += result.shape[axis] as number;
+      return result;
+    });
   },
   cost: (_, __, results) => costOfMove(results),
 };
@@ -120,6 +164,17 @@ const concat: OpDefinition<'concat'> = {
     });
     return [{ dtype: first.dtype, shape: replaceAxis(first.shape, axis, total) }];
   },
+  evaluate(operands, { axis }, results, context) {
+    const result = allocateResult(results[0], context);
+    const strides = rowMajorStrides(result.shape);
+    let start = 0;
+    for (const operand of operands) {
+      const to = { data: result.data, offset: start * (strides[axis] as number), strides };
+      copyStrided(viewOf(operand), to, operand.shape);
+      start += operand.shape[axis] as number;
+    }
+    return [result];
+  },
   cost: (_, __, results) => costOfMove(results),
 };
 
@@ -136,6 +191,11 @@ const broadcast: OpDefinition<'broadcast'> = {
       });
     }
     return [{ dtype: x.dtype, shape }];
+  },
+  evaluate(operands, _, results, { sizes }) {
+    const [x] = expectOperands('broadcast', operands, ['x']);
+    const shape = evaluateShape(results[0] as TensorType, sizes);
+    return [{ dtype: x.dtype, shape, data: broadcastData(x, shape) }];
   },
   cost: (operands, _, results) => ({ flop: Dim.of(0), bytes: countBytesOf([...operands, ...results]) }),
 };
@@ -158,6 +218,15 @@ const pad: OpDefinition<'pad'> = {
       { dtype: x.dtype, shape: x.shape.map((dim, axis) => dim.add(low[axis] as number).add(high[axis] as number)) },
     ];
   },
+  evaluate(operands, { low, value }, results, context) {
+    const [x] = expectOperands('pad', operands, ['x']);
+    const result = allocateResult(results[0], context);
+    result.data.fill(value);
+    const strides = rowMajorStrides(result.shape);
+    const offset = strides.reduce((sum, stride, axis) => sum + stride * (low[axis] as number), 0);
+    copyStrided(viewOf(x), { data: result.data, offset, strides }, x.shape);
+    return [roundResult(result, context.precision)];
+  },
   cost: (operands, _, results) => ({ flop: Dim.of(0), bytes: countBytesOf([...operands, ...results]) }),
 };
 
@@ -171,6 +240,15 @@ const upsampleNearest: OpDefinition<'upsample_nearest'> = {
     const [batch, height, width, channels] = x.shape as [Dim, Dim, Dim, Dim];
     return [{ dtype: x.dtype, shape: [batch, height.mul(factor), width.mul(factor), channels] }];
   },
+  /** As a broadcast of [B, H, 1, W, 1, C]. */
+  evaluate(operands, { factor }, results, context) {
+    const [x] = expectOperands('upsample_nearest', operands, ['x']);
+    const result = allocateResult(results[0], context);
+    const [batch, height, width, channels] = x.shape as [number, number, number, number];
+    const split = { ...x, shape: [batch, height, 1, width, 1, channels] };
+    result.data.set(broadcastData(split, [batch, height, factor, width, factor, channels]));
+    return [result];
+  },
   cost: (operands, _, results) => ({ flop: Dim.of(0), bytes: countBytesOf([...operands, ...results]) }),
 };
 
@@ -182,6 +260,23 @@ const gather: OpDefinition<'gather'> = {
     expectMinimumRank('gather', 'table', table, 1);
     expectDType('gather', 'ids', ids, 'i32');
     return [{ dtype: table.dtype, shape: [...ids.shape, ...table.shape.slice(1)] }];
+  },
+  evaluate(operands, _, results, context) {
+    const [table, ids] = expectOperands('gather', operands, ['table', 'ids']);
+    const result = allocateResult(results[0], context);
+    const rows = table.shape[0] as number;
+    const size = countElements(table.shape.slice(1));
+    ids.data.forEach((id, index) => {
+      if (id < 0 || id >= rows) {
+        throw new Flux2cError('F2C128', `gather: the id ${id} at position ${index} is not in the table`, {
+          where: ['gather', 'ids'],
+          expected: `0..${rows - 1}`,
+          found: `${id}`,
+        });
+      }
+      result.data.set(table.data.subarray(id * size, (id + 1) * size), index * size);
+    });
+    return [result];
   },
   /** Only the rows named are read, not the table. */
   cost(operands, _, results) {

@@ -1,8 +1,26 @@
 import { Dim } from '../../dim.js';
+import { countElements } from '../../host-tensor.js';
 import type { ReduceKind } from '../attributes.js';
 import type { OpDefinition } from '../op-table.js';
 import { expectAxis, expectFloat, expectOperands, rejectOperation } from './checks.js';
+import { unreachable } from '../../diagnostics.js';
+import { allocateResult, roundResult } from './rounding.js';
+import { permuteAxes } from './strided-copy.js';
 import { costOfFlop, countElementsOf } from './cost.js';
+
+/** Over nothing: 0, NaN and -infinity, as numpy's sum and mean and as the identity of max. */
+function reduceRow(kind: ReduceKind, row: Float64Array): number {
+  switch (kind) {
+    case 'reduce_sum':
+      return row.reduce((sum, value) => sum + value, 0);
+    case 'reduce_mean':
+      return row.reduce((sum, value) => sum + value, 0) / row.length;
+    case 'reduce_max':
+      return row.reduce((largest, value) => Math.max(largest, value), -Infinity);
+    default:
+      return unreachable(kind, 'reduction');
+  }
+}
 
 function defineReduce<K extends ReduceKind>(kind: K): OpDefinition<K> {
   return {
@@ -21,6 +39,17 @@ function defineReduce<K extends ReduceKind>(kind: K): OpDefinition<K> {
         ? x.shape.map((dim, axis) => (axes.includes(axis) ? Dim.of(1) : dim))
         : x.shape.filter((_, axis) => !axes.includes(axis));
       return [{ dtype: x.dtype, shape }];
+    },
+    evaluate(operands, { axes }, results, context) {
+      const [x] = expectOperands(kind, operands, ['x']);
+      const result = allocateResult(results[0], context);
+      const kept = x.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+      const { data } = permuteAxes(x, [...kept, ...axes]);
+      const length = countElements(axes.map((axis) => x.shape[axis] as number));
+      for (let i = 0; i < result.data.length; i++) {
+        result.data[i] = reduceRow(kind, data.subarray(i * length, (i + 1) * length));
+      }
+      return [roundResult(result, context.precision)];
     },
     cost(operands, _, results) {
       const [x] = expectOperands(kind, operands, ['x']);

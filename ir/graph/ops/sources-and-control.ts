@@ -4,24 +4,16 @@ import type { OpKind } from '../attributes.js';
 import type { OpDefinition } from '../op-table.js';
 import { describeType, expectOperands, rejectOperation } from './checks.js';
 import type { InferCode } from './checks.js';
+import { allocateResult, integerRanges, roundResult } from './rounding.js';
 import { costOfMove, countElementsOf, noCost } from './cost.js';
 
 /** More numbers than this belong in a weight file, not in the text of a graph. */
 const maximumConstantValues = 4096;
 
-const integerRanges: { readonly [K in DType]?: readonly [number, number] } = {
-  i64: [-(2 ** 53), 2 ** 53],
-  i32: [-(2 ** 31), 2 ** 31 - 1],
-  u32: [0, 2 ** 32 - 1],
-  i8: [-128, 127],
-  u8: [0, 255],
-  bool: [0, 1],
-};
-
 /** Throws `code` when a number is not one of the type: a fraction or out of range for an integer type, not 0 or 1 for bool. */
 export function expectValueFits(kind: OpKind, code: InferCode, dtype: DType, value: number): void {
   if (isFloat(dtype)) return;
-  const [low, high] = integerRanges[dtype] as readonly [number, number];
+  const [low, high] = integerRanges[dtype];
   if (!Number.isInteger(value) || value < low || value > high) {
     rejectOperation(code, kind, `${value} is no ${dtype}`, { expected: `an integer from ${low} to ${high}` });
   }
@@ -41,6 +33,7 @@ const weight: OpDefinition<'weight'> = {
     }
     return [type];
   },
+  evaluate: (_, { name }, __, context) => [context.weight(name)],
   cost: () => noCost,
 };
 
@@ -67,6 +60,12 @@ const constant: OpDefinition<'constant'> = {
     values.forEach((value) => expectValueFits('constant', 'F2C118', dtype, value));
     return [type];
   },
+  evaluate(_, { values }, results, context) {
+    const result = allocateResult(results[0], context);
+    if (values.length === 1) result.data.fill(values[0] as number);
+    else result.data.set(values);
+    return [roundResult(result, context.precision)];
+  },
   cost: () => noCost,
 };
 
@@ -79,6 +78,11 @@ const iota: OpDefinition<'iota'> = {
       rejectOperation('F2C114', 'iota', "attribute 'size' is negative", { found: size.text });
     }
     return [{ dtype: 'i32', shape: [size] }];
+  },
+  evaluate(_, __, results, context) {
+    const result = allocateResult(results[0], context);
+    for (let i = 0; i < result.data.length; i++) result.data[i] = i;
+    return [result];
   },
   cost: (_, __, results) => costOfMove(results),
 };
