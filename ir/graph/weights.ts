@@ -1,0 +1,105 @@
+import { Flux2cError } from '../diagnostics.js';
+import { unreachable } from '../diagnostics.js';
+import type { HostTensor } from '../host-tensor.js';
+import { countElements } from '../host-tensor.js';
+import type { WeightDeclaration, WeightPart } from './graph.js';
+import { roundToDType } from './ops/rounding.js';
+import { permuteAxes } from './ops/strided-copy.js';
+
+/**
+ * The numbers of a declared weight: reads the tensors its source names and packs them as the source says, rounded to
+ * the declared element type. `read` throws when the file has no such tensor. A stored tensor may have further axes of
+ * size 1 (a 1×1 convolution as a matrix).
+ *
+ * @throws F2C125 when a tensor's shape is not the one the source expects, or the parts do not make up the whole
+ */
+export function materializeWeight(declaration: WeightDeclaration, read: (tensor: string) => HostTensor): HostTensor {
+  const { dtype, shape } = declaration.type;
+  const sizes = shape.map((dim) => dim.evaluate({}));
+  const packed = packPart({ shape: sizes, source: declaration.source }, read, [`@${declaration.name}`]);
+  const data = packed.dtype === dtype ? packed.data : packed.data.map((value) => roundToDType(dtype, value));
+  return { dtype, shape: sizes, data };
+}
+
+/** One level of a source. The numbers come in the parts' own element types, which are the same for all parts as a rule. */
+function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where: readonly string[]): HostTensor {
+  const { source } = part;
+  switch (source.kind) {
+    case 'tensor': {
+      const tensor = read(source.tensor);
+      const withoutOnes = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join();
+      if (withoutOnes(tensor.shape) !== withoutOnes(part.shape)) {
+        rejectShape([...where, source.tensor], part.shape, tensor.shape, 'the stored tensor');
+      }
+      return { ...tensor, shape: part.shape };
+    }
+    case 'concat_rows':
+      return takeRows(part, packParts(source.parts, read, where), undefined, where);
+    case 'interleave_rows':
+      return takeRows(part, packParts(source.parts, read, where), source.group, where);
+    case 'permute': {
+      const result = permuteAxes(packPart(source.of, read, where), source.permutation);
+      if (result.shape.join() !== part.shape.join())
+        rejectShape(where, part.shape, result.shape, 'the permuted tensor');
+      return result;
+    }
+    default:
+      return unreachable(source, 'weight source');
+  }
+}
+
+function packParts(
+  parts: readonly WeightPart[],
+  read: (tensor: string) => HostTensor,
+  where: readonly string[],
+): readonly HostTensor[] {
+  return parts.map((part, index) => packPart(part, read, [...where, `part ${index}`]));
+}
+
+/** Rows of the parts in turn, `group` of each; all rows of a part at once when there is no group. */
+function takeRows(
+  whole: WeightPart,
+  parts: readonly HostTensor[],
+  group: number | undefined,
+  where: readonly string[],
+): HostTensor {
+  const rowShape = whole.shape.slice(1);
+  const rowSize = countElements(rowShape);
+  const [first] = parts;
+  const rows = parts.reduce((sum, part) => sum + (part.shape[0] ?? 0), 0);
+  parts.forEach((part, index) => {
+    const count = part.shape[0] ?? 0;
+    const fits = group === undefined || (count === first?.shape[0] && count % group === 0);
+    if (!fits || part.shape.length === 0 || part.shape.slice(1).join() !== rowShape.join()) {
+      const expected = [group === undefined ? count : `${first?.shape[0]} in groups of ${group}`, ...rowShape];
+      rejectShape([...where, `part ${index}`], expected, part.shape, 'a part');
+    }
+  });
+  if (first === undefined || rows !== whole.shape[0]) {
+    rejectShape(where, whole.shape, [rows, ...rowShape], 'all rows together');
+  }
+  const data = new Float64Array(rows * rowSize);
+  const run = group ?? rows;
+  let at = 0;
+  for (let start = 0; at < data.length; start += run) {
+    for (const part of parts) {
+      const piece = part.data.subarray(start * rowSize, (start + run) * rowSize);
+      data.set(piece, at);
+      at += piece.length;
+    }
+  }
+  return { dtype: first.dtype, shape: whole.shape, data };
+}
+
+function rejectShape(
+  where: readonly string[],
+  expected: readonly (number | string)[],
+  found: readonly number[],
+  what: string,
+): never {
+  throw new Flux2cError('F2C125', `${what} of the weight has the wrong shape`, {
+    where,
+    expected: `[${expected.join(', ')}]`,
+    found: `[${found.join(', ')}]`,
+  });
+}
