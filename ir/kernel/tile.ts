@@ -75,6 +75,9 @@ export interface IndexCondition {
   readonly right: IndexPolynomial;
 }
 
+/** What a tile computes elementwise: the thread operators and the activations that lower to several of them. */
+export type TileUnaryOperator = UnaryOperator | 'sigmoid' | 'silu' | 'gelu' | 'erf';
+
 /** One element of a tile computation; free axes are those of the statement it stands in. */
 export type TileExpression =
   | { readonly kind: 'number'; readonly value: number }
@@ -89,7 +92,7 @@ export type TileExpression =
       readonly index: IndexPolynomial;
       readonly conditions: readonly IndexCondition[];
     }
-  | { readonly kind: 'unary'; readonly operator: UnaryOperator; readonly operand: TileExpression }
+  | { readonly kind: 'unary'; readonly operator: TileUnaryOperator; readonly operand: TileExpression }
   | {
       readonly kind: 'binary';
       readonly operator: BinaryOperator;

@@ -1,0 +1,399 @@
+import type { Dim } from '../../../ir/dim.js';
+import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
+import type { IndexCondition, TileBuffer, TileExpression, TileKernel } from '../../../ir/kernel/tile.js';
+import { expandActivation, isActivation } from './activations.js';
+import { add, bool, Emitter, f32, i32, integer } from './emitter.js';
+import { laneMotion } from './lanes.js';
+import type { AxisPoint, Coordinates, Position } from './positions.js';
+
+/** Which axis the lanes of the values being computed run along; one lane means scalars. */
+export interface LaneContext {
+  readonly position: Position;
+  readonly axis: string | undefined;
+  readonly lanes: 1 | 2 | 4;
+}
+
+interface Computed {
+  readonly value: Expression;
+  readonly scalar: ScalarType;
+}
+
+/** A tile in registers: one per combination of its axes' registers. */
+export interface TileRegisters {
+  readonly axes: readonly string[];
+  readonly lanes: 1 | 2 | 4;
+  readonly scalar: ScalarType;
+  /** By `registerKey`. */
+  readonly registers: ReadonlyMap<string, Expression>;
+}
+
+export function registerKey(axes: readonly string[], position: Position): string {
+  return axes.map((axis) => position.get(axis)?.register ?? 0).join('_');
+}
+
+/**
+ * Computes tile expressions element by element (or vector by vector) as thread expressions. Loads become vector loads where
+ * the lanes fall into one aligned group of four, scalar loads otherwise; `scalarBuffers` collects buffers that needed one.
+ */
+export class Elements {
+  readonly tiles = new Map<string, TileRegisters>();
+  /** Buffers that some access reads or writes one element at a time: they must be bound with one lane. */
+  readonly scalarBuffers = new Set<string>();
+  private readonly buffers: ReadonlyMap<string, TileBuffer>;
+  private shared: Map<TileExpression, Computed> | undefined;
+
+  constructor(
+    kernel: TileKernel,
+    private readonly at: Coordinates,
+    private readonly emitter: Emitter,
+    /** Buffers bound with four lanes. */
+    private readonly vectorBuffers: ReadonlySet<string>,
+  ) {
+    this.buffers = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer]));
+  }
+
+  /** A value of f32 or bool with the context's lanes. */
+  compute(expression: TileExpression, context: LaneContext): Computed {
+    switch (expression.kind) {
+      case 'number':
+        return {
+          value: { kind: 'constant', type: { scalar: 'f32', lanes: context.lanes }, value: expression.value },
+          scalar: 'f32',
+        };
+      case 'tile':
+        return this.readTile(expression.name, context);
+      case 'index':
+        return { value: this.indexAsNumber(expression.index, context), scalar: 'f32' };
+      case 'load':
+        return { value: this.load(expression.buffer, expression.index, expression.conditions, context), scalar: 'f32' };
+      case 'unary': {
+        const operand = this.compute(expression.operand, context);
+        if (isActivation(expression.operator)) {
+          const parts = { lanes: context.lanes, bind: (value: Expression) => this.bind(value, 'f32', context) };
+          return { value: expandActivation(expression.operator, operand.value, parts), scalar: 'f32' };
+        }
+        const value: Expression = { kind: 'unary', operator: expression.operator, operand: operand.value };
+        return { value: this.bind(value, operand.scalar, context), scalar: operand.scalar };
+      }
+      case 'binary': {
+        const left = this.compute(expression.left, context);
+        const right = this.compute(expression.right, context);
+        const compares = ['equal', 'less', 'less_equal'].includes(expression.operator);
+        const scalar: ScalarType = compares ? 'bool' : left.scalar;
+        const value: Expression = {
+          kind: 'binary',
+          operator: expression.operator,
+          left: left.value,
+          right: right.value,
+        };
+        return { value: this.bind(value, scalar, context), scalar };
+      }
+      case 'select': {
+        const condition = this.asBool(this.compute(expression.condition, context), context);
+        return this.choose(
+          condition,
+          this.compute(expression.yes, context),
+          this.compute(expression.no, context),
+          context,
+        );
+      }
+      case 'when': {
+        const condition = this.conditionLanes(expression.conditions, context);
+        return this.choose(
+          condition,
+          this.compute(expression.yes, context),
+          this.compute(expression.no, context),
+          context,
+        );
+      }
+      case 'convert': {
+        const operand = this.compute(expression.operand, context);
+        if (operand.scalar === expression.to) return operand;
+        if (operand.scalar === 'bool') {
+          const one = this.constant(1, context);
+          const zero = this.constant(0, context);
+          const value: Expression = { kind: 'select', condition: operand.value, yes: one, no: zero };
+          return { value: this.bind(value, 'f32', context), scalar: 'f32' };
+        }
+        if (expression.to === 'bool') return { value: this.asBool(operand, context), scalar: 'bool' };
+        // Rounding through a narrower type: the value stays f32 afterwards.
+        const narrow: Expression = { kind: 'convert', to: expression.to, operand: operand.value };
+        return { value: this.bind({ kind: 'convert', to: 'f32', operand: narrow }, 'f32', context), scalar: 'f32' };
+      }
+    }
+  }
+
+  /** True when every load and vector tile of the expression can be read as whole vectors along the axis. */
+  readsVectors(expression: TileExpression, axis: string, lanes: number): boolean {
+    switch (expression.kind) {
+      case 'number':
+      case 'index':
+        return true;
+      case 'tile': {
+        const tile = this.tiles.get(expression.name);
+        return tile === undefined || !tile.axes.includes(axis) || tile.axes.at(-1) === axis;
+      }
+      case 'load': {
+        const motion = laneMotion(expression.index, axis, lanes, this.at);
+        return motion !== undefined && (isStill(motion.deltas) || quadLanes(motion) !== undefined);
+      }
+      case 'unary':
+      case 'convert':
+        return this.readsVectors(expression.operand, axis, lanes);
+      case 'binary':
+        return this.readsVectors(expression.left, axis, lanes) && this.readsVectors(expression.right, axis, lanes);
+      case 'select':
+        return [expression.condition, expression.yes, expression.no].every((part) =>
+          this.readsVectors(part, axis, lanes),
+        );
+      case 'when':
+        return [expression.yes, expression.no].every((part) => this.readsVectors(part, axis, lanes));
+    }
+  }
+
+  /** Writes the value (context's lanes) at the index; the caller guards axis extents. */
+  store(
+    buffer: string,
+    index: Dim,
+    value: Expression,
+    conditions: readonly IndexCondition[],
+    context: LaneContext,
+  ): void {
+    const { lanes, axis, position } = context;
+    const motion = axis === undefined ? undefined : laneMotion(index, axis, lanes, this.at);
+    const still = conditions.every((condition) => this.isStillCondition(condition, context));
+    const quad = motion === undefined ? undefined : quadLanes(motion);
+    const wholeQuad = lanes === 4 && still && quad !== undefined && quad.every((lane, place) => lane === place);
+    if (wholeQuad && this.vectorBuffers.has(buffer)) {
+      this.emitter.when(this.at.conditions(conditions, position, true), () => {
+        this.emitter.push({ kind: 'store', buffer, index: this.quadIndex(buffer, index, 0, position, true), value });
+      });
+      return;
+    }
+    if (!wholeQuad) this.scalarBuffers.add(buffer);
+    for (let lane = 0; lane < lanes; lane++) {
+      const place = axis === undefined ? position : moveLane(position, axis, lane);
+      this.emitter.when(this.at.conditions(conditions, place, true), () => {
+        const element: Expression = lanes === 1 ? value : { kind: 'lane', operand: value, lane };
+        this.emitter.push({
+          kind: 'store',
+          buffer,
+          index: this.elementIndex(buffer, index, place, true),
+          value: element,
+        });
+      });
+    }
+  }
+
+  /** Declares a register for the value; f32 or bool with the context's lanes. */
+  bind(value: Expression, scalar: ScalarType, context: LaneContext): Expression {
+    return this.emitter.bind('v', { scalar, lanes: context.lanes }, value);
+  }
+
+  private constant(value: number, context: LaneContext): Expression {
+    return { kind: 'constant', type: { scalar: 'f32', lanes: context.lanes }, value };
+  }
+
+  private choose(condition: Expression, yes: Computed, no: Computed, context: LaneContext): Computed {
+    const value: Expression = { kind: 'select', condition, yes: yes.value, no: no.value };
+    return { value: this.bind(value, yes.scalar, context), scalar: yes.scalar };
+  }
+
+  private asBool(operand: Computed, context: LaneContext): Expression {
+    if (operand.scalar === 'bool') return operand.value;
+    const zero = this.constant(0, context);
+    const equal: Expression = { kind: 'binary', operator: 'equal', left: operand.value, right: zero };
+    return this.bind({ kind: 'unary', operator: 'not', operand: equal }, 'bool', context);
+  }
+
+  private readTile(name: string, context: LaneContext): Computed {
+    const tile = this.tiles.get(name);
+    if (tile === undefined) throw new Error(`internal: tile ${name} is read before it is declared`);
+    const register = tile.registers.get(registerKey(tile.axes, context.position));
+    if (register === undefined)
+      throw new Error(`internal: tile ${name} has no register ${registerKey(tile.axes, context.position)}`);
+    const inner = tile.axes.at(-1);
+    if (tile.lanes === context.lanes && inner === context.axis) return { value: register, scalar: tile.scalar };
+    if (context.axis !== undefined && inner !== context.axis && tile.axes.includes(context.axis)) {
+      throw new Error(`internal: tile ${name} is read along ${context.axis}, which is not its innermost axis`);
+    }
+    const lane = inner === undefined ? 0 : (context.position.get(inner)?.lane ?? 0);
+    const element: Expression = tile.lanes === 1 ? register : { kind: 'lane', operand: register, lane };
+    if (context.lanes === 1) return { value: element, scalar: tile.scalar };
+    return {
+      value: this.bind({ kind: 'splat', lanes: context.lanes, operand: element }, tile.scalar, context),
+      scalar: tile.scalar,
+    };
+  }
+
+  private indexAsNumber(index: Dim, context: LaneContext): Expression {
+    const parts = this.lanePositions(index, context).map((place): Expression => {
+      return { kind: 'convert', to: 'f32', operand: this.at.polynomial(index, place) };
+    });
+    return this.assemble(parts, 'f32', context);
+  }
+
+  private conditionLanes(conditions: readonly IndexCondition[], context: LaneContext): Expression {
+    const still = conditions.every((condition) => this.isStillCondition(condition, context));
+    const places = still || context.axis === undefined ? [context.position] : this.everyLane(context);
+    const parts = places.map(
+      (place) => this.at.conditions(conditions, place) ?? { kind: 'constant' as const, type: bool, value: 1 },
+    );
+    return this.assemble(parts, 'bool', context);
+  }
+
+  private load(buffer: string, index: Dim, conditions: readonly IndexCondition[], context: LaneContext): Expression {
+    const { lanes, axis, position } = context;
+    const still = conditions.every((condition) => this.isStillCondition(condition, context));
+    const motion = axis === undefined || lanes === 1 ? undefined : laneMotion(index, axis, lanes, this.at);
+    if (lanes === 1 || (motion !== undefined && isStill(motion.deltas) && still)) {
+      const element = this.loadElement(buffer, index, conditions, position);
+      return this.assemble([element], 'f32', context);
+    }
+    const quad = motion === undefined ? undefined : quadLanes(motion);
+    if (lanes === 4 && still && motion !== undefined && quad !== undefined && this.isAligned(buffer)) {
+      if (this.vectorBuffers.has(buffer)) {
+        const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 4 };
+        const condition = this.at.conditions(conditions, position);
+        const raw: Expression = {
+          kind: 'load',
+          buffer,
+          index: this.guarded(this.quadIndex(buffer, index, motion.residue ?? 0, position, false), condition),
+          type,
+        };
+        const loaded = this.toFloat(this.emitter.bind(`${buffer}_v`, type, raw), type);
+        const inOrder = quad.every((lane, place) => lane === place);
+        const turned: Expression = inOrder ? loaded : { kind: 'shuffle', operand: loaded, lanes: quad };
+        const value = this.bind(turned, 'f32', context);
+        return condition === undefined ? value : this.bind(zeroUnless(condition, value, 4), 'f32', context);
+      }
+    } else {
+      this.scalarBuffers.add(buffer);
+    }
+    const seen = new Map<number, Expression>();
+    const parts = this.everyLane(context).map((place, lane) => {
+      const delta = motion !== undefined && still ? (motion.deltas[lane] as number) : lane + 1e6;
+      const known = seen.get(delta);
+      if (known !== undefined) return known;
+      const element = this.loadElement(buffer, index, conditions, place);
+      seen.set(delta, element);
+      return element;
+    });
+    return this.assemble(parts, 'f32', context);
+  }
+
+  private loadElement(
+    buffer: string,
+    index: Dim,
+    conditions: readonly IndexCondition[],
+    position: Position,
+  ): Expression {
+    const condition = this.at.conditions(conditions, position);
+    const address = this.guarded(this.elementIndex(buffer, index, position, false), condition);
+    const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
+    if (this.vectorBuffers.has(buffer)) this.scalarBuffers.add(buffer);
+    const value = this.toFloat(
+      this.emitter.bind(`${buffer}_s`, type, { kind: 'load', buffer, index: address, type }),
+      type,
+    );
+    return condition === undefined ? value : this.emitter.bind('v', f32, zeroUnless(condition, value, 1));
+  }
+
+  private guarded(address: Expression, condition: Expression | undefined): Expression {
+    if (condition === undefined) return address;
+    return this.emitter.hoist('i', i32, { kind: 'select', condition, yes: address, no: integer(0) });
+  }
+
+  private loadScalar(buffer: string): ScalarType {
+    const storage = this.buffers.get(buffer)?.storage;
+    return storage === 'i32' || storage === 'u8'
+      ? 'i32'
+      : storage === 'u32'
+        ? 'u32'
+        : storage === 'bool'
+          ? 'bool'
+          : 'f32';
+  }
+
+  private toFloat(value: Expression, type: RegisterType): Expression {
+    if (type.scalar === 'f32') return value;
+    return this.emitter.bind('v', { scalar: 'f32', lanes: type.lanes }, { kind: 'convert', to: 'f32', operand: value });
+  }
+
+  private elementIndex(buffer: string, index: Dim, position: Position, exact: boolean): Expression {
+    const base: Expression = { kind: 'parameter', name: `${buffer}_base` };
+    return this.emitter.hoist('i', i32, add(this.at.polynomial(index, position, exact), base));
+  }
+
+  /** Index of the group of four that holds the element at `index - residue`. */
+  private quadIndex(buffer: string, index: Dim, residue: number, position: Position, exact: boolean): Expression {
+    const base: Expression = { kind: 'parameter', name: `${buffer}_base` };
+    const start = this.at.polynomial(residue === 0 ? index : index.sub(residue), position, exact);
+    const whole = this.emitter.hoist('i', i32, add(start, base));
+    return this.emitter.hoist('q', i32, { kind: 'binary', operator: 'shift_right', left: whole, right: integer(2) });
+  }
+
+  private isAligned(buffer: string): boolean {
+    return (this.buffers.get(buffer)?.alignment ?? 1) % 4 === 0;
+  }
+
+  private isStillCondition(condition: IndexCondition, { axis, lanes }: LaneContext): boolean {
+    if (axis === undefined || lanes === 1) return true;
+    // A bound that is a multiple of the vector length never cuts a vector that starts at one.
+    const left = laneMotion(condition.left, axis, lanes, this.at);
+    const right = laneMotion(condition.right, axis, lanes, this.at);
+    if (left === undefined || right === undefined || !isStill(right.deltas)) return false;
+    if (isStill(left.deltas)) return true;
+    const contiguous = left.deltas.every((delta, lane) => delta === lane);
+    return contiguous && lanes === 4 && left.residue === 0 && right.residue === 0;
+  }
+
+  /** One position when the index stands still, otherwise one per lane. */
+  private lanePositions(index: Dim, context: LaneContext): readonly Position[] {
+    const { axis, lanes, position } = context;
+    if (axis === undefined || lanes === 1) return [position];
+    const motion = laneMotion(index, axis, lanes, this.at);
+    return motion !== undefined && isStill(motion.deltas) ? [position] : this.everyLane(context);
+  }
+
+  private everyLane({ axis, lanes, position }: LaneContext): readonly Position[] {
+    return Array.from({ length: lanes }, (_, lane) => (axis === undefined ? position : moveLane(position, axis, lane)));
+  }
+
+  private assemble(parts: readonly Expression[], scalar: ScalarType, context: LaneContext): Expression {
+    const first = parts[0] as Expression;
+    if (context.lanes === 1) return this.emitter.bind('v', { scalar, lanes: 1 }, first);
+    if (parts.length === 1) return this.bind({ kind: 'splat', lanes: context.lanes, operand: first }, scalar, context);
+    return this.bind({ kind: 'vector', parts }, scalar, context);
+  }
+}
+
+function zeroUnless(condition: Expression, value: Expression, lanes: 1 | 4): Expression {
+  const wide: Expression = lanes === 1 ? condition : { kind: 'splat', lanes, operand: condition };
+  return {
+    kind: 'select',
+    condition: wide,
+    yes: value,
+    no: { kind: 'constant', type: { scalar: 'f32', lanes }, value: 0 },
+  };
+}
+
+function isStill(deltas: readonly number[]): boolean {
+  return deltas.every((delta) => delta === 0);
+}
+
+/** Lanes inside the aligned group of four that holds lane 0, when all lanes fall into it. */
+function quadLanes(motion: {
+  readonly deltas: readonly number[];
+  readonly residue: number | undefined;
+}): number[] | undefined {
+  if (motion.residue === undefined) return undefined;
+  const lanes = motion.deltas.map((delta) => delta + (motion.residue as number));
+  return lanes.every((lane) => lane >= 0 && lane < 4) ? lanes : undefined;
+}
+
+export function moveLane(position: Position, axis: string, lane: number): Position {
+  const moved = new Map<string, AxisPoint>(position);
+  moved.set(axis, { register: position.get(axis)?.register ?? 0, lane });
+  return moved;
+}

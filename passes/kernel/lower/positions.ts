@@ -1,0 +1,191 @@
+import { Dim } from '../../../ir/dim.js';
+import type { Expression } from '../../../ir/kernel/thread.js';
+import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
+import { add, Emitter, i32, integer, multiply } from './emitter.js';
+
+/** Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector). */
+export interface AxisPoint {
+  readonly register: number;
+  readonly lane: number;
+}
+
+export type Position = ReadonlyMap<string, AxisPoint>;
+
+/**
+ * Turns index polynomials into i32 expressions for a position. Knows each axis' chunk base (workgroup, loop variable)
+ * and the spread over threads, registers and lanes.
+ */
+export class Coordinates {
+  private readonly axes: ReadonlyMap<string, Axis>;
+  private readonly terms: ReadonlyMap<string, IndexTerm>;
+  private readonly chunkBase = new Map<string, Expression>();
+  private readonly threadPart = new Map<string, Expression>();
+
+  constructor(
+    kernel: TileKernel,
+    private readonly schedule: Schedule,
+    private readonly emitter: Emitter,
+  ) {
+    this.axes = new Map(kernel.axes.map((axis) => [axis.name, axis]));
+    this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
+    let stride = 1;
+    for (const name of schedule.threadOrder) {
+      const { threads } = this.spreadOf(name);
+      const whole: Expression = { kind: 'builtin', name: 'local_index' };
+      const shifted = stride === 1 ? whole : this.binary('div', whole, integer(stride));
+      const isLast = name === schedule.threadOrder.at(-1);
+      if (threads > 1) {
+        const part = isLast ? shifted : this.binary('mod', shifted, integer(threads));
+        this.threadPart.set(name, emitter.hoist(`${name}_thread`, i32, part));
+      }
+      stride *= threads;
+    }
+    for (const axis of kernel.axes) {
+      if (axis.kind === 'loop') continue;
+      if (axis.kind === 'whole') {
+        this.chunkBase.set(axis.name, integer(0));
+        continue;
+      }
+      const letter = axis.kind.slice(-1) as 'x' | 'y' | 'z';
+      const workgroup: Expression = { kind: 'builtin', name: `workgroup_${letter}` };
+      const group = add(workgroup, { kind: 'parameter', name: `origin_${letter}` });
+      this.chunkBase.set(axis.name, emitter.hoist(`${axis.name}_base`, i32, multiply(group, integer(axis.tile))));
+    }
+  }
+
+  axis(name: string): Axis {
+    const axis = this.axes.get(name);
+    if (axis === undefined) throw new Error(`internal: no axis ${name}`);
+    return axis;
+  }
+
+  isAxis(name: string): boolean {
+    return this.axes.has(name);
+  }
+
+  term(name: string): IndexTerm | undefined {
+    return this.terms.get(name);
+  }
+
+  spreadOf(name: string): AxisSpread {
+    const spread = this.schedule.spread[name];
+    if (spread === undefined) throw new Error(`internal: the schedule does not spread axis ${name}`);
+    return spread;
+  }
+
+  /** Enters a chunk of a loop axis. */
+  setChunk(axis: string, base: Expression): void {
+    this.chunkBase.set(axis, base);
+  }
+
+  leaveChunk(axis: string): void {
+    this.chunkBase.delete(axis);
+  }
+
+  isOpen(axis: string): boolean {
+    return this.chunkBase.has(axis);
+  }
+
+  /** Some tile of the axis may reach past its extent. */
+  isRagged(name: string): boolean {
+    const { extent, tile } = this.axis(name);
+    return !extent.isMultipleOf(tile);
+  }
+
+  /** The coordinate, possibly past the extent. */
+  unclamped(name: string, point: AxisPoint): Expression {
+    const base = this.chunkBase.get(name);
+    if (base === undefined) throw new Error(`internal: axis ${name} has no chunk here`);
+    const { threads, vector } = this.spreadOf(name);
+    const thread = this.threadPart.get(name);
+    const fixed = point.register * threads * vector + point.lane;
+    const moving = thread === undefined ? base : add(base, multiply(thread, integer(vector)));
+    return this.emitter.hoist(name, i32, add(moving, integer(fixed)));
+  }
+
+  /** The coordinate, clamped so that a whole vector lies inside the extent. */
+  clamped(name: string, point: AxisPoint): Expression {
+    if (!this.isRagged(name)) return this.unclamped(name, point);
+    const { vector } = this.spreadOf(name);
+    const whole = this.unclamped(name, { register: point.register, lane: 0 });
+    const last = this.polynomial(this.axis(name).extent.sub(vector), new Map());
+    const inside = this.emitter.hoist(`${name}_in`, i32, this.binary('min', whole, last));
+    return this.emitter.hoist(name, i32, add(inside, integer(point.lane)));
+  }
+
+  /** The polynomial's value; axis coordinates are clamped unless `exact`. */
+  polynomial(index: Dim, position: Position, exact = false): Expression {
+    const parts = index.monomials().map(({ symbols, coefficient }) => {
+      let product: Expression | undefined;
+      for (const symbol of symbols) {
+        const factor = this.symbol(symbol, position, exact);
+        product = product === undefined ? factor : this.emitter.hoist('t', i32, multiply(product, factor));
+      }
+      if (product === undefined) return { value: integer(coefficient), depth: -1 };
+      const value = this.emitter.hoist('t', i32, multiply(product, integer(coefficient)));
+      return { value, depth: this.emitter.depthNeeded(value) };
+    });
+    // Outer parts first, so that their sum is bound outside the loop.
+    parts.sort((a, b) => a.depth - b.depth);
+    let sum: Expression = integer(0);
+    for (const { value } of parts) sum = this.emitter.hoist('i', i32, add(sum, value));
+    return sum;
+  }
+
+  /** All conditions, or undefined when there are none. */
+  conditions(list: readonly IndexCondition[], position: Position, exact = false): Expression | undefined {
+    let all: Expression | undefined;
+    for (const { kind, left, right } of list) {
+      const less = this.binary('less', this.polynomial(left, position, exact), this.polynomial(right, position, exact));
+      const one: Expression = kind === 'less' ? less : { kind: 'unary', operator: 'not', operand: less };
+      const bound = this.emitter.hoist('c', { scalar: 'bool', lanes: 1 }, one);
+      all =
+        all === undefined
+          ? bound
+          : this.emitter.hoist('c', { scalar: 'bool', lanes: 1 }, this.binary('and', all, bound));
+    }
+    return all;
+  }
+
+  private symbol(name: string, position: Position, exact: boolean): Expression {
+    if (this.axes.has(name)) {
+      const point = position.get(name) ?? { register: 0, lane: 0 };
+      return exact ? this.unclamped(name, point) : this.clamped(name, point);
+    }
+    const term = this.terms.get(name);
+    if (term === undefined) return { kind: 'parameter', name };
+    switch (term.kind) {
+      case 'floor':
+        return this.quotient('div', term.of, term.by, position, exact);
+      case 'modulo':
+        return this.quotient('mod', term.of, term.by, position, exact);
+      case 'exclusive_or':
+        return this.emitter.hoist(
+          't',
+          i32,
+          this.binary('xor', this.polynomial(term.of, position, exact), integer(term.mask)),
+        );
+      case 'loaded': {
+        const at = this.polynomial(term.at, position, exact);
+        const index = this.emitter.hoist('i', i32, add(at, { kind: 'parameter', name: `${term.buffer}_base` }));
+        const value = this.emitter.bind('row', i32, { kind: 'load', buffer: term.buffer, index, type: i32 });
+        const last = this.polynomial(term.limit.sub(1), new Map());
+        const capped = this.binary('min', this.binary('max', value, integer(0)), last);
+        return this.emitter.bind('row', i32, capped);
+      }
+    }
+  }
+
+  private quotient(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position, exact: boolean): Expression {
+    const value = this.binary(operator, this.polynomial(of, position, exact), this.polynomial(by, new Map()));
+    return this.emitter.hoist('t', i32, value);
+  }
+
+  private binary(
+    operator: 'div' | 'mod' | 'min' | 'max' | 'less' | 'and' | 'xor',
+    left: Expression,
+    right: Expression,
+  ): Expression {
+    return { kind: 'binary', operator, left, right };
+  }
+}
