@@ -1,6 +1,6 @@
-import type { DType } from './dtype.js';
-import { bf16ToF32, byteSize, f16ToF32, f32ToBf16, f32ToF16 } from './dtype.js';
 import { Flux2cError } from './diagnostics.js';
+import { bf16ToF32, byteSize, f16ToF32, f32ToBf16, f32ToF16 } from './dtype.js';
+import type { DType } from './dtype.js';
 
 /** A tensor of the interpreter: numbers in doubles, row-major, already rounded to `dtype`. */
 export interface HostTensor {
@@ -23,11 +23,11 @@ export function rowMajorStrides(shape: readonly number[]): number[] {
   return strides;
 }
 
-/** Reads little-endian, row-major bytes as files and buffers hold them. Throws F2C130 when the length does not fit. */
+/** Reads little-endian, row-major bytes as files and buffers hold them. Throws F2C170 when the length does not fit. */
 export function hostTensorFromBytes(dtype: DType, shape: readonly number[], bytes: Uint8Array): HostTensor {
   const count = countElements(shape);
   if (bytes.byteLength !== count * byteSize(dtype)) {
-    throw new Flux2cError('F2C130', `the bytes do not fit a ${dtype}[${shape.join(', ')}] tensor`, {
+    throw new Flux2cError('F2C170', `the bytes do not fit a ${dtype}[${shape.join(', ')}] tensor`, {
       expected: `${count * byteSize(dtype)} bytes`,
       found: `${bytes.byteLength} bytes`,
     });
@@ -96,11 +96,11 @@ function writeElements(dtype: DType, data: Float64Array): ArrayBufferView {
 
 /**
  * The largest absolute difference and |got - want| / |want| over all elements. A NaN or an infinity on one side only
- * makes both infinite. Throws F2C131 when the shapes differ.
+ * makes both infinite. Throws F2C171 when the shapes differ.
  */
 export function compareTensors(got: HostTensor, want: HostTensor): { maxAbs: number; relativeL2: number } {
   if (got.shape.length !== want.shape.length || got.shape.some((size, axis) => size !== want.shape[axis])) {
-    throw new Flux2cError('F2C131', 'tensors of different shapes cannot be compared', {
+    throw new Flux2cError('F2C171', 'tensors of different shapes cannot be compared', {
       expected: `[${want.shape.join(', ')}]`,
       found: `[${got.shape.join(', ')}]`,
     });

@@ -1,7 +1,7 @@
-import type { Dim, DimBinding } from '../dim.js';
 import { Flux2cError } from '../diagnostics.js';
+import type { Dim, DimBinding } from '../dim.js';
 import type { Value } from './graph.js';
-import { describeType } from './ops/checks.js';
+import { printType } from './types.js';
 
 interface Equation {
   readonly input: string;
@@ -16,7 +16,7 @@ interface Equation {
  *
  * @param parameters what the function expects; `shapes` has the sizes found for each parameter's name
  * @param known sizes given from outside, kept and checked
- * @throws F2C120 an input is missing, F2C121 wrong rank, F2C122 sizes that contradict each other, F2C123 a symbol that
+ * @throws F2C160 an input is missing, F2C161 wrong rank, F2C162 sizes that contradict each other, F2C163 a symbol that
  *   no input determines
  */
 export function bindSizes(
@@ -37,16 +37,16 @@ export function bindSizes(
 function listEquations(parameter: Value, shapes: ReadonlyMap<string, readonly number[]>): readonly Equation[] {
   const shape = shapes.get(parameter.name);
   if (shape === undefined) {
-    throw new Flux2cError('F2C120', `the input '${parameter.name}' is missing`, {
+    throw new Flux2cError('F2C160', `the input '${parameter.name}' is missing`, {
       where: [parameter.name],
-      expected: describeType(parameter.type),
+      expected: printType(parameter.type),
       found: shapes.size === 0 ? 'no inputs' : `inputs ${[...shapes.keys()].join(', ')}`,
     });
   }
   if (shape.length !== parameter.type.shape.length) {
-    throw new Flux2cError('F2C121', `the input '${parameter.name}' has the wrong rank`, {
+    throw new Flux2cError('F2C161', `the input '${parameter.name}' has the wrong rank`, {
       where: [parameter.name],
-      expected: describeType(parameter.type),
+      expected: printType(parameter.type),
       found: `[${shape.join(', ')}]`,
     });
   }
@@ -78,7 +78,7 @@ function describeKnown(dim: Dim, sizes: DimBinding): string {
 function rejectConflict({ input, axis, dim, size }: Equation, sizes: DimBinding): never {
   const rest = dim.substitute(sizes);
   const value = rest.constant === undefined ? `${rest.text} for a whole number` : `${rest.constant}`;
-  throw new Flux2cError('F2C122', `axis ${axis} of the input '${input}' does not fit the other sizes`, {
+  throw new Flux2cError('F2C162', `axis ${axis} of the input '${input}' does not fit the other sizes`, {
     where: [input],
     expected: dim.symbols.length === 0 ? dim.text : `${dim.text} = ${value}${describeKnown(dim, sizes)}`,
     found: `${size}`,
@@ -87,7 +87,7 @@ function rejectConflict({ input, axis, dim, size }: Equation, sizes: DimBinding)
 
 function rejectUnsolvable({ input, axis, dim }: Equation, sizes: DimBinding): never {
   const unknown = dim.symbols.filter((symbol) => sizes[symbol] === undefined);
-  throw new Flux2cError('F2C123', `the inputs do not determine the size '${unknown.join("', '")}'`, {
+  throw new Flux2cError('F2C163', `the inputs do not determine the size '${unknown.join("', '")}'`, {
     where: [input],
     expected: `an input with ${unknown.join(' and ')} as a dimension of its own`,
     found: `axis ${axis} of '${input}' is ${dim.text}${describeKnown(dim, sizes)}`,

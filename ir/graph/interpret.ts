@@ -1,13 +1,13 @@
-import type { DimBinding } from '../dim.js';
 import { Flux2cError } from '../diagnostics.js';
+import type { DimBinding } from '../dim.js';
 import type { HostTensor } from '../host-tensor.js';
 import type { OpKind } from './attributes.js';
 import { bindSizes } from './bind-sizes.js';
 import type { Block, Module, Operation, OperationOf, TensorType, Value } from './graph.js';
 import type { EvaluateContext, OpDefinition } from './op-table.js';
-import { describeType } from './ops/checks.js';
 import { opTable } from './ops/index.js';
 import { evaluateShape } from './ops/rounding.js';
+import { printType } from './types.js';
 
 export interface InterpretOptions {
   /** `f32`: every result is rounded to f32, then to its own type. `f64`: floats stay doubles, a reference for both. */
@@ -25,8 +25,8 @@ export interface InterpretOptions {
  * @param weights the numbers of a declared weight, packed (`materializeWeight`); called once for every `weight`
  *   operation that is reached, so a reader that is slow should keep what it read
  * @returns the results by their names
- * @throws F2C126 when the function is unknown, F2C120..F2C123 when inputs do not fit (see `bindSizes`), F2C124 when an
- *   input or a weight has another type than declared, F2C127 and F2C128 for slices and ids out of range
+ * @throws F2C166 when the function is unknown, F2C160..F2C163 when inputs do not fit (see `bindSizes`), F2C164 when an
+ *   input or a weight has another type than declared, F2C167 and F2C168 for slices and ids out of range
  */
 export function interpretFunction(
   module: Module,
@@ -37,7 +37,7 @@ export function interpretFunction(
 ): ReadonlyMap<string, HostTensor> {
   const graphFunction = module.functions.get(functionName);
   if (graphFunction === undefined) {
-    throw new Flux2cError('F2C126', `the module has no function '${functionName}'`, {
+    throw new Flux2cError('F2C166', `the module has no function '${functionName}'`, {
       expected: [...module.functions.keys()].join(', '),
       found: functionName,
     });
@@ -121,7 +121,7 @@ class BlockInterpreter {
       const shape = evaluateShape(value.type, sizes);
       if (tensor?.dtype !== value.type.dtype || tensor.shape.join() !== shape.join()) {
         const found = tensor === undefined ? 'nothing' : `${tensor.dtype}[${tensor.shape.join(', ')}]`;
-        throw new Error(`internal: ${operation.kind} made ${found} for %${value.name} : ${describeType(value.type)}`);
+        throw new Error(`internal: ${operation.kind} made ${found} for %${value.name} : ${printType(value.type)}`);
       }
     });
     return results;
@@ -174,7 +174,7 @@ function listUses(operation: Operation): readonly Value[] {
 function expectOnlyParameters(parameters: readonly Value[], inputs: ReadonlyMap<string, HostTensor>): void {
   for (const name of inputs.keys()) {
     if (!parameters.some((parameter) => parameter.name === name)) {
-      throw new Flux2cError('F2C120', `there is no input '${name}'`, {
+      throw new Flux2cError('F2C160', `there is no input '${name}'`, {
         expected: parameters.map((parameter) => parameter.name).join(', '),
         found: name,
       });
@@ -184,9 +184,9 @@ function expectOnlyParameters(parameters: readonly Value[], inputs: ReadonlyMap<
 
 function expectType(what: string, type: TensorType, tensor: HostTensor, sizes: DimBinding): void {
   if (tensor.dtype !== type.dtype || evaluateShape(type, sizes).join() !== tensor.shape.join()) {
-    throw new Flux2cError('F2C124', `the ${what} has another type than declared`, {
+    throw new Flux2cError('F2C164', `the ${what} has another type than declared`, {
       where: [what],
-      expected: describeType(type),
+      expected: printType(type),
       found: `${tensor.dtype}[${tensor.shape.join(', ')}]`,
     });
   }

@@ -1,7 +1,6 @@
-import { Flux2cError } from '../diagnostics.js';
-import { unreachable } from '../diagnostics.js';
-import type { HostTensor } from '../host-tensor.js';
+import { Flux2cError, unreachable } from '../diagnostics.js';
 import { countElements } from '../host-tensor.js';
+import type { HostTensor } from '../host-tensor.js';
 import type { WeightDeclaration, WeightPart } from './graph.js';
 import { roundToDType } from './ops/rounding.js';
 import { permuteAxes } from './ops/strided-copy.js';
@@ -11,7 +10,7 @@ import { permuteAxes } from './ops/strided-copy.js';
  * the declared element type. `read` throws when the file has no such tensor. A stored tensor may have further axes of
  * size 1 (a 1×1 convolution as a matrix).
  *
- * @throws F2C125 when a tensor's shape is not the one the source expects, or the parts do not make up the whole
+ * @throws F2C165 when a tensor's shape is not the one the source expects, or the parts do not make up the whole
  */
 export function materializeWeight(declaration: WeightDeclaration, read: (tensor: string) => HostTensor): HostTensor {
   const { dtype, shape } = declaration.type;
@@ -97,7 +96,7 @@ function rejectShape(
   found: readonly number[],
   what: string,
 ): never {
-  throw new Flux2cError('F2C125', `${what} of the weight has the wrong shape`, {
+  throw new Flux2cError('F2C165', `${what} of the weight has the wrong shape`, {
     where,
     expected: `[${expected.join(', ')}]`,
     found: `[${found.join(', ')}]`,

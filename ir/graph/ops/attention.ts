@@ -10,9 +10,9 @@ import {
   rejectOperation,
   widerFloat,
 } from './checks.js';
+import { costOfFlop, countElementsOf } from './cost.js';
 import { allocateResult, roundResult } from './rounding.js';
 import { multiplyRows } from './row-products.js';
-import { costOfFlop, countElementsOf } from './cost.js';
 
 /** Softmax of the first `length` scores; false when all of them are -infinity, so that no key is left to attend to. */
 function softmaxInPlace(scores: Float64Array, length: number): boolean {

@@ -1,10 +1,11 @@
-import { Dim } from '../../dim.js';
 import { Flux2cError } from '../../diagnostics.js';
 import type { DiagnosticDetail } from '../../diagnostics.js';
+import { Dim } from '../../dim.js';
 import { isFloat } from '../../dtype.js';
 import type { DType } from '../../dtype.js';
-import type { TensorType } from '../graph.js';
 import type { OpKind } from '../attributes.js';
+import type { TensorType } from '../graph.js';
+import { printShape, printType } from '../types.js';
 
 /**
  * What `infer` can object to:
@@ -12,15 +13,6 @@ import type { OpKind } from '../attributes.js';
  * F2C115 element count, F2C116 divisibility, F2C117 no such weight, F2C118 constant's values, F2C119 no table row.
  */
 export type InferCode = `F2C11${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9}`;
-
-/** `bf16[img+txt, 18432]`, as in printed graphs. */
-export function describeType(type: TensorType): string {
-  return `${type.dtype}${describeShape(type.shape)}`;
-}
-
-export function describeShape(shape: readonly (Dim | number)[]): string {
-  return `[${shape.map(String).join(', ')}]`;
-}
 
 /** Throws the error of an operation that does not fit its operands or attributes. */
 export function rejectOperation(code: InferCode, kind: OpKind, message: string, detail: DiagnosticDetail = {}): never {
@@ -49,7 +41,7 @@ export function expectRank(kind: OpKind, name: string, type: TensorType, letters
     rejectOperation('F2C111', kind, `operand '${name}' has the wrong rank`, {
       where: [name],
       expected: `${rank} dimensions [${letters}]`,
-      found: describeType(type),
+      found: printType(type),
       hint: 'Reshape the operand first.',
     });
   }
@@ -60,7 +52,7 @@ export function expectMinimumRank(kind: OpKind, name: string, type: TensorType, 
     rejectOperation('F2C111', kind, `operand '${name}' has the wrong rank`, {
       where: [name],
       expected: `at least ${rank} ${rank === 1 ? 'dimension' : 'dimensions'}`,
-      found: describeType(type),
+      found: printType(type),
       hint: 'Reshape the operand first.',
     });
   }
@@ -78,7 +70,7 @@ export function rejectDType(kind: OpKind, name: string, type: TensorType, expect
   rejectOperation('F2C112', kind, `operand '${name}' has the wrong element type`, {
     where: [name],
     expected,
-    found: describeType(type),
+    found: printType(type),
     hint: 'Insert a cast.',
   });
 }
@@ -95,15 +87,15 @@ export function expectShape(kind: OpKind, name: string, type: TensorType, expect
   if (shape.length !== expected.length) {
     rejectOperation('F2C111', kind, `operand '${name}' has the wrong rank`, {
       where: [name],
-      expected: `${expected.length} dimensions ${describeShape(expected)}`,
-      found: describeType(type),
+      expected: `${expected.length} dimensions ${printShape(expected)}`,
+      found: printType(type),
     });
   }
   if (shape.some((dim, axis) => !dim.equals(expected[axis] as Dim | number))) {
     rejectOperation('F2C113', kind, `operand '${name}' has the wrong shape`, {
       where: [name],
-      expected: describeShape(expected),
-      found: describeShape(shape),
+      expected: printShape(expected),
+      found: printShape(shape),
     });
   }
 }
@@ -160,7 +152,7 @@ export function broadcastShapes(kind: OpKind, a: readonly Dim[], b: readonly Dim
     if (dimA.constant === 1) return dimB;
     return rejectOperation('F2C113', kind, 'the shapes do not broadcast', {
       expected: 'dimensions that are equal or 1, aligned at the last axis',
-      found: `${describeShape(a)} with ${describeShape(b)} (${dimA.text} against ${dimB.text})`,
+      found: `${printShape(a)} with ${printShape(b)} (${dimA.text} against ${dimB.text})`,
     });
   });
 }

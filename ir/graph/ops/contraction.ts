@@ -2,10 +2,9 @@ import { Dim } from '../../dim.js';
 import { countElements } from '../../host-tensor.js';
 import type { HostTensor } from '../../host-tensor.js';
 import type { OpDefinition } from '../op-table.js';
+import { printShape, printType } from '../types.js';
 import {
   broadcastShapes,
-  describeShape,
-  describeType,
   expectDim,
   expectFloat,
   expectMinimumRank,
@@ -15,10 +14,10 @@ import {
   rejectOperation,
   widerFloat,
 } from './checks.js';
+import { costOfFlop, countElementsOf } from './cost.js';
 import { allocateResult, roundResult } from './rounding.js';
 import { multiplyRows } from './row-products.js';
 import { broadcastData, permuteAxes } from './strided-copy.js';
-import { costOfFlop, countElementsOf } from './cost.js';
 
 /** Where the matrix (last two axes) of each batch element starts after broadcasting the leading axes. */
 function matrixStarts(tensor: HostTensor, leading: readonly number[]): Float64Array {
@@ -43,7 +42,7 @@ const matmul: OpDefinition<'matmul'> = {
     if (!k.equals(bK)) {
       rejectOperation('F2C113', 'matmul', 'the contracted dimensions differ', {
         expected: `K = ${k.text} in ${transposeB ? 'the last axis' : 'the last axis but one'} of 'b' (transposeB = ${transposeB})`,
-        found: `${describeType(a)} with ${describeType(b)}`,
+        found: `${printType(a)} with ${printType(b)}`,
         hint: bK.equals(n) || !k.equals(n) ? 'Check which tensor is meant.' : `Set transposeB to ${!transposeB}.`,
       });
     }
@@ -120,7 +119,7 @@ const conv2d: OpDefinition<'conv2d'> = {
     const [kh, kw] = [kernelHeight.constant, kernelWidth.constant];
     if (kh === undefined || kw === undefined || kh < 1 || kw < 1) {
       rejectOperation('F2C114', 'conv2d', 'the kernel size must be constant and at least 1', {
-        found: describeShape(w.shape),
+        found: printShape(w.shape),
         hint: 'Weights are [outputs, kernel height, kernel width, input channels].',
       });
     }

@@ -1,15 +1,14 @@
-import type { BinaryKind, CompareKind, UnaryKind } from '../attributes.js';
-import type { TensorType } from '../graph.js';
-import type { OpDefinition } from '../op-table.js';
-import { broadcastShapes, commonDType, expectDType, expectFloat, expectOperands, rejectDType } from './checks.js';
-import type { HostTensor } from '../../host-tensor.js';
 import { isFloat } from '../../dtype.js';
 import type { DType } from '../../dtype.js';
-import type { EvaluateContext } from '../op-table.js';
+import type { HostTensor } from '../../host-tensor.js';
+import type { BinaryKind, CompareKind, UnaryKind } from '../attributes.js';
+import type { TensorType } from '../graph.js';
+import type { EvaluateContext, OpDefinition } from '../op-table.js';
+import { broadcastShapes, commonDType, expectDType, expectFloat, expectOperands, rejectDType } from './checks.js';
+import { costOfFlop, countElementsOf } from './cost.js';
 import { erf } from './error-function.js';
 import { allocateResult, roundResult, saturateInteger } from './rounding.js';
 import { broadcastData } from './strided-copy.js';
-import { costOfFlop, countElementsOf } from './cost.js';
 
 function costOfElementwise(operands: readonly TensorType[], _: unknown, results: readonly TensorType[]) {
   return costOfFlop(countElementsOf(results[0] as TensorType), operands, results);

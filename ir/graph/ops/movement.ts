@@ -1,10 +1,11 @@
+import { Flux2cError } from '../../diagnostics.js';
 import { Dim } from '../../dim.js';
+import { countElements, rowMajorStrides } from '../../host-tensor.js';
 import type { TensorType } from '../graph.js';
 import type { OpDefinition } from '../op-table.js';
+import { printShape, printType } from '../types.js';
 import {
   broadcastShapes,
-  describeShape,
-  describeType,
   expectAxis,
   expectDType,
   expectMinimumRank,
@@ -14,12 +15,10 @@ import {
   rejectDType,
   rejectOperation,
 } from './checks.js';
-import { Flux2cError } from '../../diagnostics.js';
-import { countElements, rowMajorStrides } from '../../host-tensor.js';
-import { allocateResult, evaluateShape, roundResult } from './rounding.js';
-import { broadcastData, copyStrided, permuteAxes, viewOf } from './strided-copy.js';
 import { costOfMove, countBytesOf, countElementsOf } from './cost.js';
+import { allocateResult, evaluateShape, roundResult } from './rounding.js';
 import { expectValueFits } from './sources-and-control.js';
+import { broadcastData, copyStrided, permuteAxes, viewOf } from './strided-copy.js';
 
 function replaceAxis(shape: readonly Dim[], axis: number, size: Dim): readonly Dim[] {
   return shape.map((dim, index) => (index === axis ? size : dim));
@@ -34,8 +33,8 @@ const reshape: OpDefinition<'reshape'> = {
     const [before, after] = [countElementsOf(x), countElementsOf(result)];
     if (!before.equals(after)) {
       rejectOperation('F2C115', 'reshape', 'the number of elements changes', {
-        expected: `${before.text} elements, as ${describeType(x)} has`,
-        found: `${after.text} elements in ${describeShape(shape)}`,
+        expected: `${before.text} elements, as ${printType(x)} has`,
+        found: `${after.text} elements in ${printShape(shape)}`,
       });
     }
     return [result];
@@ -55,7 +54,7 @@ const transpose: OpDefinition<'transpose'> = {
     const sorted = [...permutation].sort((a, b) => a - b);
     if (permutation.length !== x.shape.length || sorted.some((axis, index) => axis !== index)) {
       rejectOperation('F2C114', 'transpose', "attribute 'permutation' must name every axis once", {
-        expected: `a permutation of the ${x.shape.length} axes of ${describeType(x)}`,
+        expected: `a permutation of the ${x.shape.length} axes of ${printType(x)}`,
         found: `[${permutation.join(', ')}]`,
       });
     }
@@ -78,7 +77,7 @@ const slice: OpDefinition<'slice'> = {
     const room = (x.shape[axis] as Dim).sub(start).sub(size);
     if ([start, size, room].some((dim) => dim.constant !== undefined && dim.constant < 0)) {
       rejectOperation('F2C114', 'slice', 'the slice leaves the tensor', {
-        expected: `elements within 0..${(x.shape[axis] as Dim).text} of axis ${axis} of ${describeType(x)}`,
+        expected: `elements within 0..${(x.shape[axis] as Dim).text} of axis ${axis} of ${printType(x)}`,
         found: `${size.text} elements from ${start.text}`,
       });
     }
@@ -92,7 +91,7 @@ const slice: OpDefinition<'slice'> = {
       x.shape[axis] as number,
     ];
     if (first < 0 || count < 0 || first + count > limit) {
-      throw new Flux2cError('F2C127', 'slice: the slice leaves the tensor for these sizes', {
+      throw new Flux2cError('F2C167', 'slice: the slice leaves the tensor for these sizes', {
         where: ['slice'],
         expected: `elements within 0..${limit} of axis ${axis}`,
         found: `${count} elements from ${first} (start ${start.text}, size ${size.text})`,
@@ -116,12 +115,12 @@ const split: OpDefinition<'split'> = {
     const total = sizes.reduce((sum, size) => sum.add(size), Dim.of(0));
     if (sizes.length === 0 || !total.equals(x.shape[axis] as Dim)) {
       rejectOperation('F2C113', 'split', 'the pieces do not add up to the axis', {
-        expected: `${(x.shape[axis] as Dim).text} (axis ${axis} of ${describeType(x)})`,
+        expected: `${(x.shape[axis] as Dim).text} (axis ${axis} of ${printType(x)})`,
         found: `${total.text} = ${sizes.map(String).join(' + ')}`,
       });
     }
     if (sizes.some((size) => size.constant !== undefined && size.constant < 0)) {
-      rejectOperation('F2C114', 'split', 'a piece is negative', { found: describeShape(sizes) });
+      rejectOperation('F2C114', 'split', 'a piece is negative', { found: printShape(sizes) });
     }
     return sizes.map((size) => ({ dtype: x.dtype, shape: replaceAxis(x.shape, axis, size) }));
   },
@@ -156,8 +155,8 @@ const concat: OpDefinition<'concat'> = {
         operand.shape.every((dim, at) => at === axis || dim.equals(first.shape[at] as Dim));
       if (!fits) {
         rejectOperation('F2C113', 'concat', `operand ${index} differs in more than axis ${axis}`, {
-          expected: describeType(first),
-          found: describeType(operand),
+          expected: printType(first),
+          found: printType(operand),
         });
       }
       total = total.add(operand.shape[axis] as Dim);
@@ -186,8 +185,8 @@ const broadcast: OpDefinition<'broadcast'> = {
     const reached = broadcastShapes('broadcast', x.shape, shape);
     if (reached.length !== shape.length || reached.some((dim, axis) => !dim.equals(shape[axis] as Dim))) {
       rejectOperation('F2C113', 'broadcast', 'the operand is larger than the result', {
-        expected: `a shape that broadcasts to ${describeShape(shape)}`,
-        found: describeType(x),
+        expected: `a shape that broadcasts to ${printShape(shape)}`,
+        found: printType(x),
       });
     }
     return [{ dtype: x.dtype, shape }];
@@ -208,7 +207,7 @@ const pad: OpDefinition<'pad'> = {
     for (const [attribute, sizes] of Object.entries({ low, high })) {
       if (sizes.length !== x.shape.length || sizes.some((size) => !Number.isSafeInteger(size) || size < 0)) {
         rejectOperation('F2C114', 'pad', `attribute '${attribute}' must be one integer of at least 0 for each axis`, {
-          expected: `${x.shape.length} integers for ${describeType(x)}`,
+          expected: `${x.shape.length} integers for ${printType(x)}`,
           found: `[${sizes.join(', ')}]`,
         });
       }
@@ -268,7 +267,7 @@ const gather: OpDefinition<'gather'> = {
     const size = countElements(table.shape.slice(1));
     ids.data.forEach((id, index) => {
       if (id < 0 || id >= rows) {
-        throw new Flux2cError('F2C128', `gather: the id ${id} at position ${index} is not in the table`, {
+        throw new Flux2cError('F2C168', `gather: the id ${id} at position ${index} is not in the table`, {
           where: ['gather', 'ids'],
           expected: `0..${rows - 1}`,
           found: `${id}`,

@@ -1,6 +1,9 @@
 import { Dim } from '../../dim.js';
+import { countElements } from '../../host-tensor.js';
+import type { HostTensor } from '../../host-tensor.js';
+import type { OpKind } from '../attributes.js';
 import type { TensorType } from '../graph.js';
-import type { OpDefinition } from '../op-table.js';
+import type { EvaluateContext, OpDefinition } from '../op-table.js';
 import {
   expectDType,
   expectFloat,
@@ -12,12 +15,8 @@ import {
   rejectOperation,
   widerFloat,
 } from './checks.js';
-import type { OpKind } from '../attributes.js';
-import type { HostTensor } from '../../host-tensor.js';
-import { countElements } from '../../host-tensor.js';
-import type { EvaluateContext } from '../op-table.js';
-import { allocateResult, roundResult } from './rounding.js';
 import { costOfFlop, countElementsOf } from './cost.js';
+import { allocateResult, roundResult } from './rounding.js';
 
 /** Rough counts of arithmetic per element: one pass for each statistic and one to apply them. */
 const flopPerElement = { layer_norm: 6, rms_norm: 4, softmax: 4, group_norm: 7, group_statistics: 4, group_apply: 4 };

@@ -12,8 +12,8 @@ import {
   expectShape,
   rejectOperation,
 } from './checks.js';
-import { allocateResult, roundResult } from './rounding.js';
 import { costOfFlop, countElementsOf } from './cost.js';
+import { allocateResult, roundResult } from './rounding.js';
 
 /** The tables are f32 as a rule and do not widen the result: a bf16 query stays bf16. */
 const rope: OpDefinition<'rope'> = {

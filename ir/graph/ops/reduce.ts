@@ -1,12 +1,12 @@
+import { unreachable } from '../../diagnostics.js';
 import { Dim } from '../../dim.js';
 import { countElements } from '../../host-tensor.js';
 import type { ReduceKind } from '../attributes.js';
 import type { OpDefinition } from '../op-table.js';
 import { expectAxis, expectFloat, expectOperands, rejectOperation } from './checks.js';
-import { unreachable } from '../../diagnostics.js';
+import { costOfFlop, countElementsOf } from './cost.js';
 import { allocateResult, roundResult } from './rounding.js';
 import { permuteAxes } from './strided-copy.js';
-import { costOfFlop, countElementsOf } from './cost.js';
 
 /** Over nothing: 0, NaN and -infinity, as numpy's sum and mean and as the identity of max. */
 function reduceRow(kind: ReduceKind, row: Float64Array): number {

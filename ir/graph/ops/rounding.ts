@@ -1,23 +1,23 @@
 import { Flux2cError, unreachable } from '../../diagnostics.js';
+import type { DimBinding } from '../../dim.js';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../dtype.js';
 import type { DType, IntegerDType } from '../../dtype.js';
-import type { DimBinding } from '../../dim.js';
-import type { HostTensor } from '../../host-tensor.js';
 import { countElements } from '../../host-tensor.js';
+import type { HostTensor } from '../../host-tensor.js';
 import type { TensorType } from '../graph.js';
 import type { EvaluateContext } from '../op-table.js';
-import { describeType } from './checks.js';
+import { printType } from '../types.js';
 
 export type Precision = EvaluateContext['precision'];
 
-/** The sizes of a type's dimensions. Throws F2C102 for an unbound symbol and F2C129 for a negative size. */
+/** The sizes of a type's dimensions. Throws F2C102 for an unbound symbol and F2C169 for a negative size. */
 export function evaluateShape(type: TensorType, sizes: DimBinding): readonly number[] {
   return type.shape.map((dim) => {
     const size = dim.evaluate(sizes);
     if (size < 0) {
-      throw new Flux2cError('F2C129', `the dimension ${dim.text} is negative for these sizes`, {
+      throw new Flux2cError('F2C169', `the dimension ${dim.text} is negative for these sizes`, {
         expected: 'at least 0',
-        found: `${size} in ${describeType(type)}`,
+        found: `${size} in ${printType(type)}`,
       });
     }
     return size;

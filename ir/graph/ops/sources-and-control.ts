@@ -2,10 +2,11 @@ import { isFloat } from '../../dtype.js';
 import type { DType } from '../../dtype.js';
 import type { OpKind } from '../attributes.js';
 import type { OpDefinition } from '../op-table.js';
-import { describeType, expectOperands, rejectOperation } from './checks.js';
+import { printType } from '../types.js';
+import { expectOperands, rejectOperation } from './checks.js';
 import type { InferCode } from './checks.js';
-import { allocateResult, integerRanges, roundResult } from './rounding.js';
 import { costOfMove, countElementsOf, noCost } from './cost.js';
+import { allocateResult, integerRanges, roundResult } from './rounding.js';
 
 /** More numbers than this belong in a weight file, not in the text of a graph. */
 const maximumConstantValues = 4096;
@@ -53,7 +54,7 @@ const constant: OpDefinition<'constant'> = {
     }
     if (values.length !== 1 && values.length !== count.constant) {
       rejectOperation('F2C118', 'constant', 'the values do not fill the shape', {
-        expected: `1 value, or ${count.text} for ${describeType(type)}`,
+        expected: `1 value, or ${count.text} for ${printType(type)}`,
         found: `${values.length}`,
       });
     }

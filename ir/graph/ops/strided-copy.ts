@@ -1,5 +1,5 @@
-import type { HostTensor } from '../../host-tensor.js';
 import { countElements, rowMajorStrides } from '../../host-tensor.js';
+import type { HostTensor } from '../../host-tensor.js';
 
 /** One side of a copy: where element 0 is and how far apart neighbours along each axis are (0 repeats an element). */
 export interface StridedView {
