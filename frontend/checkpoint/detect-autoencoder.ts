@@ -23,6 +23,8 @@ export interface AutoencoderDimensions {
 }
 
 const WHAT = 'a FLUX.2 autoencoder';
+// The released one has 4 levels of 2 and 3 blocks.
+const MOST_LEVELS = 32;
 
 /** Counters of training that decoding and encoding do not use. */
 export const ignorableAutoencoderTensors: readonly RegExp[] = [/^bn\.num_batches_tracked$/];
@@ -43,14 +45,24 @@ export function detectAutoencoder(table: WeightTable): AutoencoderDimensions {
     latentChannels: measure(table, WHAT, 'decoder.conv_in.weight', 4)[1] ?? 0,
     encoderChannels: channelsOf(
       'encoder.down_blocks',
-      countModules(table, 'the levels of the encoder', /^encoder\.down_blocks\.(\d+)\./),
+      countModules(table, 'the levels of the encoder', /^encoder\.down_blocks\.(\d+)\./, MOST_LEVELS),
     ),
     decoderChannels: channelsOf(
       'decoder.up_blocks',
-      countModules(table, 'the levels of the decoder', /^decoder\.up_blocks\.(\d+)\./),
+      countModules(table, 'the levels of the decoder', /^decoder\.up_blocks\.(\d+)\./, MOST_LEVELS),
     ),
-    encoderResnets: countModules(table, 'the blocks of the encoder', /^encoder\.down_blocks\.0\.resnets\.(\d+)\./),
-    decoderResnets: countModules(table, 'the blocks of the decoder', /^decoder\.up_blocks\.0\.resnets\.(\d+)\./),
+    encoderResnets: countModules(
+      table,
+      'the blocks of the encoder',
+      /^encoder\.down_blocks\.0\.resnets\.(\d+)\./,
+      MOST_LEVELS,
+    ),
+    decoderResnets: countModules(
+      table,
+      'the blocks of the decoder',
+      /^decoder\.up_blocks\.0\.resnets\.(\d+)\./,
+      MOST_LEVELS,
+    ),
     quantConv: table.has('quant_conv.weight'),
     postQuantConv: table.has('post_quant_conv.weight'),
     midAttention: table.has('decoder.mid_block.attentions.0.to_q.weight'),

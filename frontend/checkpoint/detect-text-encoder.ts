@@ -18,6 +18,9 @@ export interface TextEncoderDimensions {
 }
 
 const WHAT = 'a Mistral or Qwen3 text encoder';
+// Mistral Small has 40.
+const MOST_LAYERS = 1000;
+const FINAL_NORM = 'model.norm.weight';
 
 /**
  * The dimensions of a text encoder, from the shapes of its weights, which are all checked against each other.
@@ -41,7 +44,7 @@ export function detectTextEncoder(
   const dimensions: TextEncoderDimensions = {
     vocabulary,
     hidden,
-    layers: countModules(table, 'the layers', /^model\.layers\.(\d+)\./),
+    layers: countModules(table, 'the layers', /^model\.layers\.(\d+)\./, MOST_LAYERS),
     heads: divideExactly(table, queryRows, headDim, 'rows of q_proj'),
     keyValueHeads: divideExactly(table, keyRows, headDim, 'rows of k_proj'),
     headDim,
@@ -49,7 +52,10 @@ export function detectTextEncoder(
     queryKeyNorm,
   };
   divideExactly(table, dimensions.heads, dimensions.keyValueHeads, 'query heads');
-  checkStrict(table, textEncoderWeightShapes(dimensions), [/^/]);
+  const shapes = new Map(textEncoderWeightShapes(dimensions));
+  // Files cut to the layers that prompt embeddings need have no final norm.
+  if (!table.has(FINAL_NORM)) shapes.delete(FINAL_NORM);
+  checkStrict(table, shapes, [/^/]);
   return dimensions;
 }
 
@@ -92,6 +98,12 @@ export function textEncoderWeightShapes(
     shapes.set(`${layer}.mlp.up_proj.weight`, [intermediate, hidden]);
     shapes.set(`${layer}.mlp.down_proj.weight`, [hidden, intermediate]);
   }
-  if (layers === dimensions.layers) shapes.set('model.norm.weight', [hidden]);
+  if (layers === dimensions.layers) shapes.set(FINAL_NORM, [hidden]);
   return shapes;
+}
+
+/** Patterns of the weights that an encoder cut after `layers` layers leaves over: the later layers and the final norm. */
+export function laterLayerTensors(dimensions: TextEncoderDimensions, layers: number): readonly RegExp[] {
+  const later = Array.from({ length: Math.max(0, dimensions.layers - layers) }, (_, index) => layers + index);
+  return later.length === 0 ? [] : [new RegExp(`^model\\.layers\\.(?:${later.join('|')})\\.`), /^model\.norm\.weight$/];
 }

@@ -22,6 +22,8 @@ export interface TransformerDimensions {
 }
 
 const WHAT = 'a FLUX.2 transformer';
+// dev has 8 and 48.
+const MOST_BLOCKS = 1000;
 
 /**
  * The dimensions of a transformer, from the shapes of its weights alone; all of them are checked against each other.
@@ -31,8 +33,13 @@ const WHAT = 'a FLUX.2 transformer';
  */
 export function detectTransformer(table: WeightTable): TransformerDimensions {
   const [hidden = 0, inChannels = 0] = measure(table, WHAT, 'x_embedder.weight', 2);
-  const doubleBlocks = countModules(table, 'the double-stream blocks', /^transformer_blocks\.(\d+)\./);
-  const singleBlocks = countModules(table, 'the single-stream blocks', /^single_transformer_blocks\.(\d+)\./);
+  const doubleBlocks = countModules(table, 'the double-stream blocks', /^transformer_blocks\.(\d+)\./, MOST_BLOCKS);
+  const singleBlocks = countModules(
+    table,
+    'the single-stream blocks',
+    /^single_transformer_blocks\.(\d+)\./,
+    MOST_BLOCKS,
+  );
   if (doubleBlocks + singleBlocks === 0) {
     throw new Flux2cError('F2C432', `these are not the weights of ${WHAT}`, {
       where: [table.source],
@@ -46,6 +53,13 @@ export function detectTransformer(table: WeightTable): TransformerDimensions {
     doubleBlocks > 0
       ? (measure(table, WHAT, 'transformer_blocks.0.ff.linear_out.weight', 2)[1] ?? 0)
       : (measure(table, WHAT, 'single_transformer_blocks.0.attn.to_out.weight', 2)[1] ?? 0) - hidden;
+  if (mlpWidth <= 0) {
+    throw new Flux2cError('F2C432', 'the shapes of the weights contradict each other', {
+      where: [table.source, 'single_transformer_blocks.0.attn.to_out.weight'],
+      expected: `more than ${hidden} columns: attention and MLP`,
+      found: `${mlpWidth + hidden}`,
+    });
+  }
   const dimensions: TransformerDimensions = {
     hidden,
     heads: divideExactly(table, hidden, headDim, `hidden channels for heads of ${headDim}`),

@@ -20,13 +20,21 @@ export function measure(table: WeightTable, what: string, name: string, rank: 1 
 
 /**
  * How many numbered modules a table has: names that match `pattern`, whose first group is the number.
- * @throws Flux2cError F2C432 when the numbers are not 0, 1, 2 … without a gap
+ * @param most more than any model has; what is computed for each module must not grow with a broken file
+ * @throws Flux2cError F2C432 when the numbers are not 0, 1, 2 … without a gap, or more than `most`
  */
-export function countModules(table: WeightTable, what: string, pattern: RegExp): number {
+export function countModules(table: WeightTable, what: string, pattern: RegExp, most: number): number {
   const indices = new Set<number>();
   for (const name of table.keys()) {
     const index = pattern.exec(name)?.[1];
     if (index !== undefined) indices.add(Number(index));
+  }
+  if (indices.size > most) {
+    throw new Flux2cError('F2C432', `there are too many of ${what}`, {
+      where: [table.source],
+      expected: `at most ${most}`,
+      found: `${indices.size}`,
+    });
   }
   for (let index = 0; index < indices.size; index++) {
     if (indices.has(index)) continue;
