@@ -8,7 +8,7 @@ import { metadataTexts, type PictureMetadata } from '../picture-metadata.js';
 import type { RgbImage } from '../picture.js';
 import { addPngText } from '../png-text.js';
 
-/** Pillow's limit, above which the reference warns of a decompression bomb: a quarter of 2^31 bytes at 3 a pixel. */
+/** Pillow, which the reference reads pictures with, refuses larger ones as decompression bombs. */
 export const LARGEST_PICTURE_PIXELS = 178956970;
 
 export type PictureFormat = 'png' | 'jpeg' | 'webp';
