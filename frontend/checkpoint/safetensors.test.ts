@@ -4,6 +4,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { bf16ToF32, f16ToF32 } from '../../ir/dtype.js';
 import { memorySource, type ByteSource } from './byte-source.js';
 import { readSafetensorsHeader, readTensorBytes, readTensorF32, type SafetensorsFile } from './safetensors.js';
+import { widenToF32 } from './widen.js';
 import { encodeSafetensors, layOutSafetensors, type TensorData } from './safetensors-writer.js';
 
 const golden = new URL('../../test/golden/', import.meta.url);
@@ -203,6 +204,15 @@ describe('readTensorF32', () => {
       if (codes === undefined || expected === undefined) throw new Error(type);
       expect(await readTensorF32(file.source, codes)).toEqual(await readTensorF32(file.source, expected));
     }
+  });
+
+  it('widens parts of larger buffers, and refuses a part of an element', () => {
+    const bytes = bytesOf(Float32Array.of(0, 1.5, 0))
+      .copyWithin(3, 4, 8)
+      .subarray(3, 8);
+    expect(widenToF32(bytes.subarray(0, 4), 'F32', [])).toEqual(Float32Array.of(1.5));
+    expect(widenToF32(bytes.subarray(2, 4), 'BF16', [])).toEqual(Float32Array.of(1.5));
+    expect(() => widenToF32(bytes, 'F32', ['x'])).toThrow(expect.objectContaining({ code: 'F2C414' }));
   });
 
   it('refuses what has no numbers and integers that are not exact', async () => {

@@ -1,14 +1,21 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { f16ToF32 } from '../../ir/dtype.js';
 
+interface TypedArray<T> {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): T;
+}
+
 /**
  * Widens little-endian values of a safetensors type to f32. Exact for BF16, F16, fp8, BOOL and integers of up to 24
  * bits; F32 is kept bit for bit; I32, U32, 64-bit integers and F64 are rounded to nearest, ties to even.
+ * The result of F32 may share the memory of `bytes`.
  * @param where file and tensor, for errors
  * @throws Flux2cError F2C414 for other types, a 64-bit integer beyond 2^53, or a byte count that is no multiple
  */
 export function widenToF32(bytes: Uint8Array, fileDType: string, where: readonly string[]): Float32Array {
-  const aligned = (width: number): ArrayBuffer => {
+  const view = <T>(type: TypedArray<T>): T => {
+    const width = type.BYTES_PER_ELEMENT;
     if (bytes.byteLength % width !== 0) {
       throw new Flux2cError('F2C414', 'the data end within an element', {
         where,
@@ -17,35 +24,36 @@ export function widenToF32(bytes: Uint8Array, fileDType: string, where: readonly
       });
     }
     // A typed array needs an aligned start, which a part of a larger buffer may not have.
-    return new Uint8Array(bytes).buffer;
+    const { buffer, byteOffset } = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
+    return new type(buffer, byteOffset, bytes.byteLength / width);
   };
   switch (fileDType) {
     case 'F32':
-      return new Float32Array(aligned(4));
+      return view(Float32Array);
     case 'F64':
-      return Float32Array.from(new Float64Array(aligned(8)));
+      return Float32Array.from(view(Float64Array));
     case 'BF16':
-      return widenBf16(new Uint16Array(aligned(2)));
+      return widenBf16(view(Uint16Array));
     case 'F16':
-      return lookUp(halfValues(), new Uint16Array(aligned(2)));
+      return lookUp(halfValues(), view(Uint16Array));
     case 'F8_E4M3':
       return lookUp(e4m3Values(), bytes);
     case 'F8_E5M2':
       return lookUp(e5m2Values(), bytes);
     case 'I64':
-      return narrowIntegers(new BigInt64Array(aligned(8)), where);
+      return narrowIntegers(view(BigInt64Array), where);
     case 'U64':
-      return narrowIntegers(new BigUint64Array(aligned(8)), where);
+      return narrowIntegers(view(BigUint64Array), where);
     case 'I32':
-      return Float32Array.from(new Int32Array(aligned(4)));
+      return Float32Array.from(view(Int32Array));
     case 'U32':
-      return Float32Array.from(new Uint32Array(aligned(4)));
+      return Float32Array.from(view(Uint32Array));
     case 'I16':
-      return Float32Array.from(new Int16Array(aligned(2)));
+      return Float32Array.from(view(Int16Array));
     case 'U16':
-      return Float32Array.from(new Uint16Array(aligned(2)));
+      return Float32Array.from(view(Uint16Array));
     case 'I8':
-      return Float32Array.from(new Int8Array(aligned(1)));
+      return Float32Array.from(view(Int8Array));
     case 'U8':
       return Float32Array.from(bytes);
     case 'BOOL':
