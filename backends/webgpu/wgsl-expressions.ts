@@ -1,0 +1,232 @@
+import { unreachable } from '../../ir/diagnostics.js';
+import { isComparison, typeOf } from '../../ir/kernel/expressions.js';
+import type {
+  BinaryOperator,
+  BufferParameter,
+  Builtin,
+  Expression,
+  RegisterType,
+  UnaryOperator,
+} from '../../ir/kernel/thread.js';
+import type { WgslNames } from './wgsl-names.js';
+import { loadText } from './wgsl-storage.js';
+
+/** What the expressions of one kernel share; `helpers` and `builtins` collect what the text relies on. */
+export interface WgslScope {
+  readonly names: WgslNames;
+  readonly buffers: ReadonlyMap<string, BufferParameter>;
+  readonly helpers: Set<string>;
+  readonly builtins: Set<Builtin>;
+}
+
+/** How tightly a text binds; an operand looser than its place needs gets parentheses. */
+type Tightness = 'primary' | 'unary' | 'product' | 'sum' | 'loose';
+const order: readonly Tightness[] = ['loose', 'sum', 'product', 'unary', 'primary'];
+
+interface Text {
+  readonly text: string;
+  readonly tightness: Tightness;
+}
+
+export function wgslType(type: RegisterType): string {
+  return type.lanes === 1 ? type.scalar : `vec${type.lanes}<${type.scalar}>`;
+}
+
+/** The WGSL of an expression without parentheses around it. */
+export function printExpression(expression: Expression, scope: WgslScope): string {
+  return print(expression, scope).text;
+}
+
+function at(expression: Expression, scope: WgslScope, needed: Tightness): string {
+  const { text, tightness } = print(expression, scope);
+  return order.indexOf(tightness) >= order.indexOf(needed) ? text : `(${text})`;
+}
+
+function primary(text: string): Text {
+  return { text, tightness: 'primary' };
+}
+
+function print(expression: Expression, scope: WgslScope): Text {
+  const whole = (part: Expression): string => printExpression(part, scope);
+  const call = (name: string, ...parts: readonly Expression[]): Text =>
+    primary(`${name}(${parts.map(whole).join(', ')})`);
+  const use = (helper: string): string => {
+    scope.helpers.add(helper);
+    return helper;
+  };
+  switch (expression.kind) {
+    case 'constant':
+      return printConstant(expression.value, expression.type, use);
+    case 'register':
+      return primary(scope.names.legal(expression.name));
+    case 'parameter':
+      return primary(`parameters.${scope.names.legal(expression.name)}`);
+    case 'builtin':
+      scope.builtins.add(expression.name);
+      return primary(expression.name);
+    case 'unary':
+      return printUnary(expression.operator, expression.operand, scope);
+    case 'binary':
+      return printBinary(expression.operator, expression.left, expression.right, scope);
+    case 'fma':
+      return call('fma', expression.a, expression.b, expression.c);
+    case 'select':
+      return call('select', expression.no, expression.yes, expression.condition);
+    case 'convert':
+    case 'splat':
+    case 'vector':
+      return call(
+        wgslType(typeOf(expression)),
+        ...(expression.kind === 'vector' ? expression.parts : [expression.operand]),
+      );
+    case 'bitcast': {
+      const from = typeOf(expression.operand);
+      // A plain integer literal has no 32-bit pattern until it has a type.
+      const operand =
+        expression.operand.kind === 'constant'
+          ? `${wgslType(from)}(${whole(expression.operand)})`
+          : whole(expression.operand);
+      return primary(`bitcast<${wgslType(typeOf(expression))}>(${operand})`);
+    }
+    case 'load': {
+      const buffer = scope.buffers.get(expression.buffer) as BufferParameter;
+      return primary(loadText(buffer, scope.names.legal(expression.buffer), whole(expression.index), use));
+    }
+    case 'load_shared':
+      return primary(`${scope.names.legal(expression.array)}[${whole(expression.index)}]`);
+    case 'lane':
+      return primary(`${at(expression.operand, scope, 'primary')}.${'xyzw'[expression.lane]}`);
+    case 'shuffle': {
+      const swizzle = expression.lanes.map((lane) => 'xyzw'[lane]).join('');
+      return primary(`${at(expression.operand, scope, 'primary')}.${swizzle}`);
+    }
+    case 'dot':
+      return call('dot', expression.a, expression.b);
+    case 'subgroup_broadcast':
+      return primary(`subgroupBroadcast(${whole(expression.operand)}, ${expression.source}u)`);
+    case 'subgroup_reduce':
+      return call(expression.operator === 'add' ? 'subgroupAdd' : 'subgroupMax', expression.operand);
+    default:
+      return unreachable(expression, 'expression');
+  }
+}
+
+function printConstant(value: number, type: RegisterType, use: (helper: string) => string): Text {
+  const scalar = printScalar(value, type, use);
+  return type.lanes === 1 ? scalar : primary(`${wgslType(type)}(${scalar.text})`);
+}
+
+function printScalar(value: number, type: RegisterType, use: (helper: string) => string): Text {
+  switch (type.scalar) {
+    case 'bool':
+      return primary(value !== 0 ? 'true' : 'false');
+    case 'u32':
+      return primary(`${value >>> 0}u`);
+    case 'i32':
+      // The literal 2147483648 is no i32, its negation as an abstract integer is.
+      if (value === -(2 ** 31)) return primary('i32(-2147483648)');
+      return signed(value, String(Math.abs(value)));
+    case 'f32':
+    case 'f16': {
+      const wrap = (text: string): string => (type.scalar === 'f16' ? `f16(${text})` : text);
+      if (Number.isNaN(value)) return primary(wrap(`${use('not_a_number')}()`));
+      const rounded = type.scalar === 'f32' ? Math.fround(value) : value;
+      if (!Number.isFinite(rounded)) return signed(value, wrap(`${use('infinity')}()`));
+      return signed(value, `${shortestDecimal(Math.abs(rounded))}${type.scalar === 'f32' ? 'f' : 'h'}`);
+    }
+    default:
+      return unreachable(type.scalar, 'scalar type');
+  }
+}
+
+function signed(value: number, magnitude: string): Text {
+  const negative = value < 0 || Object.is(value, -0);
+  return negative ? { text: `-${magnitude}`, tightness: 'unary' } : primary(magnitude);
+}
+
+/** The decimal with the fewest digits that rounds to this f32. */
+function shortestDecimal(value: number): string {
+  for (let digits = 1; digits <= 9; digits++) {
+    const text = Number(value.toPrecision(digits));
+    if (Math.fround(text) === value) return /[.e]/.test(`${text}`) ? `${text}` : `${text}.0`;
+  }
+  return `${value}`;
+}
+
+function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslScope): Text {
+  const whole = printExpression(operand, scope);
+  const type = typeOf(operand);
+  switch (operator) {
+    case 'neg':
+      // Two minus signs in a row would be the decrement token.
+      return { text: `-${at(operand, scope, 'primary')}`, tightness: 'unary' };
+    case 'not':
+      return { text: `${type.scalar === 'bool' ? '!' : '~'}${at(operand, scope, 'primary')}`, tightness: 'unary' };
+    case 'rsqrt':
+      return primary(`inverseSqrt(${whole})`);
+    case 'tanh': {
+      // Drivers compute tanh from exponentials that overflow to NaN; from 9.02 on it rounds to 1 in f32.
+      const bound = (sign: string): string => (type.lanes === 1 ? `${sign}10.0` : `${wgslType(type)}(${sign}10.0)`);
+      return primary(`tanh(clamp(${whole}, ${bound('-')}, ${bound('')}))`);
+    }
+    case 'abs':
+    case 'exp':
+    case 'log':
+    case 'sqrt':
+    case 'sin':
+    case 'cos':
+    case 'floor':
+      return primary(`${operator}(${whole})`);
+    default:
+      return unreachable(operator, 'unary operator');
+  }
+}
+
+const infix: Readonly<Partial<Record<BinaryOperator, string>>> = {
+  add: '+',
+  sub: '-',
+  mul: '*',
+  div: '/',
+  mod: '%',
+  xor: '^',
+  and: '&',
+  or: '|',
+  shift_left: '<<',
+  shift_right: '>>',
+  equal: '==',
+  less: '<',
+  less_equal: '<=',
+};
+
+function printBinary(operator: BinaryOperator, left: Expression, right: Expression, scope: WgslScope): Text {
+  const sign = infix[operator];
+  if (sign === undefined) {
+    return primary(`${operator}(${printExpression(left, scope)}, ${printExpression(right, scope)})`);
+  }
+  const join = (a: string, b: string, tightness: Tightness): Text => ({ text: `${a} ${sign} ${b}`, tightness });
+  if (operator === 'add' || operator === 'sub') {
+    return join(at(left, scope, 'sum'), at(right, scope, 'product'), 'sum');
+  }
+  if (operator === 'mul' || operator === 'div' || operator === 'mod') {
+    return join(at(left, scope, 'product'), at(right, scope, 'unary'), 'product');
+  }
+  if (operator === 'shift_left' || operator === 'shift_right') {
+    const amount = right.kind === 'constant' && right.type.lanes === 1 ? `${right.value}u` : shiftAmount(right, scope);
+    return join(at(left, scope, 'unary'), amount, 'loose');
+  }
+  if (isComparison(operator)) return join(at(left, scope, 'sum'), at(right, scope, 'sum'), 'loose');
+  // Lanes of bool have no short-circuit; scalars take the logical operators that people expect to read.
+  const type = typeOf(left);
+  if (type.scalar === 'bool' && type.lanes === 1 && operator !== 'xor') {
+    const logical = operator === 'and' ? '&&' : '||';
+    return { text: `${at(left, scope, 'unary')} ${logical} ${at(right, scope, 'unary')}`, tightness: 'loose' };
+  }
+  return join(at(left, scope, 'unary'), at(right, scope, 'unary'), 'loose');
+}
+
+/** WGSL shifts by u32 only. */
+function shiftAmount(amount: Expression, scope: WgslScope): string {
+  const type = typeOf(amount);
+  if (type.scalar === 'u32') return at(amount, scope, 'unary');
+  return `${wgslType({ scalar: 'u32', lanes: type.lanes })}(${printExpression(amount, scope)})`;
+}

@@ -1,0 +1,161 @@
+import { unreachable } from '../../ir/diagnostics.js';
+import type { BufferParameter } from '../../ir/kernel/thread.js';
+
+/**
+ * How elements lie in WGSL storage buffers. Narrow types travel in u32 words, so no device feature is needed:
+ *
+ * | storage      | 1 lane                  | 2 lanes               | 4 lanes     |
+ * |--------------|-------------------------|-----------------------|-------------|
+ * | f32 i32 u32  | T                       | vec2<T>               | vec4<T>     |
+ * | bf16 f16     | half of a u32           | u32                   | vec2<u32>   |
+ * | u8 bool      | quarter of a u32        | half of a u32         | u32         |
+ */
+export function storageElement(buffer: BufferParameter): string {
+  switch (buffer.storage) {
+    case 'f32':
+    case 'i32':
+    case 'u32':
+      return buffer.lanes === 1 ? buffer.storage : `vec${buffer.lanes}<${buffer.storage}>`;
+    case 'bf16':
+    case 'f16':
+      return buffer.lanes === 4 ? 'vec2<u32>' : 'u32';
+    case 'u8':
+    case 'bool':
+      return 'u32';
+    default:
+      return unreachable(buffer.storage, 'storage type');
+  }
+}
+
+/** The text that loads `lanes` elements at `index`; `use` is told which helper functions it calls. */
+export function loadText(
+  buffer: BufferParameter,
+  name: string,
+  index: string,
+  use: (helper: string) => string,
+): string {
+  const { storage, lanes } = buffer;
+  switch (storage) {
+    case 'f32':
+    case 'i32':
+    case 'u32':
+      return `${name}[${index}]`;
+    case 'bf16':
+      if (lanes === 1) return `${use('widen_bf16')}(${name}[${shiftIndex(index, 1)}], ${index})`;
+      return `${use(`widen_bf16x${lanes}`)}(${name}[${index}])`;
+    case 'f16':
+      if (lanes === 1) return `${use('widen_f16')}(${name}[${shiftIndex(index, 1)}], ${index})`;
+      if (lanes === 2) return `unpack2x16float(${name}[${index}])`;
+      return `${use('widen_f16x4')}(${name}[${index}])`;
+    case 'u8':
+      return loadBytes(lanes, name, index, use);
+    case 'bool': {
+      const bytes = loadBytes(lanes, name, index, use);
+      return lanes === 1 ? `bool(${bytes})` : `vec${lanes}<bool>(${bytes})`;
+    }
+    default:
+      return unreachable(storage, 'storage type');
+  }
+}
+
+function loadBytes(lanes: 1 | 2 | 4, name: string, index: string, use: (helper: string) => string): string {
+  if (lanes === 4) return `${use('widen_u8x4')}(${name}[${index}])`;
+  if (lanes === 2) return `${use('widen_u8x2')}(${name}[${shiftIndex(index, 1)}], ${index})`;
+  return `${use('widen_u8')}(${name}[${shiftIndex(index, 2)}], ${index})`;
+}
+
+function shiftIndex(index: string, by: number): string {
+  return /^[A-Za-z0-9_.]+$/.test(index) ? `${index} >> ${by}u` : `(${index}) >> ${by}u`;
+}
+
+/** The right-hand side of the assignment that stores `value`; widths that would need half a word are refused earlier. */
+export function storeText(buffer: BufferParameter, value: string, use: (helper: string) => string): string {
+  switch (buffer.storage) {
+    case 'f32':
+    case 'i32':
+    case 'u32':
+      return value;
+    case 'bf16':
+    case 'f16':
+      return `${use(`narrow_${buffer.storage}x${buffer.lanes}`)}(${value})`;
+    case 'u8':
+      return `${use('narrow_u8x4')}(${value})`;
+    case 'bool':
+      return `${use('narrow_u8x4')}(vec4<i32>(${value}))`;
+    default:
+      return unreachable(buffer.storage, 'storage type');
+  }
+}
+
+/** Rounds to nearest even on the upper 16 bits; NaN stays a quiet NaN. */
+function narrowBf16(lanes: 2 | 4, result: string, pack: string): string {
+  const vector = `vec${lanes}<u32>`;
+  return `fn narrow_bf16x${lanes}(value: vec${lanes}<f32>) -> ${result} {
+  let bits = bitcast<${vector}>(value);
+  let odd = (bits >> ${vector}(16u)) & ${vector}(1u);
+  let nearest = (bits + ${vector}(0x7fffu) + odd) >> ${vector}(16u);
+  let quiet = (bits >> ${vector}(16u)) | ${vector}(0x40u);
+  let half = select(nearest, quiet, (bits & ${vector}(0x7fffffffu)) > ${vector}(0x7f800000u));
+  return ${pack};
+}`;
+}
+
+/** pack2x16float is undefined past 65504: 65520 is the first number that rounds to infinity. */
+function narrowF16(lanes: 2 | 4, result: string, pack: string): string {
+  const vector = `vec${lanes}<f32>`;
+  return `fn narrow_f16x${lanes}(value: ${vector}) -> ${result} {
+  let finite = select(value, sign(value) * 65520.0f, abs(value) > ${vector}(65520.0f));
+  return ${pack};
+}`;
+}
+
+/**
+ * Helper functions by name. Infinity and NaN are functions because WGSL refuses them in constant expressions, and a
+ * function's result is not one.
+ */
+export const helperTexts: Readonly<Record<string, string>> = {
+  infinity: `fn infinity() -> f32 {
+  let bits = 0x7f800000u;
+  return bitcast<f32>(bits);
+}`,
+  not_a_number: `fn not_a_number() -> f32 {
+  let bits = 0x7fc00000u;
+  return bitcast<f32>(bits);
+}`,
+  widen_bf16: `fn widen_bf16(word: u32, index: i32) -> f32 {
+  return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (index & 1) == 1));
+}`,
+  widen_bf16x2: `fn widen_bf16x2(word: u32) -> vec2<f32> {
+  return bitcast<vec2<f32>>(vec2<u32>(word << 16u, word & 0xffff0000u));
+}`,
+  widen_bf16x4: `fn widen_bf16x4(words: vec2<u32>) -> vec4<f32> {
+  let low = words << vec2<u32>(16u);
+  let high = words & vec2<u32>(0xffff0000u);
+  return bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y));
+}`,
+  widen_f16: `fn widen_f16(word: u32, index: i32) -> f32 {
+  let pair = unpack2x16float(word);
+  return select(pair.x, pair.y, (index & 1) == 1);
+}`,
+  widen_f16x4: `fn widen_f16x4(words: vec2<u32>) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+}`,
+  widen_u8: `fn widen_u8(word: u32, index: i32) -> i32 {
+  return i32((word >> (u32(index & 3) * 8u)) & 255u);
+}`,
+  widen_u8x2: `fn widen_u8x2(word: u32, index: i32) -> vec2<i32> {
+  let pair = word >> (u32(index & 1) * 16u);
+  return vec2<i32>(vec2<u32>(pair & 255u, (pair >> 8u) & 255u));
+}`,
+  widen_u8x4: `fn widen_u8x4(word: u32) -> vec4<i32> {
+  return vec4<i32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}`,
+  narrow_bf16x2: narrowBf16(2, 'u32', 'half.x | (half.y << 16u)'),
+  narrow_bf16x4: narrowBf16(4, 'vec2<u32>', 'half.xz | (half.yw << vec2<u32>(16u))'),
+  narrow_f16x2: narrowF16(2, 'u32', 'pack2x16float(finite)'),
+  narrow_f16x4: narrowF16(4, 'vec2<u32>', 'vec2<u32>(pack2x16float(finite.xy), pack2x16float(finite.zw))'),
+  narrow_u8x4: `fn narrow_u8x4(value: vec4<i32>) -> u32 {
+  let bytes = (vec4<u32>(value) & vec4<u32>(255u)) << vec4<u32>(0u, 8u, 16u, 24u);
+  return bytes.x | bytes.y | bytes.z | bytes.w;
+}`,
+};

@@ -1,0 +1,179 @@
+import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
+import { walkExpression } from '../../ir/kernel/expressions.js';
+import { forEachExpression, namesOf } from '../../ir/kernel/statements.js';
+import type { BufferParameter, Builtin, Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
+import { printExpression, wgslType } from './wgsl-expressions.js';
+import type { WgslScope } from './wgsl-expressions.js';
+import { WgslNames } from './wgsl-names.js';
+import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
+
+export interface WgslOptions {
+  /** A line for the header comment: the operation or schedule the kernel comes from. */
+  readonly comment?: string;
+}
+
+/**
+ * The WGSL module of a kernel, entry point `main`.
+ *
+ * - `@group(0) @binding(i)`: buffer i of the kernel, in order
+ * - `@group(1) @binding(0)`: a uniform block of i32, four bytes each, in the order of `kernel.parameters`; absent when there
+ *   are none. Bind it with a dynamic offset.
+ * - `workgroup_x|y|z` are the hardware's numbers plus the parameter `origin_x|y|z` where the kernel has one.
+ *
+ * Needs `subgroups` where the kernel uses subgroup operations and `shader-f16` where a register is f16, nothing else. The
+ * kernel must have passed the verifier.
+ */
+export function printWgsl(kernel: ThreadKernel, options: WgslOptions = {}): string {
+  const scope: WgslScope = {
+    names: new WgslNames(namesOf(kernel), Object.keys(helperTexts)),
+    buffers: new Map(kernel.buffers.map((buffer) => [buffer.name, buffer])),
+    helpers: new Set(),
+    builtins: new Set(),
+  };
+  const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
+  const subgroups = usesSubgroups(kernel.body, scope);
+  return [
+    ...header(kernel, options),
+    ...(usesHalf(kernel) ? ['enable f16;'] : []),
+    ...(subgroups ? ['enable subgroups;', ''] : ['']),
+    ...kernel.buffers.map((buffer, binding) => bindingText(buffer, binding, scope)),
+    ...parameterBlock(kernel, scope),
+    ...kernel.shared.map(
+      ({ name, type, length }) => `var<workgroup> ${scope.names.legal(name)}: array<${wgslType(type)}, ${length}>;`,
+    ),
+    ...[...scope.helpers].sort().flatMap((name) => ['', helperText(name)]),
+    '',
+    `@compute @workgroup_size(${kernel.workgroupSize})`,
+    ...entryPoint(kernel, scope.builtins),
+    ...body,
+    '}',
+    '',
+  ].join('\n');
+}
+
+function header(kernel: ThreadKernel, options: WgslOptions): readonly string[] {
+  const subgroup = kernel.subgroupSize === undefined ? '' : `, subgroups of ${kernel.subgroupSize}`;
+  return [
+    `// @${kernel.name}: ${kernel.workgroupSize} invocations a workgroup${subgroup}`,
+    ...(options.comment === undefined ? [] : options.comment.split('\n').map((line) => `// ${line}`)),
+    ...kernel.buffers.map(
+      ({ name, storage, lanes, access }, binding) => `//   ${binding} ${name}: ${access} ${storage} x${lanes}`,
+    ),
+    ...(kernel.parameters.length === 0 ? [] : [`//   parameters ${kernel.parameters.join(', ')}`]),
+  ];
+}
+
+function bindingText(buffer: BufferParameter, binding: number, scope: WgslScope): string {
+  // WGSL has no write-only storage buffers.
+  const access = buffer.access === 'read' ? 'read' : 'read_write';
+  const name = scope.names.legal(buffer.name);
+  return `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${storageElement(buffer)}>;`;
+}
+
+function parameterBlock(kernel: ThreadKernel, scope: WgslScope): readonly string[] {
+  if (kernel.parameters.length === 0) return [];
+  return [
+    'struct Parameters {',
+    ...kernel.parameters.map((name) => `  ${scope.names.legal(name)}: i32,`),
+    '}',
+    '@group(1) @binding(0) var<uniform> parameters: Parameters;',
+  ];
+}
+
+function helperText(name: string): string {
+  const text = helperTexts[name];
+  if (text === undefined) throw new Error(`internal: no WGSL helper ${name}`);
+  return text;
+}
+
+function entryPoint(kernel: ThreadKernel, used: ReadonlySet<Builtin>): readonly string[] {
+  const workgroup = (['x', 'y', 'z'] as const).filter((axis) => used.has(`workgroup_${axis}`));
+  const inputs = [
+    ...(workgroup.length > 0 ? ['@builtin(workgroup_id) workgroup_id: vec3<u32>'] : []),
+    ...(used.has('local_index') ? ['@builtin(local_invocation_index) local_invocation_index: u32'] : []),
+    ...(used.has('subgroup_lane') ? ['@builtin(subgroup_invocation_id) subgroup_invocation_id: u32'] : []),
+  ];
+  return [
+    `fn main(${inputs.join(', ')}) {`,
+    ...workgroup.map((axis) => {
+      const origin = kernel.parameters.includes(`origin_${axis}`) ? ` + parameters.origin_${axis}` : '';
+      return `  let workgroup_${axis} = i32(workgroup_id.${axis})${origin};`;
+    }),
+    ...(used.has('local_index') ? ['  let local_index = i32(local_invocation_index);'] : []),
+    ...(used.has('subgroup_lane') ? ['  let subgroup_lane = i32(subgroup_invocation_id);'] : []),
+  ];
+}
+
+function printStatement(statement: Statement, scope: WgslScope, indent: string): readonly string[] {
+  const text = (expression: Expression): string => printExpression(expression, scope);
+  const block = (statements: readonly Statement[]): readonly string[] =>
+    statements.flatMap((inner) => printStatement(inner, scope, `${indent}  `));
+  switch (statement.kind) {
+    case 'let':
+    case 'var': {
+      const name = scope.names.legal(statement.name);
+      return [`${indent}${statement.kind} ${name}: ${wgslType(statement.type)} = ${text(statement.value)};`];
+    }
+    case 'assign':
+      return [`${indent}${scope.names.legal(statement.name)} = ${text(statement.value)};`];
+    case 'store': {
+      const buffer = scope.buffers.get(statement.buffer);
+      if (buffer === undefined) throw new Flux2cError('F2C226', `the kernel has no buffer '${statement.buffer}'`);
+      const value = storeText(buffer, text(statement.value), (helper) => {
+        scope.helpers.add(helper);
+        return helper;
+      });
+      return [`${indent}${scope.names.legal(statement.buffer)}[${text(statement.index)}] = ${value};`];
+    }
+    case 'store_shared':
+      return [`${indent}${scope.names.legal(statement.array)}[${text(statement.index)}] = ${text(statement.value)};`];
+    case 'for': {
+      const variable = scope.names.legal(statement.variable);
+      const lines: string[] = [];
+      let end = text(statement.end);
+      if (!isFixed(statement.end)) {
+        const name = scope.names.invent(`${statement.variable}_end`);
+        lines.push(`${indent}let ${name} = ${end};`);
+        end = name;
+      }
+      const step = statement.step === 1 ? `${variable}++` : `${variable} += ${statement.step}`;
+      lines.push(`${indent}for (var ${variable}: i32 = ${text(statement.start)}; ${variable} < ${end}; ${step}) {`);
+      return [...lines, ...block(statement.body), `${indent}}`];
+    }
+    case 'if': {
+      const lines = [`${indent}if (${text(statement.condition)}) {`, ...block(statement.then)];
+      if (statement.otherwise === undefined) return [...lines, `${indent}}`];
+      return [...lines, `${indent}} else {`, ...block(statement.otherwise), `${indent}}`];
+    }
+    case 'barrier':
+      return [`${indent}workgroupBarrier();`];
+    default:
+      return unreachable(statement, 'statement');
+  }
+}
+
+/** Keeps its value while the loop runs, so it may stand in the loop's condition. */
+function isFixed(end: Expression): boolean {
+  let fixed = true;
+  walkExpression(end, (part) => {
+    if (part.kind === 'register' || part.kind === 'load' || part.kind === 'load_shared') fixed = false;
+  });
+  return fixed;
+}
+
+function usesSubgroups(body: readonly Statement[], scope: WgslScope): boolean {
+  let used = scope.builtins.has('subgroup_lane');
+  forEachExpression(body, (part) => {
+    if (part.kind === 'subgroup_broadcast' || part.kind === 'subgroup_reduce') used = true;
+  });
+  return used;
+}
+
+function usesHalf(kernel: ThreadKernel): boolean {
+  let used = kernel.shared.some(({ type }) => type.scalar === 'f16');
+  forEachExpression(kernel.body, (part) => {
+    if ('type' in part && part.type.scalar === 'f16') used = true;
+    if (part.kind === 'convert' && part.to === 'f16') used = true;
+  });
+  return used;
+}

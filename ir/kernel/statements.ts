@@ -1,0 +1,53 @@
+import { unreachable } from '../diagnostics.js';
+import { walkExpression } from './expressions.js';
+import type { Expression, Statement, ThreadKernel } from './thread.js';
+
+/** Calls `visit` on every statement, outer before inner, in program order. */
+export function forEachStatement(body: readonly Statement[], visit: (statement: Statement) => void): void {
+  for (const statement of body) {
+    visit(statement);
+    if (statement.kind === 'for') forEachStatement(statement.body, visit);
+    if (statement.kind === 'if') {
+      forEachStatement(statement.then, visit);
+      if (statement.otherwise !== undefined) forEachStatement(statement.otherwise, visit);
+    }
+  }
+}
+
+/** Calls `visit` on every expression and all its parts. */
+export function forEachExpression(body: readonly Statement[], visit: (expression: Expression) => void): void {
+  forEachStatement(body, (statement) => {
+    for (const expression of expressionsOf(statement)) walkExpression(expression, visit);
+  });
+}
+
+/** The expressions of a statement itself, not of its blocks. */
+export function expressionsOf(statement: Statement): readonly Expression[] {
+  switch (statement.kind) {
+    case 'let':
+    case 'var':
+    case 'assign':
+      return [statement.value];
+    case 'store':
+    case 'store_shared':
+      return [statement.index, statement.value];
+    case 'for':
+      return [statement.start, statement.end];
+    case 'if':
+      return [statement.condition];
+    case 'barrier':
+      return [];
+    default:
+      return unreachable(statement, 'statement');
+  }
+}
+
+/** Every name a kernel declares: buffers, parameters, shared arrays and registers. */
+export function namesOf(kernel: ThreadKernel): readonly string[] {
+  const names = [...kernel.buffers, ...kernel.shared].map(({ name }) => name).concat(kernel.parameters);
+  forEachStatement(kernel.body, (statement) => {
+    if (statement.kind === 'let' || statement.kind === 'var') names.push(statement.name);
+    if (statement.kind === 'for') names.push(statement.variable);
+  });
+  return names;
+}

@@ -1,0 +1,3 @@
+import { describeWgslExecution } from './wgsl-execution.js';
+
+await describeWgslExecution('swiftshader');
