@@ -20,12 +20,17 @@ export interface Device {
   read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array>;
   /** Compiles in parallel; kernels already loaded under the same name and text are kept. */
   loadKernels(kernels: readonly DeviceKernel[], onProgress?: (done: number, total: number) => void): Promise<void>;
-  /** Binds launches once so that they can be run many times. */
+  /**
+   * Binds launches once so that they can be run many times. WebGPU refuses (F2C514, naming the launch) a buffer that one
+   * launch binds both read-only and writable, even in disjoint ranges, and overlapping writable ranges.
+   */
   record(launches: readonly BoundLaunch[], label: string): Sequence;
   /** Queues a recorded sequence: one command buffer. */
   run(sequence: Sequence): void;
   /** Resolves when everything queued so far is done; rejects with F2C51x on device loss or a device error. */
   finish(): Promise<void>;
+  /** Runs the sequence and gives the nanoseconds of each launch; absent when the device has no clock for that. */
+  readonly timeLaunches?: (sequence: Sequence) => Promise<number[]>;
   readonly usage: DeviceUsage;
   destroy(): Promise<void>;
 }

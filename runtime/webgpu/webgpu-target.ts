@@ -1,0 +1,89 @@
+import type { Target } from '../../backends/target.js';
+
+/** Fields that a caller may lower, as tests do to reach the paths of small devices on a large one. */
+export type LoweredTarget = Partial<
+  Pick<
+    Target,
+    | 'f16'
+    | 'workgroupMemory'
+    | 'stagingPays'
+    | 'maxWorkgroupInvocations'
+    | 'maxWorkgroupsPerDimension'
+    | 'maxBindingBytes'
+    | 'maxBufferBytes'
+    | 'maxStorageBuffers'
+    | 'bindingAlignment'
+  > & { readonly subgroups: false }
+>;
+
+/** What `targetOfAdapter` reads of a GPUAdapter (tests give a literal). */
+export interface AdapterFacts {
+  readonly limits: Pick<
+    GPUSupportedLimits,
+    | 'maxComputeWorkgroupStorageSize'
+    | 'maxComputeInvocationsPerWorkgroup'
+    | 'maxComputeWorkgroupSizeX'
+    | 'maxComputeWorkgroupsPerDimension'
+    | 'maxStorageBufferBindingSize'
+    | 'maxBufferSize'
+    | 'maxStorageBuffersPerShaderStage'
+    | 'minStorageBufferOffsetAlignment'
+  >;
+  readonly features: { has(name: string): boolean };
+  readonly info: Pick<GPUAdapterInfo, 'isFallbackAdapter' | 'subgroupMinSize' | 'subgroupMaxSize'>;
+}
+
+/**
+ * Whether the adapter computes on the CPU. WebGPU exposes no adapter type; browsers and Dawn set `isFallbackAdapter` for
+ * exactly the adapters of type CPU (lavapipe, SwiftShader, WARP), so no name is looked at.
+ */
+export function isSoftwareAdapter(info: Pick<GPUAdapterInfo, 'isFallbackAdapter'>): boolean {
+  return info.isFallbackAdapter;
+}
+
+/** The capabilities of an adapter, all of which are requested of the device, lowered where the caller asks for it. */
+export function targetOfAdapter(adapter: AdapterFacts, lowered: LoweredTarget = {}): Target {
+  const { limits, features, info } = adapter;
+  const lower = (value: number, limit: number | undefined): number => Math.min(value, limit ?? value);
+  // Binding sizes are multiples of 4; some drivers report 2^31 - 1 or 2^32 - 1.
+  const floor16 = (value: number): number => value - (value % 16);
+  const { subgroupMinSize: min = 0, subgroupMaxSize: max = 0 } = info;
+  const hasSubgroups = features.has('subgroups') && min > 0 && lowered.subgroups !== false;
+  return {
+    backend: 'webgpu',
+    f16: features.has('shader-f16') && lowered.f16 !== false,
+    ...(hasSubgroups ? { subgroups: { min, max } } : {}),
+    workgroupMemory: lower(limits.maxComputeWorkgroupStorageSize, lowered.workgroupMemory),
+    stagingPays: lowered.stagingPays ?? !isSoftwareAdapter(info),
+    maxWorkgroupInvocations: lower(
+      Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+      lowered.maxWorkgroupInvocations,
+    ),
+    maxWorkgroupsPerDimension: lower(limits.maxComputeWorkgroupsPerDimension, lowered.maxWorkgroupsPerDimension),
+    maxBindingBytes: lower(floor16(limits.maxStorageBufferBindingSize), lowered.maxBindingBytes),
+    maxBufferBytes: lower(floor16(limits.maxBufferSize), lowered.maxBufferBytes),
+    maxStorageBuffers: lower(limits.maxStorageBuffersPerShaderStage, lowered.maxStorageBuffers),
+    bindingAlignment: Math.max(limits.minStorageBufferOffsetAlignment, lowered.bindingAlignment ?? 1),
+  };
+}
+
+/** The limits and features of a GPUDevice that offers everything in `targetOfAdapter`. */
+export function describeDeviceRequest(
+  adapter: Pick<GPUAdapter, 'limits' | 'features'>,
+): Pick<GPUDeviceDescriptor, 'requiredLimits' | 'requiredFeatures'> {
+  const { limits, features } = adapter;
+  const wanted: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+  return {
+    requiredFeatures: wanted.filter((name) => features.has(name)),
+    requiredLimits: {
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+      minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+    },
+  };
+}
