@@ -52,8 +52,20 @@ export class Elements {
     this.buffers = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer]));
   }
 
-  /** A value of f32 or bool with the context's lanes. */
+  /** A value of f32 or bool with the context's lanes. Subexpressions that are one object are computed once. */
   compute(expression: TileExpression, context: LaneContext): Computed {
+    const outermost = this.shared === undefined;
+    const shared = (this.shared ??= new Map<TileExpression, Computed>());
+    const known = shared.get(expression);
+    if (known !== undefined) return known;
+    const computed = this.computeNew(expression, context);
+    shared.set(expression, computed);
+    // Registers may be assigned and scopes closed between two calls, so nothing is kept beyond the outermost one.
+    if (outermost) this.shared = undefined;
+    return computed;
+  }
+
+  private computeNew(expression: TileExpression, context: LaneContext): Computed {
     switch (expression.kind) {
       case 'number':
         return {

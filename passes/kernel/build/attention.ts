@@ -1,0 +1,83 @@
+import { Dim } from '../../../ir/dim.js';
+import type { Value } from '../../../ir/graph/graph.js';
+import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
+import { anchorOf } from './facts.js';
+import type { KernelGroup } from './group.js';
+import type { IndexSpace } from './index-space.js';
+import type { Scalarizer } from './scalarize.js';
+import { binary, number, tile, unary } from './tile-expressions.js';
+
+/** Below any score, above the exponent range's end: differences of two of them are 0, never NaN. */
+const masked = -1e30;
+
+/**
+ * Attention with an online softmax (Milakov and Gimelshein 2018; FlashAttention): keys in chunks, a running maximum and sum a
+ * query, the output rescaled when the maximum rises. No score leaves the registers.
+ */
+export function buildAttention(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+  const anchor = anchorOf(group, ['attention']);
+  const [query, key, value, mask] = anchor.operands as readonly [Value, Value, Value, Value | undefined];
+  const result = anchor.results[0] as Value;
+  const layout = group.results[0];
+  if (layout === undefined || group.body.results[0] !== result)
+    throw new Error('internal: an attention kernel stores its anchor only');
+  const { scale, causal } = anchor.attributes;
+  const [m, z, d, j] = ['m', 'z', 'd', 'j'].map((name) => Dim.symbol(name)) as [Dim, Dim, Dim, Dim];
+  const heads = query.type.shape[1] as Dim;
+  const keyHeads = key.type.shape[1] as Dim;
+  const keys = key.type.shape[2] as Dim;
+  const [batch, head] = space.delinearize(z, [query.type.shape[0] as Dim, heads]) as [Dim, Dim];
+  const grouped = heads.divideExactly(keyHeads);
+  if (grouped === undefined) throw new Error('internal: query heads are not a multiple of key heads');
+  const keyHead = space.floor(head, grouped);
+  const conditions: IndexCondition[] = [{ kind: 'less', left: j, right: keys }];
+  if (causal) conditions.push({ kind: 'less', left: j, right: m.add(1) });
+  const whereAllowed = (yes: TileExpression, no: TileExpression): TileExpression => {
+    const inner: TileExpression =
+      mask === undefined ? yes : { kind: 'select', condition: pull.elementOf(mask, [batch, j]), yes, no };
+    return { kind: 'when', conditions, yes: inner, no };
+  };
+  const exp = (operand: TileExpression): TileExpression => unary('exp', operand);
+  return [
+    {
+      kind: 'tile',
+      name: 'q',
+      axes: ['m', 'd'],
+      value: binary('mul', pull.elementOf(query, [batch, head, m, d]), number(scale)),
+    },
+    { kind: 'tile', name: 'out', axes: ['m', 'd'], value: number(0) },
+    { kind: 'tile', name: 'largest', axes: ['m'], value: number(masked) },
+    { kind: 'tile', name: 'sum', axes: ['m'], value: number(0) },
+    {
+      kind: 'for',
+      axis: 'j',
+      body: [
+        { kind: 'tile', name: 's', axes: ['m', 'j'], value: number(0) },
+        { kind: 'contract', name: 's', over: 'd', a: tile('q'), b: pull.elementOf(key, [batch, keyHead, j, d]) },
+        { kind: 'assign', name: 's', value: whereAllowed(tile('s'), number(masked)) },
+        { kind: 'tile', name: 'next', axes: ['m'], value: tile('largest') },
+        { kind: 'reduce', name: 'next', over: 'j', operator: 'max', value: tile('s') },
+        { kind: 'tile', name: 'shrink', axes: ['m'], value: exp(binary('sub', tile('largest'), tile('next'))) },
+        { kind: 'assign', name: 'largest', value: tile('next') },
+        { kind: 'assign', name: 's', value: whereAllowed(exp(binary('sub', tile('s'), tile('next'))), number(0)) },
+        { kind: 'assign', name: 'sum', value: binary('mul', tile('sum'), tile('shrink')) },
+        { kind: 'reduce', name: 'sum', over: 'j', operator: 'add', value: tile('s') },
+        { kind: 'assign', name: 'out', value: binary('mul', tile('out'), tile('shrink')) },
+        { kind: 'contract', name: 'out', over: 'j', a: tile('s'), b: pull.elementOf(value, [batch, keyHead, j, d]) },
+      ],
+    },
+    {
+      kind: 'store',
+      buffer: 'r0',
+      axes: ['m', 'd'],
+      index: space.linearize([batch, head, m, d], layout.strides),
+      conditions: [],
+      value: {
+        kind: 'select',
+        condition: binary('less', number(0), tile('sum')),
+        yes: binary('div', tile('out'), tile('sum')),
+        no: number(0),
+      },
+    },
+  ];
+}

@@ -1,0 +1,296 @@
+import { Dim } from '../../../ir/dim.js';
+import type { Value } from '../../../ir/graph/graph.js';
+import type {
+  Axis,
+  IndexCondition,
+  Schedule,
+  TileExpression,
+  TileKernel,
+  TileStatement,
+} from '../../../ir/kernel/tile.js';
+import { buildAttention } from './attention.js';
+import { anchorOf, describeGroup } from './facts.js';
+import type { KernelGroup } from './group.js';
+import { IndexSpace } from './index-space.js';
+import { buildRowStatistics } from './row.js';
+import { broadcastIndex, buffersOf, Scalarizer } from './scalarize.js';
+import { buildStatistics } from './statistics.js';
+import { number, tile } from './tile-expressions.js';
+
+/**
+ * Builds the tile form of a fused operation under a schedule (which gives the tile sizes). The body of the kernel is found
+ * by pulling each result's element through the group's operations to loads and to the anchor's accumulator.
+ */
+export function buildKernel(group: KernelGroup, schedule: Schedule, name: string): TileKernel {
+  const axes = describeGroup(group).axes.map((facts): Axis => {
+    const spread = schedule.spread[facts.name];
+    if (spread === undefined) throw new Error(`internal: the schedule of ${name} does not spread axis ${facts.name}`);
+    return { ...facts, tile: spread.threads * spread.registers * spread.vector };
+  });
+  const space = new IndexSpace(axes);
+  const pull = new Scalarizer(group, space);
+  const body = buildBody(group, pull, space);
+  const used = new Set(axes.flatMap((axis) => axis.extent.symbols));
+  const bound = new Set([...axes.map((axis) => axis.name), ...space.terms.map((term) => term.name)]);
+  for (const symbol of symbolsOf(body, space)) if (!bound.has(symbol)) used.add(symbol);
+  return {
+    phase: 'tile',
+    name,
+    buffers: buffersOf(group),
+    parameters: [...used].sort(),
+    axes,
+    terms: [...space.terms],
+    body,
+  };
+}
+
+function buildBody(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+  switch (group.anchor) {
+    case 'map':
+      return storeResults(group, pull, ['m', 'n'], (result) => mapCoordinates(result, space));
+    case 'row': {
+      const statistics = buildRowStatistics(group, pull, space);
+      const stores = storeResults(group, pull, ['m', 'c'], (result) => {
+        const { shape } = result.type;
+        return [...space.delinearize(Dim.symbol('m'), shape.slice(0, -1)), Dim.symbol('c')];
+      });
+      return [...statistics, { kind: 'for', axis: 'c', body: stores }];
+    }
+    case 'contraction':
+      return buildContraction(group, pull, space);
+    case 'attention':
+      return buildAttention(group, pull, space);
+    case 'statistics':
+      return buildStatistics(group, pull, space);
+  }
+}
+
+function mapCoordinates(result: Value, space: IndexSpace): Dim[] {
+  const { shape } = result.type;
+  if (shape.length === 0) return [];
+  return [...space.delinearize(Dim.symbol('m'), shape.slice(0, -1)), Dim.symbol('n')];
+}
+
+function storeResults(
+  group: KernelGroup,
+  pull: Scalarizer,
+  axes: readonly string[],
+  coordinatesOf: (result: Value) => readonly Dim[],
+): TileStatement[] {
+  return group.body.results.map((result, place): TileStatement => {
+    const coordinates = coordinatesOf(result);
+    const layout = group.results[place];
+    if (layout === undefined) throw new Error('internal: a result has no layout');
+    return {
+      kind: 'store',
+      buffer: `r${place}`,
+      axes,
+      index: pull.space.linearize(coordinates, layout.strides),
+      conditions: [],
+      value: pull.elementOf(result, coordinates),
+    };
+  });
+}
+
+function buildContraction(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+  const anchor = anchorOf(group, ['matmul', 'conv2d']);
+  const result = anchor.results[0] as Value;
+  const { shape } = result.type;
+  const m = Dim.symbol('m');
+  const n = Dim.symbol('n');
+  const k = Dim.symbol('k');
+  const [left, right] = anchor.operands as readonly [Value, Value];
+  let coordinates: Dim[];
+  let a: TileExpression;
+  let b: TileExpression;
+  if (anchor.kind === 'conv2d') {
+    const { stride, padding } = anchor.attributes;
+    const [, height, width] = left.type.shape as readonly [Dim, Dim, Dim, Dim];
+    const filter = right.type.shape.slice(1);
+    const [batch, row, column] = space.delinearize(m, shape.slice(0, -1)) as [Dim, Dim, Dim];
+    const [dy, dx, channel] = space.delinearize(k, filter) as [Dim, Dim, Dim];
+    const y = row.mul(stride).add(dy).sub(padding[0]);
+    const x = column.mul(stride).add(dx).sub(padding[1]);
+    const guards: IndexCondition[] = [];
+    const guard = (at: Dim, size: Dim, before: number, after: number): void => {
+      if (before > 0) guards.push({ kind: 'not_less', left: at, right: Dim.of(0) });
+      if (before > 0 || after > 0) guards.push({ kind: 'less', left: at, right: size });
+    };
+    guard(y, height, padding[0], padding[2]);
+    guard(x, width, padding[1], padding[3]);
+    coordinates = [batch, row, column, n];
+    a = guardedElement(pull, left, [batch, y, x, channel], guards);
+    b = pull.elementOf(right, [n, dy, dx, channel]);
+  } else {
+    const isBatched = right.type.shape.length > 2;
+    const leading = isBatched
+      ? [...space.delinearize(Dim.symbol('z'), shape.slice(0, -2)), m]
+      : space.delinearize(m, shape.slice(0, -1));
+    coordinates = [...leading, n];
+    const rowIndex = broadcastTail(leading, left, 1);
+    a = pull.elementOf(left, [...rowIndex, k]);
+    const batchIndex = broadcastTail(leading.slice(0, -1), right, 2);
+    b = pull.elementOf(right, [...batchIndex, ...(anchor.attributes.transposeB ? [n, k] : [k, n])]);
+  }
+  const batchAxes = shape.length > 2 && anchor.kind === 'matmul' && right.type.shape.length > 2 ? ['z'] : [];
+  const axes = [...batchAxes, 'm', 'n'];
+  pull.define(result, () => tile('acc'));
+  const stores = group.body.results.map((value, place): TileStatement => {
+    const { at, conditions } = locate(value, result, coordinates, pull, space);
+    const layout = group.results[place];
+    if (layout === undefined) throw new Error('internal: a result has no layout');
+    const index = space.linearize(at, layout.strides);
+    return {
+      kind: 'store',
+      buffer: `r${place}`,
+      axes,
+      index,
+      conditions,
+      value: pull.elementOf(value, at, conditions),
+    };
+  });
+  return [
+    { kind: 'tile', name: 'acc', axes, value: number(0) },
+    { kind: 'contract', name: 'acc', over: 'k', a, b },
+    ...stores,
+  ];
+}
+
+/** Zero padding guards loads; what is computed from them (an activation in the prologue) is guarded as a whole. */
+function guardedElement(
+  pull: Scalarizer,
+  value: Value,
+  index: readonly Dim[],
+  guards: readonly IndexCondition[],
+): TileExpression {
+  const element = pull.elementOf(value, index, guards);
+  if (guards.length === 0 || element.kind === 'load') return element;
+  return { kind: 'when', conditions: guards, yes: element, no: number(0) };
+}
+
+/** Leading coordinates of an operand with fewer or broadcast leading dims; `tail` trailing dims are addressed apart. */
+function broadcastTail(leading: readonly Dim[], operand: Value, tail: number): Dim[] {
+  const own = operand.type.shape.slice(0, -tail);
+  const offset = leading.length - own.length;
+  return own.map((size, place) => (size.constant === 1 ? Dim.of(0) : (leading[place + offset] as Dim)));
+}
+
+/** Where a result's element lies, for the accumulator's coordinates: forward through pointwise operations and views. */
+function locate(
+  value: Value,
+  anchor: Value,
+  coordinates: readonly Dim[],
+  pull: Scalarizer,
+  space: IndexSpace,
+): { readonly at: readonly Dim[]; readonly conditions: readonly IndexCondition[] } {
+  if (value === anchor) return { at: coordinates, conditions: [] };
+  const producer = pull.producerOf(value);
+  if (producer === undefined) throw new Error(`internal: %${value.name} does not come from the contraction`);
+  const source = producer.operands.find((operand) => dependsOn(operand, anchor, pull));
+  if (source === undefined) throw new Error(`internal: %${value.name} does not come from the contraction`);
+  const { at, conditions } = locate(source, anchor, coordinates, pull, space);
+  switch (producer.kind) {
+    case 'split': {
+      const { axis, sizes } = producer.attributes;
+      const place = producer.results.indexOf(value);
+      const start = sizes.slice(0, place).reduce((sum, size) => sum.add(size), Dim.of(0));
+      const here = at[axis] as Dim;
+      const inside: IndexCondition[] = [{ kind: 'less', left: here, right: start.add(sizes[place] as Dim) }];
+      if (start.constant !== 0) inside.unshift({ kind: 'not_less', left: here, right: start });
+      return {
+        at: at.map((index, i) => (i === axis ? index.sub(start) : index)),
+        conditions: [...conditions, ...inside],
+      };
+    }
+    case 'reshape': {
+      const flat = space.linearize(at, denseStridesOf(source));
+      return { at: space.delinearize(flat, value.type.shape), conditions };
+    }
+    case 'transpose':
+      return { at: producer.attributes.permutation.map((from) => at[from] as Dim), conditions };
+    default:
+      if (broadcastIndex(at, value, source).length !== at.length)
+        throw new Error('internal: an epilogue changes the rank');
+      return { at, conditions };
+  }
+}
+
+function dependsOn(value: Value, anchor: Value, pull: Scalarizer): boolean {
+  if (value === anchor) return true;
+  return pull.producerOf(value)?.operands.some((operand) => dependsOn(operand, anchor, pull)) ?? false;
+}
+
+function denseStridesOf(value: Value): Dim[] {
+  return value.type.shape.map((_, place) =>
+    value.type.shape.slice(place + 1).reduce((product, size) => product.mul(size), Dim.of(1)),
+  );
+}
+
+/** Every symbol an index or bound in the kernel names, terms' own included. */
+function symbolsOf(body: readonly TileStatement[], space: IndexSpace): Set<string> {
+  const symbols = new Set<string>();
+  const add = (index: Dim): void => index.symbols.forEach((symbol) => symbols.add(symbol));
+  const addConditions = (conditions: readonly IndexCondition[]): void => {
+    for (const { left, right } of conditions) {
+      add(left);
+      add(right);
+    }
+  };
+  const seen = new Set<TileExpression>();
+  const visit = (expression: TileExpression): void => {
+    if (seen.has(expression)) return;
+    seen.add(expression);
+    switch (expression.kind) {
+      case 'number':
+      case 'tile':
+        return;
+      case 'index':
+        return add(expression.index);
+      case 'load':
+        add(expression.index);
+        return addConditions(expression.conditions);
+      case 'unary':
+      case 'convert':
+        return visit(expression.operand);
+      case 'binary':
+        visit(expression.left);
+        return visit(expression.right);
+      case 'select':
+        visit(expression.condition);
+        visit(expression.yes);
+        return visit(expression.no);
+      case 'when':
+        addConditions(expression.conditions);
+        visit(expression.yes);
+        return visit(expression.no);
+    }
+  };
+  const walk = (statement: TileStatement): void => {
+    switch (statement.kind) {
+      case 'tile':
+      case 'assign':
+      case 'reduce':
+        return visit(statement.value);
+      case 'contract':
+        visit(statement.a);
+        return visit(statement.b);
+      case 'for':
+        return statement.body.forEach(walk);
+      case 'store':
+        add(statement.index);
+        addConditions(statement.conditions);
+        return visit(statement.value);
+    }
+  };
+  body.forEach(walk);
+  for (const term of space.terms) {
+    if (term.kind === 'loaded') {
+      add(term.at);
+      add(term.limit);
+    } else {
+      add(term.of);
+      if (term.kind !== 'exclusive_or') add(term.by);
+    }
+  }
+  return symbols;
+}

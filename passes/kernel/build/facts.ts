@@ -1,0 +1,122 @@
+import { Dim } from '../../../ir/dim.js';
+import { Flux2cError } from '../../../ir/diagnostics.js';
+import type { Operation, Value } from '../../../ir/graph/graph.js';
+import type { Axis } from '../../../ir/kernel/tile.js';
+import { elementCount, lastDim, leadingCount } from './group.js';
+import type { KernelGroup } from './group.js';
+
+/** An axis before a schedule gives it a tile. */
+export type AxisFacts = Omit<Axis, 'tile'>;
+
+/** What choosing a schedule may look at: the family, the axes with their extents, and what the kernel streams. */
+export interface KernelFacts {
+  readonly anchor: KernelGroup['anchor'];
+  readonly axes: readonly AxisFacts[];
+}
+
+const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
+const statisticsKinds: ReadonlySet<Operation['kind']> = new Set([
+  'group_statistics',
+  'reduce_sum',
+  'reduce_mean',
+  'reduce_max',
+]);
+
+export function isRowOperation(operation: Operation): boolean {
+  return rowKinds.has(operation.kind);
+}
+
+/** The one operation of a contraction, attention or statistics group that decides its loops. */
+export function anchorOf<K extends Operation['kind']>(
+  group: KernelGroup,
+  kinds: readonly K[],
+): Extract<Operation, { kind: K }> {
+  const found = group.body.operations.filter((operation): operation is Extract<Operation, { kind: K }> =>
+    (kinds as readonly string[]).includes(operation.kind),
+  );
+  if (found.length !== 1) {
+    throw new Flux2cError(
+      'F2C302',
+      `a ${group.anchor} kernel needs exactly one of ${kinds.join(', ')}, found ${found.length}`,
+    );
+  }
+  return found[0] as Extract<Operation, { kind: K }>;
+}
+
+export function statisticsAnchor(group: KernelGroup): Operation {
+  const found = group.body.operations.find((operation) => statisticsKinds.has(operation.kind));
+  if (found === undefined) throw new Flux2cError('F2C302', 'a statistics kernel needs a reduction');
+  return found;
+}
+
+export function describeGroup(group: KernelGroup): KernelFacts {
+  const first = group.body.results[0] as Value;
+  switch (group.anchor) {
+    case 'map':
+      return {
+        anchor: 'map',
+        axes: [
+          { name: 'm', kind: 'grid_y', extent: leadingCount(first) },
+          { name: 'n', kind: 'grid_x', extent: lastDim(first) },
+        ],
+      };
+    case 'row':
+      return {
+        anchor: 'row',
+        axes: [
+          { name: 'm', kind: 'grid_x', extent: leadingCount(first) },
+          { name: 'c', kind: 'loop', extent: lastDim(first) },
+        ],
+      };
+    case 'contraction': {
+      const anchor = anchorOf(group, ['matmul', 'conv2d']);
+      const result = anchor.results[0] as Value;
+      const [left, right] = anchor.operands as readonly [Value, Value];
+      const isBatched = anchor.kind === 'matmul' && right.type.shape.length > 2;
+      const depth = anchor.kind === 'matmul' ? lastDim(left) : elementCount(right.type.shape.slice(1));
+      return {
+        anchor: 'contraction',
+        axes: [
+          { name: 'm', kind: 'grid_y', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
+          { name: 'n', kind: 'grid_x', extent: lastDim(result) },
+          ...(isBatched
+            ? [{ name: 'z', kind: 'grid_z', extent: elementCount(result.type.shape.slice(0, -2)) } as const]
+            : []),
+          { name: 'k', kind: 'loop', extent: depth },
+        ],
+      };
+    }
+    case 'attention': {
+      const anchor = anchorOf(group, ['attention']);
+      const [query, key] = anchor.operands as readonly [Value, Value];
+      const [batch, heads, queries, size] = query.type.shape as readonly [Dim, Dim, Dim, Dim];
+      return {
+        anchor: 'attention',
+        axes: [
+          { name: 'm', kind: 'grid_x', extent: queries },
+          { name: 'z', kind: 'grid_y', extent: batch.mul(heads) },
+          { name: 'd', kind: 'whole', extent: size },
+          { name: 'j', kind: 'loop', extent: key.type.shape[2] as Dim },
+        ],
+      };
+    }
+    case 'statistics': {
+      const anchor = statisticsAnchor(group);
+      const source = anchor.operands[0] as Value;
+      const result = anchor.results[0] as Value;
+      const rows =
+        anchor.kind === 'group_statistics'
+          ? elementCount(result.type.shape.slice(0, 2))
+          : elementCount(result.type.shape);
+      const depth = elementCount(source.type.shape).divideExactly(rows);
+      if (depth === undefined) throw new Error('internal: a reduction does not divide its input');
+      return {
+        anchor: 'statistics',
+        axes: [
+          { name: 'm', kind: 'grid_x', extent: rows },
+          { name: 'r', kind: 'loop', extent: depth },
+        ],
+      };
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import { Dim } from '../../../ir/dim.js';
+import type { Operation, Value } from '../../../ir/graph/graph.js';
+import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
+import { isRowOperation } from './facts.js';
+import type { KernelGroup } from './group.js';
+import type { IndexSpace } from './index-space.js';
+import type { Scalarizer } from './scalarize.js';
+import { binary, number, tile, unary } from './tile-expressions.js';
+
+/**
+ * Statistics of each row operation of a group, in order, as tiles over rows; elements of its result are then pointwise.
+ * Variances take a second pass over the row: E[x²] - E[x]² loses the digits FLUX.2's large activations need.
+ */
+export function buildRowStatistics(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+  return group.body.operations.filter(isRowOperation).flatMap((operation) => rowStatistics(operation, pull, space));
+}
+
+function rowStatistics(operation: Operation, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+  const source = operation.operands[0] as Value;
+  const result = operation.results[0] as Value;
+  const size = source.type.shape.at(-1) as Dim;
+  const rows = space.delinearize(Dim.symbol('m'), source.type.shape.slice(0, -1));
+  const x = pull.elementOf(source, [...rows, Dim.symbol('c')]);
+  const count: TileExpression = { kind: 'index', index: size };
+  const statistic = (
+    hint: string,
+    operator: 'add' | 'max',
+    initial: number,
+    value: TileExpression,
+  ): { name: string; statements: TileStatement[] } => {
+    const name = pull.freshTile(hint);
+    return {
+      name,
+      statements: [
+        { kind: 'tile', name, axes: ['m'], value: number(initial) },
+        { kind: 'reduce', name, over: 'c', operator, value },
+      ],
+    };
+  };
+  const define = (
+    rule: (x: TileExpression, index: readonly Dim[], conditions: readonly IndexCondition[]) => TileExpression,
+  ): void => {
+    pull.define(result, (index, conditions) => {
+      const sameRow = rows.every((row, place) => row.equals(index[place] as Dim));
+      if (!sameRow) throw new Error(`internal: ${operation.kind} is read in another row than its own`);
+      return rule(pull.elementOf(source, index, conditions), index, conditions);
+    });
+  };
+  const inverseRoot = (sum: string, eps: number): TileExpression =>
+    unary('rsqrt', binary('add', binary('div', tile(sum), count), number(eps)));
+  switch (operation.kind) {
+    case 'layer_norm': {
+      const sum = statistic('mean', 'add', 0, x);
+      const mean: TileStatement = { kind: 'assign', name: sum.name, value: binary('div', tile(sum.name), count) };
+      const centred = binary('sub', x, tile(sum.name));
+      const squares = statistic('scale', 'add', 0, binary('mul', centred, centred));
+      const { eps } = operation.attributes;
+      define((element) => binary('mul', binary('sub', element, tile(sum.name)), tile(squares.name)));
+      return [
+        ...sum.statements,
+        mean,
+        ...squares.statements,
+        { kind: 'assign', name: squares.name, value: inverseRoot(squares.name, eps) },
+      ];
+    }
+    case 'rms_norm': {
+      const squares = statistic('scale', 'add', 0, binary('mul', x, x));
+      const weight = operation.operands[1] as Value;
+      define((element, index, conditions) => {
+        const normal = binary('mul', element, tile(squares.name));
+        return binary('mul', normal, pull.elementOf(weight, [index.at(-1) as Dim], conditions));
+      });
+      const { eps } = operation.attributes;
+      return [...squares.statements, { kind: 'assign', name: squares.name, value: inverseRoot(squares.name, eps) }];
+    }
+    case 'softmax': {
+      const largest = statistic('largest', 'max', -Infinity, x);
+      const exponential = (element: TileExpression): TileExpression =>
+        unary('exp', binary('sub', element, tile(largest.name)));
+      const sum = statistic('sum', 'add', 0, exponential(x));
+      define((element) => binary('div', exponential(element), tile(sum.name)));
+      return [...largest.statements, ...sum.statements];
+    }
+    default:
+      throw new Error(`internal: ${operation.kind} is no row operation`);
+  }
+}
