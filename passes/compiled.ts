@@ -1,0 +1,22 @@
+import type { Target } from '../backends/target.js';
+import type { ThreadKernel } from '../ir/kernel/thread.js';
+import type { Schedule, TileKernel } from '../ir/kernel/tile.js';
+import type { Plan } from '../ir/plan.js';
+
+/** What compiling a module gives: a plan for each function and the kernels they share. */
+export interface CompiledModule {
+  readonly target: Target;
+  /** By function name. */
+  readonly plans: ReadonlyMap<string, Plan>;
+  /** By name; equal kernels are one. */
+  readonly kernels: ReadonlyMap<string, CompiledKernel>;
+}
+
+export interface CompiledKernel {
+  readonly name: string;
+  readonly tile: TileKernel;
+  readonly schedule: Schedule;
+  readonly thread: ThreadKernel;
+  /** The backend's text (WGSL); empty for the CPU, which compiles the thread form when it loads. */
+  readonly source: string;
+}
