@@ -1,0 +1,45 @@
+import type { DType } from '../ir/dtype.js';
+
+/** Element types that arithmetic with fractions makes sense in. */
+export type FloatType = 'f64' | 'f32' | 'f16' | 'bf16';
+
+/** What may stand beside `A` in an elementwise operation: any float beside a float, otherwise the same type. */
+export type Beside<A extends DType> = A extends FloatType ? FloatType : A;
+
+/** The element type of an operation on both: f64 > f32 > {f16, bf16}; f16 with bf16 is f32. Other types must be equal. */
+export type Wider<A extends DType, B extends DType> = A extends DType
+  ? B extends DType
+    ? WiderOfTwo<A, B>
+    : never
+  : never;
+
+type WiderOfTwo<A extends DType, B extends DType> = A extends B
+  ? A
+  : A extends FloatType
+    ? B extends FloatType
+      ? 'f64' extends A | B
+        ? 'f64'
+        : 'f32'
+      : never
+    : never;
+
+type Tuple<N extends number, T extends readonly unknown[] = readonly []> = T['length'] extends N
+  ? T
+  : Tuple<N, readonly [...T, unknown]>;
+
+/** Rank of a broadcast: the larger one. A rank that is only known as `number` makes the result `number`. */
+export type MaxRank<A extends number, B extends number> = number extends A | B
+  ? number
+  : Tuple<A> extends readonly [...Tuple<B>, ...unknown[]]
+    ? A
+    : B;
+
+export type AddRanks<A extends number, B extends number> = number extends A | B
+  ? number
+  : [...Tuple<A>, ...Tuple<B>]['length'] & number;
+
+export type SubtractRanks<A extends number, B extends number> = number extends A | B
+  ? number
+  : Tuple<A> extends readonly [...Tuple<B>, ...infer Rest]
+    ? Rest['length']
+    : never;
