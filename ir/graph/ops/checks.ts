@@ -6,13 +6,14 @@ import type { DType } from '../../dtype.js';
 import type { OpKind } from '../attributes.js';
 import type { TensorType } from '../graph.js';
 import { printShape, printType } from '../types.js';
+import { integerRanges } from './rounding.js';
 
 /**
  * What `infer` can object to:
  * F2C110 operand count, F2C111 rank, F2C112 element type, F2C113 dimensions that differ, F2C114 attribute,
- * F2C115 element count, F2C116 divisibility, F2C117 no such weight, F2C118 constant's values, F2C119 no table row.
+ * F2C115 element count, F2C116 divisibility, F2C117 no such weight, F2C118 constant's values.
  */
-export type InferCode = `F2C11${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9}`;
+export type InferCode = `F2C11${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8}`;
 
 /** Throws the error of an operation that does not fit its operands or attributes. */
 export function rejectOperation(code: InferCode, kind: OpKind, message: string, detail: DiagnosticDetail = {}): never {
@@ -121,6 +122,15 @@ export function expectPositiveInteger(kind: OpKind, attribute: string, value: nu
 export function expectPositiveNumber(kind: OpKind, attribute: string, value: number): void {
   if (!Number.isFinite(value) || value <= 0) {
     rejectOperation('F2C114', kind, `attribute '${attribute}' must be a number above 0`, { found: `${value}` });
+  }
+}
+
+/** Throws `code` when a number is not one of the type: a fraction or out of range for an integer type, not 0 or 1 for bool. */
+export function expectValueFits(kind: OpKind, code: InferCode, dtype: DType, value: number): void {
+  if (isFloat(dtype)) return;
+  const [low, high] = integerRanges[dtype];
+  if (!Number.isInteger(value) || value < low || value > high) {
+    rejectOperation(code, kind, `${value} is no ${dtype}`, { expected: `an integer from ${low} to ${high}` });
   }
 }
 

@@ -12,12 +12,12 @@ import {
   expectOperands,
   expectPositiveInteger,
   expectRank,
+  expectValueFits,
   rejectDType,
   rejectOperation,
 } from './checks.js';
 import { costOfMove, countBytesOf, countElementsOf } from './cost.js';
 import { allocateResult, evaluateShape, roundResult } from './rounding.js';
-import { expectValueFits } from './sources-and-control.js';
 import { broadcastData, copyStrided, permuteAxes, viewOf } from './strided-copy.js';
 
 function replaceAxis(shape: readonly Dim[], axis: number, size: Dim): readonly Dim[] {

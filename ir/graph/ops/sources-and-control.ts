@@ -1,24 +1,11 @@
-import { isFloat } from '../../dtype.js';
-import type { DType } from '../../dtype.js';
-import type { OpKind } from '../attributes.js';
 import type { OpDefinition } from '../op-table.js';
 import { printType } from '../types.js';
-import { expectOperands, rejectOperation } from './checks.js';
-import type { InferCode } from './checks.js';
+import { expectOperands, expectValueFits, rejectOperation } from './checks.js';
 import { costOfMove, countElementsOf, noCost } from './cost.js';
-import { allocateResult, integerRanges, roundResult } from './rounding.js';
+import { allocateResult, roundResult } from './rounding.js';
 
 /** More numbers than this belong in a weight file, not in the text of a graph. */
 const maximumConstantValues = 4096;
-
-/** Throws `code` when a number is not one of the type: a fraction or out of range for an integer type, not 0 or 1 for bool. */
-export function expectValueFits(kind: OpKind, code: InferCode, dtype: DType, value: number): void {
-  if (isFloat(dtype)) return;
-  const [low, high] = integerRanges[dtype];
-  if (!Number.isInteger(value) || value < low || value > high) {
-    rejectOperation(code, kind, `${value} is no ${dtype}`, { expected: `an integer from ${low} to ${high}` });
-  }
-}
 
 const weight: OpDefinition<'weight'> = {
   kind: 'weight',
