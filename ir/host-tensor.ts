@@ -2,7 +2,7 @@ import { Flux2cError } from './diagnostics.js';
 import { bf16ToF32, byteSize, f16ToF32, f32ToBf16, f32ToF16 } from './dtype.js';
 import type { DType } from './dtype.js';
 
-/** A tensor of the interpreter: numbers in doubles, row-major, already rounded to `dtype`. */
+/** A tensor of the interpreter: numbers in doubles, row-major, rounded to `dtype` unless they come from an f64 evaluation. */
 export interface HostTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];

@@ -21,7 +21,7 @@ export interface InterpretOptions {
 /**
  * Runs a function of a module by the reference semantics of the op table.
  *
- * @param inputs a tensor for every parameter, by name; its numbers are rounded to its element type
+ * @param inputs a tensor for every parameter, by name, its numbers already rounded to its element type
  * @param weights the numbers of a declared weight, packed (`materializeWeight`); called once for every `weight`
  *   operation that is reached, so a reader that is slow should keep what it read
  * @returns the results by their names
