@@ -1,0 +1,238 @@
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../dtype.js';
+import { Flux2cError, unreachable } from '../diagnostics.js';
+import type { BufferParameter, RegisterType, SharedArray, StorageType } from './thread.js';
+
+/** Lane values of all invocations of a workgroup: element `invocation * lanes + lane`. Stores round to the scalar type. */
+export type Values = Float32Array | Int32Array | Uint32Array | Uint8Array;
+
+export function createValues(type: RegisterType, invocations: number): Values {
+  const length = type.lanes * invocations;
+  switch (type.scalar) {
+    case 'f32':
+    case 'f16':
+      return new Float32Array(length);
+    case 'i32':
+      return new Int32Array(length);
+    case 'u32':
+      return new Uint32Array(length);
+    case 'bool':
+      return new Uint8Array(length);
+    default:
+      return unreachable(type.scalar, 'scalar type');
+  }
+}
+
+/** Who is running: for masks, and for messages. */
+export interface Invocations {
+  readonly kernelName: string;
+  readonly count: number;
+  /** 1 where the invocation takes part in the current statement. */
+  active: Uint8Array;
+  workgroup: readonly [number, number, number];
+  /** Barriers passed in this workgroup. */
+  epoch: number;
+}
+
+function place(invocations: Invocations, invocation: number): string {
+  return `invocation ${invocation} of workgroup (${invocations.workgroup.join(', ')})`;
+}
+
+/** A buffer while a launch runs. */
+export class BoundBuffer {
+  private elements: Values | Uint16Array = new Uint8Array(0);
+
+  constructor(
+    private readonly parameter: BufferParameter,
+    private readonly invocations: Invocations,
+  ) {}
+
+  /** `view`: little-endian elements. Throws F2C245 when it is missing or does not start at a whole element. */
+  bind(view: ArrayBufferView | undefined): void {
+    const where = [`kernel @${this.invocations.kernelName}`, `buffer ${this.parameter.name}`];
+    if (view === undefined) throw new Flux2cError('F2C245', 'a buffer of the kernel is not bound', { where });
+    const size = storageBytes(this.parameter.storage);
+    if (view.byteOffset % size !== 0 || view.byteLength % size !== 0) {
+      throw new Flux2cError('F2C245', 'a buffer does not hold whole, aligned elements', {
+        where,
+        expected: `offset and length in multiples of ${size} bytes`,
+        found: `offset ${view.byteOffset}, length ${view.byteLength}`,
+      });
+    }
+    this.elements = viewElements(this.parameter.storage, view);
+  }
+
+  load(index: Values, out: Values): void {
+    const { active, count } = this.invocations;
+    const { lanes, storage } = this.parameter;
+    const { elements } = this;
+    for (let invocation = 0; invocation < count; invocation++) {
+      if (active[invocation] === 0) continue;
+      const at = index[invocation] as number;
+      this.check(at, invocation, 'F2C240', 'read');
+      for (let lane = 0; lane < lanes; lane++) {
+        const element = elements[at * lanes + lane] as number;
+        out[invocation * lanes + lane] =
+          storage === 'bf16' ? bf16ToF32(element) : storage === 'f16' ? f16ToF32(element) : element;
+      }
+    }
+    if (storage === 'bool') for (let at = 0; at < out.length; at++) out[at] = out[at] === 0 ? 0 : 1;
+  }
+
+  store(index: Values, values: Values): void {
+    const { active, count } = this.invocations;
+    const { lanes, storage } = this.parameter;
+    const { elements } = this;
+    for (let invocation = 0; invocation < count; invocation++) {
+      if (active[invocation] === 0) continue;
+      const at = index[invocation] as number;
+      this.check(at, invocation, 'F2C241', 'written');
+      for (let lane = 0; lane < lanes; lane++) {
+        const value = values[invocation * lanes + lane] as number;
+        elements[at * lanes + lane] =
+          storage === 'bf16' ? f32ToBf16(value) : storage === 'f16' ? f32ToF16(value) : value;
+      }
+    }
+  }
+
+  private check(index: number, invocation: number, code: 'F2C240' | 'F2C241', verb: string): void {
+    const { lanes, name } = this.parameter;
+    if (index >= 0 && (index + 1) * lanes <= this.elements.length) return;
+    throw new Flux2cError(code, `a buffer is ${verb} outside of its bounds`, {
+      where: [`kernel @${this.invocations.kernelName}`, `buffer ${name}`],
+      expected: `an index below ${Math.floor(this.elements.length / lanes)} (units of ${lanes})`,
+      found: `${index}, ${place(this.invocations, invocation)}`,
+    });
+  }
+}
+
+/** Bytes of an element in a buffer. */
+export function storageBytes(storage: StorageType): number {
+  switch (storage) {
+    case 'f32':
+    case 'i32':
+    case 'u32':
+      return 4;
+    case 'f16':
+    case 'bf16':
+      return 2;
+    case 'u8':
+    case 'bool':
+      return 1;
+    default:
+      return unreachable(storage, 'storage type');
+  }
+}
+
+function viewElements(storage: StorageType, view: ArrayBufferView): Values | Uint16Array {
+  const { buffer, byteOffset, byteLength } = view;
+  const length = byteLength / storageBytes(storage);
+  switch (storage) {
+    case 'f32':
+      return new Float32Array(buffer, byteOffset, length);
+    case 'i32':
+      return new Int32Array(buffer, byteOffset, length);
+    case 'u32':
+      return new Uint32Array(buffer, byteOffset, length);
+    case 'f16':
+    case 'bf16':
+      return new Uint16Array(buffer, byteOffset, length);
+    case 'u8':
+    case 'bool':
+      return new Uint8Array(buffer, byteOffset, length);
+    default:
+      return unreachable(storage, 'storage type');
+  }
+}
+
+const nobody = -1;
+const several = -2;
+
+/**
+ * A workgroup array that notices missing barriers: between two barriers an element may be read by many or used by one
+ * invocation, nothing else. Lockstep alone would hide such races.
+ */
+export class SharedMemory {
+  private readonly elements: Values;
+  private readonly writer: Int32Array;
+  private readonly writeEpoch: Int32Array;
+  private readonly reader: Int32Array;
+  private readonly readEpoch: Int32Array;
+
+  constructor(
+    private readonly array: SharedArray,
+    private readonly invocations: Invocations,
+  ) {
+    this.elements = createValues(array.type, array.length);
+    this.writer = new Int32Array(array.length);
+    this.writeEpoch = new Int32Array(array.length);
+    this.reader = new Int32Array(array.length);
+    this.readEpoch = new Int32Array(array.length);
+  }
+
+  /** Poisons the contents: NaN, or a number that no index survives. */
+  reset(): void {
+    this.elements.fill(this.array.type.scalar.startsWith('f') ? NaN : 0x5a5a5a5a);
+    this.writer.fill(nobody);
+    this.reader.fill(nobody);
+    this.writeEpoch.fill(-1);
+    this.readEpoch.fill(-1);
+  }
+
+  load(index: Values, out: Values): void {
+    const { active, count, epoch } = this.invocations;
+    const { lanes } = this.array.type;
+    for (let invocation = 0; invocation < count; invocation++) {
+      if (active[invocation] === 0) continue;
+      const at = index[invocation] as number;
+      this.check(at, invocation);
+      if (this.writeEpoch[at] === epoch && this.writer[at] !== invocation) this.reportRace(at, invocation);
+      if (this.readEpoch[at] !== epoch) {
+        this.readEpoch[at] = epoch;
+        this.reader[at] = invocation;
+      } else if (this.reader[at] !== invocation) {
+        this.reader[at] = several;
+      }
+      for (let lane = 0; lane < lanes; lane++) {
+        out[invocation * lanes + lane] = this.elements[at * lanes + lane] as number;
+      }
+    }
+  }
+
+  store(index: Values, values: Values): void {
+    const { active, count, epoch } = this.invocations;
+    const { lanes } = this.array.type;
+    for (let invocation = 0; invocation < count; invocation++) {
+      if (active[invocation] === 0) continue;
+      const at = index[invocation] as number;
+      this.check(at, invocation);
+      if (this.writeEpoch[at] === epoch && this.writer[at] !== invocation) this.reportRace(at, invocation);
+      if (this.readEpoch[at] === epoch && this.reader[at] !== invocation) this.reportRace(at, invocation);
+      this.writeEpoch[at] = epoch;
+      this.writer[at] = invocation;
+      for (let lane = 0; lane < lanes; lane++) {
+        this.elements[at * lanes + lane] = values[invocation * lanes + lane] as number;
+      }
+    }
+  }
+
+  private check(index: number, invocation: number): void {
+    if (index >= 0 && index < this.array.length) return;
+    throw new Flux2cError('F2C242', 'workgroup memory is used outside of its bounds', {
+      where: this.where(),
+      expected: `an index below ${this.array.length}`,
+      found: `${index}, ${place(this.invocations, invocation)}`,
+    });
+  }
+
+  private reportRace(index: number, invocation: number): never {
+    throw new Flux2cError('F2C244', 'two invocations use an element of workgroup memory, one of them writes', {
+      where: this.where(),
+      found: `element ${index}, ${place(this.invocations, invocation)}`,
+      hint: 'A barrier is missing between the two uses.',
+    });
+  }
+
+  private where(): readonly string[] {
+    return [`kernel @${this.invocations.kernelName}`, `shared ${this.array.name}`];
+  }
+}
