@@ -14,6 +14,7 @@ import {
 import { type GoldenFile, readSafetensors } from '../../test/read-safetensors.js';
 import { parseTransformerConfig, type TransformerConfig } from './config.js';
 import { addDenoise, addDenoiseCached, type DenoiseOptions } from './denoise.js';
+import { packLatents } from './latents.js';
 import { imagePositionIds, referencePositionIds, textPositionIds, type TokenGrid } from './position-ids.js';
 import { addTransformerCached, addTransformerExtract } from './reference-cache.js';
 
@@ -39,11 +40,10 @@ function buildDenoise({ config, weights }: Network, options: Omit<DenoiseOptions
 }
 
 /** [1, C, h, w] -> [1, h·w, C]. */
-function pack({ dtype, shape, data }: HostTensor): HostTensor {
+function pack({ shape, data }: HostTensor): HostTensor {
   const [batch = 0, channels = 0, height = 0, width = 0] = shape;
-  const tokens = height * width;
-  const packed = data.map((_, index) => data[(index % channels) * tokens + Math.floor(index / channels)] as number);
-  return { dtype, shape: [batch, tokens, channels], data: packed };
+  const tokens = packLatents(Float32Array.from(data), { batch, channels, height, width });
+  return tensorOfNumbers('f32', [batch, height * width, channels], tokens);
 }
 
 function joinTokens(parts: readonly HostTensor[], channels: number): HostTensor {
