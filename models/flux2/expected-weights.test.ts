@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { checkStrict, ignorableTextEncoderTensors } from '../../frontend/checkpoint/index.js';
 import { createModule } from '../../frontend/index.js';
 import type { Module } from '../../ir/graph/graph.js';
+import { equalModules } from '../../ir/graph/equal.js';
+import { parseModule } from '../../ir/graph/parse.js';
 import { printModule } from '../../ir/graph/print.js';
 import { loadComponent } from '../../test/flux2-components.js';
 import {
@@ -98,7 +100,7 @@ const parameters = {
 } as const;
 
 describe('full-size networks', () => {
-  it.each(Object.values(variants))('$name builds and prints', (variant) => {
+  it.each(Object.values(variants))('$name builds, prints and parses back', (variant) => {
     const { transformer, textEncoder, autoencoder, textEncoderOutLayers } = variant;
     const module = createModule();
     const guidance = transformer.guidanceEmbeds;
@@ -112,7 +114,8 @@ describe('full-size networks', () => {
     addVaeEncoder(module, autoencoder, bf16);
     addVaeDecoder(module, autoencoder, bf16);
     const built = module.build();
-    expect(printModule(built)).toContain('denoise_cfg');
+    // Parsing infers every type again, so this also verifies the module.
+    expect(equalModules(parseModule(printModule(built)), built)).toBe(true);
 
     const count = (component: Component): number =>
       [...collectExpectedWeights(built, component).values()].reduce(

@@ -37,7 +37,10 @@ export interface RopeTable {
 
 /** Sinusoids beyond this period are slower than any: diffusers' default. */
 const MAX_PERIOD = 10_000;
-/** Time and guidance come in 0..1 and 1..10 and are embedded in thousandths, as diffusers does. */
+/**
+ * Time (0..1) and guidance (1..10) are embedded in thousandths. The product is taken in f32 as in diffusers; Black Forest
+ * Labs' code takes it in the network's type, where bf16 would round 1000·t to multiples of 4.
+ */
 const TIME_SCALE = 1000;
 
 /**
