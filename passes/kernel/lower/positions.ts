@@ -47,8 +47,8 @@ export class Coordinates {
         continue;
       }
       const letter = axis.kind.slice(-1) as 'x' | 'y' | 'z';
-      const workgroup: Expression = { kind: 'builtin', name: `workgroup_${letter}` };
-      const group = add(workgroup, { kind: 'parameter', name: `origin_${letter}` });
+      // The builtin has the origin of a cut launch in it.
+      const group: Expression = { kind: 'builtin', name: `workgroup_${letter}` };
       this.chunkBase.set(axis.name, emitter.hoist(`${axis.name}_base`, i32, multiply(group, integer(axis.tile))));
     }
   }
