@@ -66,7 +66,16 @@ describe('the embedded checkpoint', () => {
       maxSequenceLength: 32,
       systemMessage: null,
       distilled: false,
-      sampling: { height: 128, width: 128, steps: 20, guidanceScale: 4, guidance: 'embedded', negativePrompt: '' },
+      cachedReferences: false,
+      sampling: {
+        height: 128,
+        width: 128,
+        steps: 20,
+        guidanceScale: 4,
+        guidance: 'embedded',
+        cfgScale: 1,
+        negativePrompt: '',
+      },
     });
   });
 

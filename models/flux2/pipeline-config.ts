@@ -16,6 +16,8 @@ export interface PipelineConfig {
   readonly systemMessage: string | null;
   /** Distilled in its steps: few steps, and no guidance. */
   readonly distilled: boolean;
+  /** Reference pictures are run once, before the steps (klein 9b-kv). */
+  readonly cachedReferences: boolean;
   readonly sampling: SamplingDefaults;
 }
 
@@ -31,7 +33,7 @@ const kleinFamily: Family = { textEncoderFamily: 'qwen3', outLayers: [9, 18, 27]
 /**
  * Parses `text`, the content of `file` (`model_index.json`). Keys beyond diffusers' own: `text_encoder_out_layers`,
  * `max_sequence_length`, `system_message` (null for none), `default_height`, `default_width`,
- * `default_num_inference_steps`, `default_guidance_scale`. Errors F2C610 to F2C613.
+ * `default_num_inference_steps`, `default_guidance_scale`, `default_cfg_scale`. Errors F2C610 to F2C613.
  */
 export function parsePipelineConfig(text: string, file: string): PipelineConfig {
   const index = ConfigReader.parse(text, file);
@@ -40,7 +42,8 @@ export function parsePipelineConfig(text: string, file: string): PipelineConfig 
   const klein = className.startsWith('Flux2Klein');
   const family = klein ? kleinFamily : devFamily;
   // The cached-reference pipeline exists for distilled checkpoints only and has no such key.
-  const distilled = index.boolean('is_distilled', className === 'Flux2KleinKVPipeline');
+  const cachedReferences = className === 'Flux2KleinKVPipeline';
+  const distilled = index.boolean('is_distilled', cachedReferences);
   const defaults = samplingDefaults(guidanceOf(klein, distilled));
   const maxSequenceLength = index.positiveInteger('max_sequence_length', 512);
   if (maxSequenceLength > LONGEST_PROMPT) throw index.wrong('max_sequence_length', `at most ${LONGEST_PROMPT}`);
@@ -50,12 +53,14 @@ export function parsePipelineConfig(text: string, file: string): PipelineConfig 
     maxSequenceLength,
     systemMessage: readSystemMessage(index, family),
     distilled,
+    cachedReferences,
     sampling: {
       ...defaults,
       height: index.positiveInteger('default_height', defaults.height),
       width: index.positiveInteger('default_width', defaults.width),
       steps: index.positiveInteger('default_num_inference_steps', defaults.steps),
       guidanceScale: index.positiveNumber('default_guidance_scale', defaults.guidanceScale),
+      cfgScale: index.positiveNumber('default_cfg_scale', defaults.cfgScale),
     },
   };
 }
@@ -69,40 +74,58 @@ export function pipelineConfigOf(variant: Variant, distilled: boolean): Pipeline
     maxSequenceLength: variant.maxSequenceLength,
     systemMessage: (klein ? kleinFamily : devFamily).systemMessage,
     distilled,
+    cachedReferences: false,
     sampling: samplingDefaults(guidanceOf(klein, distilled)),
   };
 }
 
-/** The parts' configurations, as they have to fit each other. */
+/** The parts' configurations, as they have to fit each other; a part that is undefined is not there. */
 export interface PipelineParts {
   readonly transformer: TransformerConfig;
-  readonly textEncoder: TextEncoderConfig;
-  readonly autoencoder: AutoencoderConfig;
+  readonly textEncoder: TextEncoderConfig | undefined;
+  readonly autoencoder: AutoencoderConfig | undefined;
   readonly pipeline: PipelineConfig;
 }
 
 /** F2C614 unless the parts fit: family, layers and widths of the prompt embedding, latent channels, picture size. */
 export function checkPipelineParts({ transformer, textEncoder, autoencoder, pipeline }: PipelineParts): void {
-  const layers = pipeline.textEncoderOutLayers;
-  require(textEncoder.family ===
-    pipeline.textEncoderFamily, 'the text encoder is of another family than the pipeline', pipeline.textEncoderFamily, textEncoder.family);
-  require(layers.every(
-    (layer) => layer <= textEncoder.layers,
-  ), 'the pipeline reads hidden states that the text encoder does not have', `layers up to ${textEncoder.layers}`, layers.join(
-    ', ',
-  ));
-  const textWidth = layers.length * textEncoder.hidden;
-  require(textWidth ===
-    transformer.textWidth, 'the prompt embedding does not fit the transformer', `width ${transformer.textWidth} (joint_attention_dim)`, `${layers.length} x ${textEncoder.hidden} = ${textWidth}`);
-  const tokenChannels = autoencoder.latentChannels * autoencoder.patchSize ** 2;
-  require(tokenChannels === transformer.inChannels &&
-    tokenChannels ===
-      transformer.outChannels, 'the latent tokens do not fit the transformer', `${transformer.inChannels} channels in, ${transformer.outChannels} out`, `${autoencoder.latentChannels} x ${autoencoder.patchSize}^2 = ${tokenChannels}`);
+  if (textEncoder !== undefined) checkTextWidth(transformer, textEncoder, pipeline);
+  if (autoencoder === undefined) return;
+  const { latentChannels, patchSize } = autoencoder;
+  const tokenChannels = latentChannels * patchSize ** 2;
+  if (tokenChannels !== transformer.inChannels || tokenChannels !== transformer.outChannels) {
+    throw misfit(
+      'the latent tokens do not fit the transformer',
+      `${transformer.inChannels} channels in, ${transformer.outChannels} out`,
+      `${latentChannels} x ${patchSize}^2 = ${tokenChannels}`,
+    );
+  }
   const multiple = pixelsPerToken(autoencoder);
   const { height, width } = pipeline.sampling;
-  require(height % multiple === 0 &&
-    width % multiple ===
-      0, 'the default size is not a whole number of tokens', `multiples of ${multiple}`, `${width}x${height}`);
+  if (height % multiple !== 0 || width % multiple !== 0) {
+    const expected = `multiples of ${multiple}`;
+    throw misfit('the default size is not a whole number of tokens', expected, `${width}x${height}`);
+  }
+}
+
+function checkTextWidth(transformer: TransformerConfig, encoder: TextEncoderConfig, pipeline: PipelineConfig): void {
+  const layers = pipeline.textEncoderOutLayers;
+  if (encoder.family !== pipeline.textEncoderFamily) {
+    const message = 'the text encoder is of another family than the pipeline';
+    throw misfit(message, pipeline.textEncoderFamily, encoder.family);
+  }
+  if (layers.some((layer) => layer > encoder.layers)) {
+    const message = 'the pipeline reads hidden states that the text encoder does not have';
+    throw misfit(message, `layers up to ${encoder.layers}`, layers.join(', '));
+  }
+  const textWidth = layers.length * encoder.hidden;
+  if (textWidth !== transformer.textWidth) {
+    throw misfit(
+      'the prompt embedding does not fit the transformer',
+      `width ${transformer.textWidth} (joint_attention_dim)`,
+      `${layers.length} x ${encoder.hidden} = ${textWidth}`,
+    );
+  }
 }
 
 function guidanceOf(klein: boolean, distilled: boolean): GuidanceKind {
@@ -115,7 +138,6 @@ function readSystemMessage(index: ConfigReader, family: Family): string | null {
   return index.has('system_message') ? index.string('system_message') : null;
 }
 
-function require(condition: boolean, message: string, expected: string, found: string): void {
-  if (condition) return;
-  throw new Flux2cError('F2C614', message, { expected, found, hint: 'Take all parts from one checkpoint.' });
+function misfit(message: string, expected: string, found: string): Flux2cError {
+  return new Flux2cError('F2C614', message, { expected, found, hint: 'Take all parts from one checkpoint.' });
 }

@@ -16,6 +16,8 @@ export interface SamplingDefaults {
   readonly steps: number;
   readonly guidanceScale: number;
   readonly guidance: GuidanceKind;
+  /** Scale of classifier-free guidance on top of that; 1 is off. */
+  readonly cfgScale: number;
   readonly negativePrompt: string;
 }
 
@@ -158,7 +160,7 @@ export function findVariant(
 
 /** Sampling settings that the releases recommend, by how the model takes guidance. */
 export function samplingDefaults(guidance: GuidanceKind): SamplingDefaults {
-  const size = { height: 1024, width: 1024, negativePrompt: '' };
+  const size = { height: 1024, width: 1024, negativePrompt: '', cfgScale: 1 };
   switch (guidance) {
     case 'embedded':
     case 'classifier-free':
