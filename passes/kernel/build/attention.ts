@@ -2,6 +2,7 @@ import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { anchorOf } from './facts.js';
+import { addressOf } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
@@ -70,7 +71,7 @@ export function buildAttention(group: KernelGroup, pull: Scalarizer, space: Inde
       kind: 'store',
       buffer: 'r0',
       axes: ['m', 'd'],
-      index: space.linearize([batch, head, m, d], layout.strides),
+      index: addressOf(space, layout, result.type.shape, [batch, head, m, d]),
       conditions: [],
       value: {
         kind: 'select',

@@ -10,6 +10,7 @@ import type {
 } from '../../../ir/kernel/tile.js';
 import { buildAttention } from './attention.js';
 import { anchorOf, describeGroup } from './facts.js';
+import { addressOf, denseStrides } from './group.js';
 import type { KernelGroup } from './group.js';
 import { IndexSpace } from './index-space.js';
 import { buildRowStatistics } from './row.js';
@@ -85,7 +86,7 @@ function storeResults(
       kind: 'store',
       buffer: `r${place}`,
       axes,
-      index: pull.space.linearize(coordinates, layout.strides),
+      index: addressOf(pull.space, layout, result.type.shape, coordinates),
       conditions: [],
       value: pull.elementOf(result, coordinates),
     };
@@ -139,7 +140,7 @@ function buildContraction(group: KernelGroup, pull: Scalarizer, space: IndexSpac
     const { at, conditions } = locate(value, result, coordinates, pull, space);
     const layout = group.results[place];
     if (layout === undefined) throw new Error('internal: a result has no layout');
-    const index = space.linearize(at, layout.strides);
+    const index = addressOf(space, layout, value.type.shape, at);
     return {
       kind: 'store',
       buffer: `r${place}`,
@@ -203,7 +204,7 @@ function locate(
       };
     }
     case 'reshape': {
-      const flat = space.linearize(at, denseStridesOf(source));
+      const flat = space.linearize(at, denseStrides(source.type.shape));
       return { at: space.delinearize(flat, value.type.shape), conditions };
     }
     case 'transpose':
@@ -218,12 +219,6 @@ function locate(
 function dependsOn(value: Value, anchor: Value, pull: Scalarizer): boolean {
   if (value === anchor) return true;
   return pull.producerOf(value)?.operands.some((operand) => dependsOn(operand, anchor, pull)) ?? false;
-}
-
-function denseStridesOf(value: Value): Dim[] {
-  return value.type.shape.map((_, place) =>
-    value.type.shape.slice(place + 1).reduce((product, size) => product.mul(size), Dim.of(1)),
-  );
 }
 
 /** Every symbol an index or bound in the kernel names, terms' own included. */

@@ -3,11 +3,14 @@ import type { Block, OperationOf, Value } from '../../../ir/graph/graph.js';
 import type { StorageType } from '../../../ir/kernel/thread.js';
 import type { DType } from '../../../ir/dtype.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
+import type { IndexSpace } from './index-space.js';
 
 /** How an operand or result of a group lies in memory; its offset is a launch argument. */
 export interface MemoryLayout {
   readonly storage: StorageType;
-  /** Elements between neighbours of each dimension. */
+  /** The dimensions that have strides; usually the value's own, otherwise a reshape of them with as many elements. */
+  readonly shape: readonly Dim[];
+  /** Elements between neighbours of each of those dimensions. */
   readonly strides: readonly Dim[];
   /** Every offset that will be bound is a multiple of so many elements. */
   readonly alignment: number;
@@ -23,12 +26,27 @@ export interface KernelGroup {
   readonly results: readonly MemoryLayout[];
 }
 
-/** How tensors of an element type are kept on a device: bools and small integers as i32 words. */
-export function storageOf(dtype: DType): StorageType {
+/** Address of an element, without the offset: straight from the strides, or through the flat index of a reshaped layout. */
+export function addressOf(space: IndexSpace, layout: MemoryLayout, shape: readonly Dim[], index: readonly Dim[]): Dim {
+  if (sameShape(layout.shape, shape)) return space.linearize(index, layout.strides);
+  const flat = space.linearize(index, denseStrides(shape));
+  return space.linearize(space.delinearize(flat, layout.shape), layout.strides);
+}
+
+export function sameShape(a: readonly Dim[], b: readonly Dim[]): boolean {
+  return a.length === b.length && a.every((size, axis) => size.equals(b[axis] as Dim));
+}
+
+/**
+ * How tensors of an element type are kept on a device: weights as they are in their file, other floats as f32, bools and
+ * small integers as i32 words.
+ */
+export function storageOf(dtype: DType, isWeight: boolean): StorageType {
   switch (dtype) {
-    case 'f32':
     case 'f16':
     case 'bf16':
+      return isWeight ? dtype : 'f32';
+    case 'f32':
     case 'i32':
     case 'u32':
       return dtype;

@@ -1,8 +1,9 @@
 import { Dim } from '../../../ir/dim.js';
 import { unreachable } from '../../../ir/diagnostics.js';
-import type { Block, Operation, Value } from '../../../ir/graph/graph.js';
-import type { IndexCondition, TileBuffer, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
+import type { Operation, Value } from '../../../ir/graph/graph.js';
+import type { IndexCondition, TileBuffer, TileExpression } from '../../../ir/kernel/tile.js';
 import type { IndexSpace } from './index-space.js';
+import { addressOf, denseStrides } from './group.js';
 import type { KernelGroup, MemoryLayout } from './group.js';
 import { binary, number, unary } from './tile-expressions.js';
 
@@ -14,14 +15,11 @@ export type ElementRule = (index: readonly Dim[], conditions: readonly IndexCond
  * loads. Views and data movement only rewrite coordinates; what is guarded (a concat's side, a pad's inside) guards its loads.
  */
 export class Scalarizer {
-  /** Statements that must run before the expressions made so far: shared values and row statistics. */
-  readonly prelude: TileStatement[] = [];
   private readonly producers = new Map<Value, { readonly operation: Operation; readonly place: number }>();
   private readonly parameters = new Map<Value, { readonly name: string; readonly layout: MemoryLayout }>();
   private readonly rules = new Map<Value, ElementRule>();
   private readonly memo = new Map<string, TileExpression>();
   private readonly ids = new Map<Value, number>();
-  private readonly uses = new Map<Value, number>();
   private tileCounter = 0;
 
   constructor(
@@ -34,19 +32,12 @@ export class Scalarizer {
     });
     for (const operation of body.operations) {
       operation.results.forEach((value, place) => this.producers.set(value, { operation, place }));
-      for (const operand of operation.operands) this.uses.set(operand, (this.uses.get(operand) ?? 0) + 1);
     }
   }
 
   /** What to call when an anchor's own result is asked for. */
   define(value: Value, rule: ElementRule): void {
     this.rules.set(value, rule);
-  }
-
-  /** Values computed for an earlier statement are forgotten: tiles of a closed loop are out of scope. */
-  startStatement(): void {
-    this.memo.clear();
-    this.prelude.length = 0;
   }
 
   producerOf(value: Value): Operation | undefined {
@@ -77,7 +68,7 @@ export class Scalarizer {
     if (rule !== undefined) return rule(index, conditions);
     const parameter = this.parameters.get(value);
     if (parameter !== undefined) {
-      const at = this.space.linearize(index, parameter.layout.strides);
+      const at = addressOf(this.space, parameter.layout, value.type.shape, index);
       return { kind: 'load', buffer: parameter.name, index: at, conditions };
     }
     const produced = this.producers.get(value);
@@ -140,12 +131,12 @@ export class Scalarizer {
         return inner;
       }
       case 'select':
-        return { kind: 'select', condition: this.asCondition(pointwise(0)), yes: pointwise(1), no: pointwise(2) };
+        return { kind: 'select', condition: pointwise(0), yes: pointwise(1), no: pointwise(2) };
       case 'broadcast':
         return pointwise(0);
       case 'reshape': {
         const { shape } = operand(0).type;
-        const flat = space.linearize(index, denseOf(result));
+        const flat = space.linearize(index, denseStrides(result.type.shape));
         return this.elementOf(operand(0), space.delinearize(flat, shape), conditions);
       }
       case 'transpose': {
@@ -208,7 +199,7 @@ export class Scalarizer {
         const layout = this.parameters.get(ids);
         if (layout === undefined) throw new Error('internal: gather indices must be in memory');
         const rank = ids.type.shape.length;
-        const at = space.linearize(index.slice(0, rank), layout.layout.strides);
+        const at = addressOf(space, layout.layout, ids.type.shape, index.slice(0, rank));
         const row = space.loaded(layout.name, at, operand(0).type.shape[0] as Dim);
         return this.elementOf(operand(0), [row, ...index.slice(rank)], conditions);
       }
@@ -278,10 +269,6 @@ export class Scalarizer {
     return binary('add', binary('mul', own, this.elementOf(cos, [position, angle], conditions)), turned);
   }
 
-  private asCondition(expression: TileExpression): TileExpression {
-    return expression;
-  }
-
   /** A guarded load gives zero by itself; anything computed from it may not. */
   private isZeroOutside(value: Value): boolean {
     const operation = this.producers.get(value)?.operation;
@@ -310,16 +297,6 @@ function moved(index: readonly Dim[], axis: number, by: Dim): readonly Dim[] {
   return index.map((at, place) => (place === axis ? at.add(by) : at));
 }
 
-function denseOf(value: Value): Dim[] {
-  const strides: Dim[] = [];
-  let stride = Dim.of(1);
-  for (const size of [...value.type.shape].reverse()) {
-    strides.unshift(stride);
-    stride = stride.mul(size);
-  }
-  return strides;
-}
-
 /** Buffers of a group: operands a0, a1, ..., results r0, r1, ... */
 export function buffersOf(group: KernelGroup): TileBuffer[] {
   const operands = group.operands.map(({ storage, alignment }, place): TileBuffer => ({
@@ -335,11 +312,4 @@ export function buffersOf(group: KernelGroup): TileBuffer[] {
     access: 'write',
   }));
   return [...operands, ...results];
-}
-
-export function usesOf(body: Block, value: Value): number {
-  return body.operations.reduce(
-    (count, { operands }) => count + operands.filter((operand) => operand === value).length,
-    0,
-  );
 }

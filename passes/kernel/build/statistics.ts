@@ -2,6 +2,7 @@ import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
 import type { TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { statisticsAnchor } from './facts.js';
+import { addressOf } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
@@ -32,7 +33,7 @@ export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: Ind
       kind: 'store',
       buffer: 'r0',
       axes: ['m'],
-      index: space.linearize([batch, place, Dim.of(which)], layout.strides),
+      index: addressOf(space, layout, result.type.shape, [batch, place, Dim.of(which)]),
       conditions: [],
       value,
     });
@@ -75,7 +76,7 @@ export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: Ind
       kind: 'store',
       buffer: 'r0',
       axes: ['m'],
-      index: space.linearize(at, layout.strides),
+      index: addressOf(space, layout, result.type.shape, at),
       conditions: [],
       value: anchor.kind === 'reduce_mean' ? binary('div', tile('sum'), count) : tile('sum'),
     },

@@ -1,0 +1,248 @@
+import type { Target } from '../../backends/target.js';
+import type { FusedAnchor } from '../../ir/graph/attributes.js';
+import type { Block, Module, Operation, Value } from '../../ir/graph/graph.js';
+import { opTable } from '../../ir/graph/ops/index.js';
+import { elementCount } from '../kernel/build/group.js';
+import type { GraphPass } from '../pass.js';
+import { findHostOperations } from './host-operations.js';
+
+/**
+ * Groups operations into `fused` ones, each of which becomes one kernel.
+ *
+ * Walks a block once. An operation starts a group of its category's anchor and takes in the groups that make its operands
+ * when it is their only reader, by category:
+ *   map        <- map (elements are pulled, so shapes need not agree; costly work is not repeated for a broadcast)
+ *   row, contraction -> pointwise of the same shape becomes the epilogue; rope joins a row (it stays inside the row)
+ *   contraction -> split of the last axis: one destination a piece
+ *   contraction <- upsample_nearest: only the addresses change
+ * Every value inside a group is read inside it only, so a group can stand where its last operation stood.
+ * Views, concatenations, weights, constants and host work stay outside: the plan makes them addresses.
+ * Needs: decompose. Cost: linear in operations and uses.
+ */
+export const fuse: GraphPass = {
+  name: 'fuse',
+  description: 'group operations into kernels',
+  run: (module: Module, target: Target): Module => ({
+    weights: module.weights,
+    functions: new Map(
+      [...module.functions].map(([name, fn]) => [
+        name,
+        { ...fn, body: fuseBlock(fn.body, target, findHostOperations(fn.body)) },
+      ]),
+    ),
+  }),
+};
+
+interface Group {
+  readonly anchor: FusedAnchor;
+  readonly operations: readonly Operation[];
+}
+
+const unfused: ReadonlySet<string> = new Set(['source', 'view', 'host', 'control']);
+const costly: ReadonlySet<string> = new Set([
+  'exp',
+  'log',
+  'sin',
+  'cos',
+  'tanh',
+  'sigmoid',
+  'silu',
+  'gelu',
+  'erf',
+  'pow',
+]);
+
+function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): Block {
+  const uses = countUses(block);
+  const groupOf = new Map<Value, Group>();
+  const viewOf = new Map<Value, Operation>();
+  const closing = new Map<Operation, Group>();
+  const close = (group: Group): void => {
+    const last = group.operations.at(-1) as Operation;
+    closing.set(last, group);
+    for (const result of last.results) groupOf.set(result, group);
+  };
+  for (const operation of block.operations) {
+    const { category } = opTable[operation.kind];
+    if (category === 'view') viewOf.set(operation.results[0] as Value, operation);
+    if (operation.kind === 'split') {
+      const source = groupOf.get(operation.operands[0] as Value);
+      if (source !== undefined && splitsLastAxis(operation) && canSplit(source, operation, uses, target)) {
+        closing.delete(source.operations.at(-1) as Operation);
+        close({ anchor: source.anchor, operations: [...source.operations, operation] });
+      }
+      continue;
+    }
+    if (unfused.has(category) || operation.kind === 'concat' || host.has(operation)) continue;
+    let group: Group = { anchor: anchorFor(operation), operations: [operation] };
+    for (const operand of new Set(operation.operands)) {
+      const grown = absorb(group, operation, operand, { groupOf, viewOf, uses, target });
+      if (grown === undefined) continue;
+      closing.delete(grown.absorbed.operations.at(-1) as Operation);
+      group = grown.group;
+    }
+    close(group);
+  }
+  const operations: Operation[] = [];
+  const absorbed = new Set([...closing.values()].flatMap((group) => group.operations));
+  const constants = new Map<Value, Operation>();
+  for (const operation of block.operations) {
+    if (operation.kind === 'constant' && operation.attributes.values.length === 1) {
+      constants.set(operation.results[0] as Value, operation);
+    }
+    const group = closing.get(operation);
+    if (group !== undefined) operations.push(makeFused(group, constants));
+    else if (!absorbed.has(operation)) {
+      operations.push(
+        operation.body === undefined ? operation : { ...operation, body: fuseBlock(operation.body, target, host) },
+      );
+    }
+  }
+  return { ...block, operations: dropUnread(operations, block.results) };
+}
+
+interface Surroundings {
+  readonly groupOf: ReadonlyMap<Value, Group>;
+  readonly viewOf: ReadonlyMap<Value, Operation>;
+  readonly uses: ReadonlyMap<Value, number>;
+  readonly target: Target;
+}
+
+/** The group with the maker of one operand taken in, when that is allowed. */
+function absorb(
+  group: Group,
+  operation: Operation,
+  operand: Value,
+  { groupOf, viewOf, uses, target }: Surroundings,
+): { readonly group: Group; readonly absorbed: Group } | undefined {
+  const readHere = operation.operands.filter((value) => value === operand).length;
+  if (uses.get(operand) !== readHere) return undefined;
+  const view = viewOf.get(operand);
+  const source = view === undefined ? operand : (view.operands[0] as Value);
+  const maker = groupOf.get(source);
+  if (maker === undefined || maker.operations.at(-1)?.results.length !== 1) return undefined;
+  if (view !== undefined && (uses.get(source) !== 1 || maker.anchor !== 'map' || view.kind === 'split'))
+    return undefined;
+  const anchor = mergedAnchor(group, maker, operation, operand);
+  if (anchor === undefined) return undefined;
+  const operations = [...maker.operations, ...(view === undefined ? [] : [view]), ...group.operations];
+  const merged: Group = { anchor, operations };
+  return buffersOf(merged) <= target.maxStorageBuffers ? { group: merged, absorbed: maker } : undefined;
+}
+
+function mergedAnchor(group: Group, maker: Group, operation: Operation, operand: Value): FusedAnchor | undefined {
+  const result = operation.results[0] as Value;
+  if (group.anchor === 'contraction') {
+    const only = maker.operations.length === 1 ? maker.operations[0] : undefined;
+    return operation.kind === 'conv2d' && only?.kind === 'upsample_nearest' && operation.operands[0] === operand
+      ? 'contraction'
+      : undefined;
+  }
+  const { category } = opTable[operation.kind];
+  if (category !== 'pointwise' && category !== 'injective') return undefined;
+  // Row numbers are read from memory, and a table is read at rows that are not this element's.
+  if (operation.kind === 'gather') return undefined;
+  if (maker.anchor === 'map') {
+    const grows = !elementCount(operand.type.shape).equals(elementCount(result.type.shape));
+    const repeats = grows && maker.operations.some(({ kind }) => costly.has(kind));
+    return repeats ? undefined : group.anchor;
+  }
+  if (maker.anchor !== 'row' && maker.anchor !== 'contraction') return undefined;
+  if (group.anchor !== 'map') return undefined;
+  const sameShape =
+    operand.type.shape.length === result.type.shape.length &&
+    operand.type.shape.every((size, axis) => size.equals(result.type.shape[axis] as typeof size));
+  const staysInRow = maker.anchor === 'row' && operation.kind === 'rope' && operation.operands[0] === operand;
+  return sameShape && (category === 'pointwise' || staysInRow) ? maker.anchor : undefined;
+}
+
+function anchorFor(operation: Operation): FusedAnchor {
+  const { category } = opTable[operation.kind];
+  switch (category) {
+    case 'row':
+    case 'contraction':
+    case 'attention':
+    case 'statistics':
+      return category;
+    default:
+      return 'map';
+  }
+}
+
+function splitsLastAxis(operation: Extract<Operation, { kind: 'split' }>): boolean {
+  return operation.attributes.axis === (operation.operands[0] as Value).type.shape.length - 1;
+}
+
+function canSplit(source: Group, split: Operation, uses: ReadonlyMap<Value, number>, target: Target): boolean {
+  if (source.anchor !== 'contraction' || uses.get(split.operands[0] as Value) !== 1) return false;
+  return buffersOf({ anchor: source.anchor, operations: [...source.operations, split] }) <= target.maxStorageBuffers;
+}
+
+/** Storage buffers the kernel will bind. */
+function buffersOf(group: Group): number {
+  const inside = new Set(group.operations.flatMap(({ results }) => results));
+  const outside = new Set(
+    group.operations.flatMap(({ operands }) => operands.filter((operand) => !inside.has(operand))),
+  );
+  return outside.size + (group.operations.at(-1)?.results.length ?? 0);
+}
+
+function countUses(block: Block): Map<Value, number> {
+  const uses = new Map<Value, number>();
+  const add = (value: Value): void => void uses.set(value, (uses.get(value) ?? 0) + 1);
+  const walk = (inner: Block): void => {
+    for (const { operands, body } of inner.operations) {
+      operands.forEach(add);
+      if (body !== undefined) walk(body);
+    }
+    inner.results.forEach(add);
+  };
+  walk(block);
+  return uses;
+}
+
+/** The fused operation keeps the result values of the group's last operation; its body is a closed copy. */
+function makeFused(group: Group, constants: ReadonlyMap<Value, Operation>): Operation {
+  const last = group.operations.at(-1) as Operation;
+  const copies = new Map<Value, Value>();
+  const operands: Value[] = [];
+  const parameters: Value[] = [];
+  const body: Operation[] = [];
+  const inside = new Set(group.operations.flatMap(({ results }) => results));
+  const taken = new Set<string>();
+  const copy = (value: Value): Value => {
+    let name = value.name;
+    for (let number = 1; taken.has(name); number++) name = `${value.name}_${number}`;
+    taken.add(name);
+    const made: Value = { name, type: value.type };
+    copies.set(value, made);
+    return made;
+  };
+  for (const operation of group.operations) {
+    for (const operand of operation.operands) {
+      if (inside.has(operand) || copies.has(operand)) continue;
+      const constant = constants.get(operand);
+      if (constant !== undefined) {
+        body.push({ ...constant, results: [copy(operand)] });
+        continue;
+      }
+      operands.push(operand);
+      parameters.push(copy(operand));
+    }
+    const renamed = operation.operands.map((operand) => copies.get(operand) as Value);
+    body.push({ ...operation, operands: renamed, results: operation.results.map(copy) });
+  }
+  return {
+    kind: 'fused',
+    operands,
+    attributes: { anchor: group.anchor },
+    results: last.results,
+    body: { parameters, operations: body, results: last.results.map((result) => copies.get(result) as Value) },
+  };
+}
+
+/** Constants that went into the groups. */
+function dropUnread(operations: readonly Operation[], results: readonly Value[]): Operation[] {
+  const uses = countUses({ parameters: [], operations, results });
+  return operations.filter(({ kind, results: made }) => kind !== 'constant' || uses.has(made[0] as Value));
+}

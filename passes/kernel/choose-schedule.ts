@@ -1,0 +1,92 @@
+import type { Target } from '../../backends/target.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
+import type { Dim } from '../../ir/dim.js';
+import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import type { KernelFacts } from './build/facts.js';
+
+/**
+ * Chooses how a kernel's axes are spread over invocations, registers and lanes, from its extents and the target's
+ * capabilities. Choosing is apart from applying: what comes back can be printed, overridden and tuned.
+ */
+export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const extent = (name: string): Dim => extents.get(name) as Dim;
+  switch (facts.anchor) {
+    case 'map': {
+      const vector = vectorOf(extent('n'));
+      const columns = threadsFor(extent('n'), vector, 16);
+      const rows = threadsFor(extent('m'), 1, Math.max(1, 64 / columns));
+      return schedule({ m: spread(rows, 1, 1), n: spread(columns, 1, vector) }, ['n', 'm']);
+    }
+    case 'row': {
+      const vector = vectorOf(extent('c'));
+      const together = target.workgroupMemory > 0 && target.stagingPays ? threadsFor(extent('c'), vector, 32) : 1;
+      const rows = threadsFor(extent('m'), 1, Math.max(1, 32 / together));
+      return schedule({ m: spread(rows, 1, 1), c: spread(together, 1, vector) }, ['c', 'm']);
+    }
+    case 'contraction':
+      return scheduleContraction(facts, target);
+    case 'attention': {
+      const size = extent('d').constant;
+      if (size === undefined) {
+        throw new Flux2cError('F2C303', 'the head size of an attention must be a number', { found: extent('d').text });
+      }
+      const vector = vectorOf(extent('d'));
+      // A query and its output live in the registers of one invocation: 2 · size floats.
+      const rows = threadsFor(extent('m'), 1, 32);
+      return schedule(
+        { m: spread(rows, 1, 1), z: spread(1, 1, 1), d: spread(1, size / vector, vector), j: spread(1, 4, 1) },
+        ['m', 'z'],
+      );
+    }
+    case 'statistics': {
+      const vector = vectorOf(extent('r'));
+      const together = target.workgroupMemory > 0 ? threadsFor(extent('r'), vector, 64) : 1;
+      return schedule({ m: spread(1, 1, 1), r: spread(together, 1, vector) }, ['r', 'm']);
+    }
+  }
+}
+
+/** 4 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. */
+function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const m = extents.get('m') as Dim;
+  const n = extents.get('n') as Dim;
+  const k = extents.get('k') as Dim;
+  const depth = vectorOf(k);
+  const columns = vectorOf(n);
+  const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : 4;
+  const columnThreads = threadsFor(n, columns, 8);
+  const rowThreads = threadsFor(m, rowRegisters, Math.min(8, target.maxWorkgroupInvocations / columnThreads));
+  const batch = extents.has('z') ? { z: spread(1, 1, 1) } : {};
+  return schedule(
+    {
+      m: spread(rowThreads, rowRegisters, 1),
+      n: spread(columnThreads, 1, columns),
+      k: spread(1, 1, depth),
+      ...batch,
+    },
+    ['n', 'm', ...(extents.has('z') ? ['z'] : [])],
+    2,
+  );
+}
+
+function spread(threads: number, registers: number, vector: 1 | 4): AxisSpread {
+  return { threads, registers, vector };
+}
+
+function schedule(spreads: Readonly<Record<string, AxisSpread>>, threadOrder: readonly string[], unroll = 1): Schedule {
+  return { spread: spreads, threadOrder, stage: {}, unroll };
+}
+
+function vectorOf(extent: Dim): 1 | 4 {
+  return extent.isMultipleOf(4) ? 4 : 1;
+}
+
+/** A power of two of at most `most` invocations; fewer where a constant extent leaves them idle. */
+function threadsFor(extent: Dim, each: number, most: number): number {
+  const wanted = extent.constant === undefined ? most : Math.max(1, Math.ceil(extent.constant / each));
+  let threads = 1;
+  while (threads * 2 <= most && threads < wanted) threads *= 2;
+  return threads;
+}

@@ -1,0 +1,374 @@
+import { Dim } from '../../ir/dim.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
+import type { Block, GraphFunction, Module, Operation, Value } from '../../ir/graph/graph.js';
+import { opTable } from '../../ir/graph/ops/index.js';
+import type { Cost } from '../../ir/graph/op-table.js';
+import type { CopyStep, HostOperand, HostStep, LaunchStep, Plan, PlanStep, PlanValue, Storage } from '../../ir/plan.js';
+import { findHostOperations } from '../graph/host-operations.js';
+import { elementCount, storageOf } from '../kernel/build/group.js';
+import type { KernelGroup, MemoryLayout } from '../kernel/build/group.js';
+import { Destinations } from './destinations.js';
+import type { KernelStore } from './kernel-store.js';
+import { denseView, isDense, part, spanOf, viewThrough } from './views.js';
+import type { View } from './views.js';
+
+/**
+ * Writes a fused function as a plan: every value gets a view of a storage, every fused operation becomes a launch. Views cost
+ * nothing; a concatenation's parts are written in place by their producers; what strides cannot say is copied by a kernel.
+ */
+export function buildPlan(module: Module, fn: GraphFunction, kernels: KernelStore): Plan {
+  return new PlanBuilder(module, fn, kernels).build();
+}
+
+class PlanBuilder {
+  private readonly storages: Storage[] = [];
+  private readonly views = new Map<Value, View>();
+  private readonly weightStorages = new Map<string, number>();
+  private readonly makers = new Map<Value, Operation>();
+  private readonly host: ReadonlySet<Operation>;
+  private steps: PlanStep[] = [];
+  private readonly destinations: Destinations;
+
+  constructor(
+    private readonly module: Module,
+    private readonly fn: GraphFunction,
+    private readonly kernels: KernelStore,
+  ) {
+    this.host = findHostOperations(fn.body);
+    this.destinations = new Destinations(fn.body, (value, label, isResult) =>
+      denseView(this.addStorage(isResult ? 'result' : 'temporary', value, label), value.type.shape),
+    );
+  }
+
+  build(): Plan {
+    const { body, resultNames, name } = this.fn;
+    const inputs = body.parameters.map((value): PlanValue => {
+      const storage = this.addStorage('input', value, value.name);
+      this.views.set(value, denseView(storage, value.type.shape));
+      return planValue(value.name, value, storage);
+    });
+    this.lowerBlock(body);
+    const results = body.results.map((value, place): PlanValue => {
+      const label = resultNames[place] as string;
+      return planValue(label, value, this.asResult(value, label));
+    });
+    const weights = [...this.weightStorages.keys()].map((weight) => {
+      const declaration = this.module.weights.get(weight);
+      if (declaration === undefined) throw new Error(`internal: weight ${weight} is not declared`);
+      return declaration;
+    });
+    return { name, inputs, results, storages: this.storages, weights, steps: this.steps };
+  }
+
+  private lowerBlock(block: Block): void {
+    for (const operation of block.operations) {
+      for (const result of operation.results) this.makers.set(result, operation);
+      this.lower(operation);
+    }
+  }
+
+  private lower(operation: Operation): void {
+    switch (operation.kind) {
+      case 'weight':
+        this.views.set(
+          operation.results[0] as Value,
+          this.weightView(operation.attributes.name, operation.results[0] as Value),
+        );
+        return;
+      case 'loop':
+        this.lowerLoop(operation);
+        return;
+      case 'fused':
+        this.lowerFused(operation);
+        return;
+      case 'concat':
+        this.lowerConcat(operation);
+        return;
+      case 'constant':
+        this.lowerHost(operation);
+        return;
+      default:
+        break;
+    }
+    if (this.host.has(operation)) {
+      this.lowerHost(operation);
+      return;
+    }
+    if (opTable[operation.kind].category === 'view') {
+      this.lowerView(operation);
+      return;
+    }
+    throw new Flux2cError('F2C305', `${operation.kind} cannot run where it stands`, {
+      where: [this.fn.name, `%${operation.results[0]?.name ?? ''}`],
+      hint:
+        opTable[operation.kind].category === 'host'
+          ? 'Its operands must be inputs of the function, not values computed on the device.'
+          : 'Every operation must be fused, a view or host work before planning.',
+    });
+  }
+
+  private lowerView(operation: Operation): void {
+    const source = operation.operands[0] as Value;
+    operation.results.forEach((result, place) => {
+      const operand = this.viewOf(source);
+      const view =
+        viewThrough(operation, place, operand, source.type.shape) ??
+        viewThrough(operation, place, this.copyDense(source, operand), source.type.shape);
+      if (view === undefined) throw new Error(`internal: ${operation.kind} of a dense value has no view`);
+      this.views.set(result, view);
+    });
+  }
+
+  private lowerFused(operation: Extract<Operation, { kind: 'fused' }>): void {
+    const body = operation.body as Block;
+    const operands = operation.operands.map((operand) => this.viewOf(operand));
+    const read = new Set(operands.map(({ storage }) => storage));
+    const results = operation.results.map((result) => {
+      const wanted = this.destinations.take(result);
+      // One kernel must not read and write one buffer.
+      return wanted !== undefined && !read.has(wanted.storage) ? wanted : this.newDense(result);
+    });
+    const group: KernelGroup = {
+      anchor: operation.attributes.anchor,
+      body,
+      operands: operands.map((view) => this.layoutOf(view)),
+      results: results.map((view) => this.layoutOf(view)),
+    };
+    operation.results.forEach((result, place) => this.views.set(result, results[place] as View));
+    this.launch(group, [...operands, ...results], labelOf(operation, this.makers), hintOf(operation));
+  }
+
+  private launch(group: KernelGroup, views: readonly View[], label: string, hint: string): void {
+    const use = this.kernels.use(group, hint);
+    const reads = group.operands.length;
+    const step: LaunchStep = {
+      kind: 'launch',
+      kernel: use.kernel.name,
+      label,
+      bindings: views.map((view, place) => ({
+        storage: view.storage,
+        offset: view.offset,
+        access: place < reads ? 'read' : 'write',
+        span: spanOf(view),
+        advance: use.advance[place] as (typeof use.advance)[number],
+      })),
+      parameters: use.parameters,
+      grid: use.grid,
+      ...costOf(group.body),
+    };
+    this.steps.push(step);
+  }
+
+  private lowerConcat(operation: Extract<Operation, { kind: 'concat' }>): void {
+    const result = operation.results[0] as Value;
+    const whole = this.destinations.take(result) ?? this.newDense(result);
+    const { axis } = operation.attributes;
+    let start = Dim.of(0);
+    for (const operand of operation.operands) {
+      const place = part(whole, axis, start, operand.type.shape);
+      start = start.add(operand.type.shape[axis] as Dim);
+      const now = this.viewOf(operand);
+      if (!sameView(now, place)) this.copyTo(operand, now, place);
+    }
+    this.views.set(result, whole);
+  }
+
+  private lowerLoop(operation: Extract<Operation, { kind: 'loop' }>): void {
+    const body = operation.body as Block;
+    const carried = body.parameters.map((parameter, place) => {
+      const result = operation.results[place] as Value;
+      const storage = this.destinations.take(result) ?? this.newDense(parameter);
+      this.copyTo(operation.operands[place] as Value, this.viewOf(operation.operands[place] as Value), storage);
+      this.views.set(parameter, storage);
+      this.views.set(result, storage);
+      return storage;
+    });
+    const outer = this.steps;
+    this.steps = [];
+    this.lowerBlock(body);
+    // All next values are at hand before any carried one is overwritten: a body may swap them.
+    const next = body.results.map((value) => {
+      const view = this.viewOf(value);
+      return carried.some(({ storage }) => storage === view.storage) ? this.copyDense(value, view) : view;
+    });
+    body.results.forEach((value, place) => this.copyTo(value, next[place] as View, carried[place] as View));
+    const { count, symbol } = operation.attributes;
+    outer.push({
+      kind: 'loop',
+      count,
+      symbol,
+      steps: this.steps,
+      carried: body.parameters.map((parameter, place) =>
+        planValue(parameter.name, parameter, carried[place]?.storage as number),
+      ),
+    });
+    this.steps = outer;
+  }
+
+  private lowerHost(operation: Operation): void {
+    const operands = operation.operands.map((operand): HostOperand => {
+      const maker = this.makers.get(operand);
+      if (maker?.kind === 'weight') {
+        const weight = this.module.weights.get(maker.attributes.name);
+        if (weight === undefined) throw new Error(`internal: weight ${maker.attributes.name} is not declared`);
+        return { kind: 'weight', weight };
+      }
+      if (maker?.kind === 'constant') return { kind: 'constant', ...maker.attributes };
+      const { dtype, shape } = operand.type;
+      return { kind: 'storage', storage: this.viewOf(operand).storage, dtype, shape };
+    });
+    const results = operation.results.map((result) => {
+      const storage = this.addStorage('host', result, result.name);
+      this.views.set(result, denseView(storage, result.type.shape));
+      return { storage, dtype: result.type.dtype, shape: result.type.shape };
+    });
+    // The step's operation and attributes come from one operation, so they belong together.
+    this.steps.push({
+      kind: 'host',
+      operation: operation.kind,
+      attributes: operation.attributes,
+      operands,
+      results,
+    } as HostStep);
+  }
+
+  /** The view of a value; weights get their storage when they are first used on the device. */
+  private viewOf(value: Value): View {
+    const view = this.views.get(value);
+    if (view === undefined) throw new Error(`internal: %${value.name} has no place`);
+    return view;
+  }
+
+  private weightView(name: string, value: Value): View {
+    let storage = this.weightStorages.get(name);
+    if (storage === undefined) {
+      storage = this.storages.length;
+      const { dtype, shape } = value.type;
+      this.storages.push({
+        id: storage,
+        kind: 'weight',
+        storage: storageOf(dtype, true),
+        size: elementCount(shape),
+        label: name,
+        weight: name,
+      });
+      this.weightStorages.set(name, storage);
+    }
+    return denseView(storage, value.type.shape);
+  }
+
+  private newDense(value: Value): View {
+    return denseView(this.addStorage('temporary', value, value.name), value.type.shape);
+  }
+
+  private addStorage(kind: Storage['kind'], value: Value, label: string): number {
+    const { dtype, shape } = value.type;
+    const id = this.storages.length;
+    this.storages.push({ id, kind, storage: storageOf(dtype, false), size: elementCount(shape), label });
+    return id;
+  }
+
+  private layoutOf(view: View): MemoryLayout {
+    const storage = this.storages[view.storage];
+    if (storage === undefined) throw new Error(`internal: no storage ${view.storage}`);
+    return {
+      storage: storage.storage,
+      shape: view.shape,
+      strides: view.strides,
+      alignment: view.offset.isMultipleOf(4) ? 4 : 1,
+    };
+  }
+
+  private copyDense(value: Value, from: View): View {
+    const to = this.newDense(value);
+    this.copyTo(value, from, to);
+    return to;
+  }
+
+  /** A plain copy where both are dense, a kernel otherwise. */
+  private copyTo(value: Value, from: View, to: View): void {
+    const label = `copy ${value.name}`;
+    if (from.storage !== to.storage && isDense(from) && isDense(to) && from.offset.isMultipleOf(1)) {
+      const step: CopyStep = {
+        kind: 'copy',
+        from: { storage: from.storage, offset: from.offset },
+        to: { storage: to.storage, offset: to.offset },
+        size: elementCount(value.type.shape),
+        label,
+      };
+      this.steps.push(step);
+      return;
+    }
+    if (from.storage === to.storage) throw new Error(`internal: ${label} would read and write one storage`);
+    const element: Value = { name: value.name, type: value.type };
+    const body: Block = { parameters: [element], operations: [], results: [element] };
+    const group: KernelGroup = { anchor: 'map', body, operands: [this.layoutOf(from)], results: [this.layoutOf(to)] };
+    this.launch(group, [from, to], label, 'copy');
+  }
+
+  /** A function's result must be a dense storage of its own that nothing reuses. */
+  private asResult(value: Value, label: string): number {
+    const view = this.viewOf(value);
+    const storage = this.storages[view.storage] as Storage;
+    const owns =
+      storage.kind === 'result' &&
+      isDense(view) &&
+      view.offset.constant === 0 &&
+      storage.size.equals(elementCount(value.type.shape));
+    if (owns) return view.storage;
+    const id = this.addStorage('result', value, label);
+    this.copyTo(value, view, denseView(id, value.type.shape));
+    return id;
+  }
+}
+
+function planValue(name: string, value: Value, storage: number): PlanValue {
+  return { name, dtype: value.type.dtype, shape: value.type.shape, storage };
+}
+
+function sameView(a: View, b: View): boolean {
+  return (
+    a.storage === b.storage &&
+    a.offset.equals(b.offset) &&
+    a.strides.length === b.strides.length &&
+    a.strides.every((stride, axis) => stride.equals(b.strides[axis] as Dim))
+  );
+}
+
+function costOf(body: Block): { readonly flop: Dim; readonly bytes: Dim } {
+  const weights = new Set(body.parameters);
+  let flop = Dim.of(0);
+  let bytes = Dim.of(0);
+  for (const operation of body.operations) flop = flop.add(operationCost(operation).flop);
+  for (const value of [...weights, ...body.results]) {
+    bytes = bytes.add(
+      elementCount(value.type.shape).mul(value.type.dtype === 'bf16' || value.type.dtype === 'f16' ? 2 : 4),
+    );
+  }
+  return { flop, bytes };
+}
+
+function operationCost(operation: Operation): Cost {
+  const types = (values: readonly Value[]): Value['type'][] => values.map(({ type }) => type);
+  const row = opTable[operation.kind] as { cost(operands: unknown, attributes: unknown, results: unknown): Cost };
+  return row.cost(types(operation.operands), operation.attributes, types(operation.results));
+}
+
+/** What people look for: the weight a product uses, otherwise the value made. */
+function labelOf(operation: Operation, makers: ReadonlyMap<Value, Operation>): string {
+  for (const operand of operation.operands) {
+    const maker = makers.get(operand);
+    if (maker?.kind === 'weight' && (operand.type.shape.length > 1 || operation.operands.length < 3))
+      return maker.attributes.name;
+  }
+  return operation.results[0]?.name ?? operation.kind;
+}
+
+/** A kernel's name says what it does: its operations, joined. */
+function hintOf(operation: Extract<Operation, { kind: 'fused' }>): string {
+  const kinds = (operation.body as Block).operations
+    .map(({ kind }) => kind)
+    .filter((kind) => kind !== 'constant' && kind !== 'reshape');
+  const short = kinds.length > 4 ? [...kinds.slice(0, 3), `${kinds.length - 3}more`] : kinds;
+  return short.join('_');
+}

@@ -1,0 +1,222 @@
+import type { Target } from '../../backends/target.js';
+import { Dim } from '../../ir/dim.js';
+import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import type { GridAxis } from '../../ir/plan.js';
+import { buildKernel } from '../kernel/build/build-kernel.js';
+import { describeGroup } from '../kernel/build/facts.js';
+import type { KernelGroup } from '../kernel/build/group.js';
+import { chooseSchedule } from '../kernel/choose-schedule.js';
+import { lowerTile } from '../kernel/lower/lower-tile.js';
+import type { CompiledKernel } from '../compiled.js';
+
+/** A group's kernel as one launch uses it: the shared kernel, and this launch's sizes and address motion. */
+export interface KernelUse {
+  readonly kernel: CompiledKernel;
+  /** Values of the kernel's size parameters. */
+  readonly parameters: readonly { readonly name: string; readonly value: Dim }[];
+  readonly grid: readonly [GridAxis, GridAxis, GridAxis];
+  /** For each buffer: how its first touched element moves along grid x, y, z; null where that is not affine. */
+  readonly advance: readonly (readonly [Dim | null, Dim | null, Dim | null])[];
+}
+
+export interface KernelStoreOptions {
+  /** Makes the backend's text from a lowered kernel. */
+  readonly print: (kernel: CompiledKernel['thread']) => string;
+  /** Schedules by kernel name, in place of the chosen ones. */
+  readonly schedules?: ReadonlyMap<string, Schedule>;
+}
+
+/**
+ * Kernels of a module, each once: a kernel's text after renaming its size parameters in order of appearance is its identity,
+ * so the 48 single-stream blocks of dev share theirs.
+ */
+export class KernelStore {
+  readonly kernels = new Map<string, CompiledKernel>();
+  private readonly byText = new Map<string, CompiledKernel>();
+  private readonly nameCounts = new Map<string, number>();
+
+  constructor(
+    private readonly target: Target,
+    private readonly options: KernelStoreOptions,
+  ) {}
+
+  use(group: KernelGroup, hint: string): KernelUse {
+    const schedule = chooseSchedule(describeGroup(group), this.target);
+    const built = buildKernel(group, schedule, '');
+    const { kernel, names } = renameParameters(built);
+    const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
+    let compiled = this.byText.get(text);
+    if (compiled === undefined) {
+      compiled = this.compile({ ...kernel, name: this.freshName(hint) }, schedule);
+      this.byText.set(text, compiled);
+      this.kernels.set(compiled.name, compiled);
+    }
+    const grid = (['grid_x', 'grid_y', 'grid_z'] as const).map((kind): GridAxis => {
+      const axis = built.axes.find((candidate) => candidate.kind === kind);
+      return axis === undefined ? { extent: Dim.of(1), tile: 1 } : { extent: axis.extent, tile: axis.tile };
+    });
+    return {
+      kernel: compiled,
+      parameters: names.map(([name, symbol]) => ({ name, value: Dim.symbol(symbol) })),
+      grid: grid as [GridAxis, GridAxis, GridAxis],
+      advance: built.buffers.map(({ name }) => advanceOf(name, built)),
+    };
+  }
+
+  private compile(tile: TileKernel, chosen: Schedule): CompiledKernel {
+    const schedule = this.options.schedules?.get(tile.name) ?? chosen;
+    const thread = lowerTile(tile, schedule);
+    return { name: tile.name, tile, schedule, thread, source: this.options.print(thread) };
+  }
+
+  private freshName(hint: string): string {
+    const count = this.nameCounts.get(hint) ?? 0;
+    this.nameCounts.set(hint, count + 1);
+    return count === 0 ? hint : `${hint}_${count}`;
+  }
+}
+
+/** Parameters become p0, p1, ... in order of appearance; returns new and old names. */
+function renameParameters(kernel: TileKernel): {
+  readonly kernel: TileKernel;
+  readonly names: readonly (readonly [string, string])[];
+} {
+  const parameters = new Set(kernel.parameters);
+  const renames = new Map<string, Dim>();
+  const names: [string, string][] = [];
+  const rename = (index: Dim): Dim => {
+    const missing = index.symbols.filter((symbol) => parameters.has(symbol) && !renames.has(symbol));
+    for (const symbol of missing) {
+      const name = `p${names.length}`;
+      names.push([name, symbol]);
+      renames.set(symbol, Dim.symbol(name));
+    }
+    return index.symbols.some((symbol) => renames.has(symbol)) ? index.substitute(Object.fromEntries(renames)) : index;
+  };
+  const renamed: TileKernel = {
+    ...kernel,
+    axes: kernel.axes.map((axis) => ({ ...axis, extent: rename(axis.extent) })),
+    terms: kernel.terms.map((term) => {
+      switch (term.kind) {
+        case 'floor':
+        case 'modulo':
+          return { ...term, of: rename(term.of), by: rename(term.by) };
+        case 'exclusive_or':
+          return { ...term, of: rename(term.of) };
+        case 'loaded':
+          return { ...term, at: rename(term.at), limit: rename(term.limit) };
+      }
+    }),
+    body: mapIndices(kernel.body, rename),
+  };
+  return { kernel: { ...renamed, parameters: names.map(([name]) => name) }, names };
+}
+
+/** Rewrites every index polynomial of the statements; shared subexpressions stay shared. */
+function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim): TileStatement[] {
+  const done = new Map<TileExpression, TileExpression>();
+  const conditions = (list: readonly IndexCondition[]): IndexCondition[] =>
+    list.map(({ kind, left, right }) => ({ kind, left: rename(left), right: rename(right) }));
+  const expression = (old: TileExpression): TileExpression => {
+    const known = done.get(old);
+    if (known !== undefined) return known;
+    const made = rewrite(old);
+    done.set(old, made);
+    return made;
+  };
+  const rewrite = (old: TileExpression): TileExpression => {
+    switch (old.kind) {
+      case 'number':
+      case 'tile':
+        return old;
+      case 'index':
+        return { ...old, index: rename(old.index) };
+      case 'load':
+        return { ...old, index: rename(old.index), conditions: conditions(old.conditions) };
+      case 'unary':
+      case 'convert':
+        return { ...old, operand: expression(old.operand) };
+      case 'binary':
+        return { ...old, left: expression(old.left), right: expression(old.right) };
+      case 'select':
+        return { ...old, condition: expression(old.condition), yes: expression(old.yes), no: expression(old.no) };
+      case 'when':
+        return { ...old, conditions: conditions(old.conditions), yes: expression(old.yes), no: expression(old.no) };
+    }
+  };
+  return body.map((statement): TileStatement => {
+    switch (statement.kind) {
+      case 'tile':
+      case 'assign':
+      case 'reduce':
+        return { ...statement, value: expression(statement.value) };
+      case 'contract':
+        return { ...statement, a: expression(statement.a), b: expression(statement.b) };
+      case 'for':
+        return { ...statement, body: mapIndices(statement.body, rename) };
+      case 'store':
+        return {
+          ...statement,
+          index: rename(statement.index),
+          conditions: conditions(statement.conditions),
+          value: expression(statement.value),
+        };
+    }
+  });
+}
+
+/** Every index a kernel reads or writes a buffer at. */
+function addressesOf(buffer: string, kernel: TileKernel): Dim[] {
+  const found: Dim[] = [];
+  mapIndicesOf(buffer, kernel, found);
+  return found;
+}
+
+function mapIndicesOf(buffer: string, kernel: TileKernel, found: Dim[]): void {
+  const seen = new Set<TileExpression>();
+  const visit = (expression: TileExpression): void => {
+    if (seen.has(expression)) return;
+    seen.add(expression);
+    if (expression.kind === 'load' && expression.buffer === buffer) found.push(expression.index);
+    if (expression.kind === 'unary' || expression.kind === 'convert') visit(expression.operand);
+    if (expression.kind === 'binary') [expression.left, expression.right].forEach(visit);
+    if (expression.kind === 'select') [expression.condition, expression.yes, expression.no].forEach(visit);
+    if (expression.kind === 'when') [expression.yes, expression.no].forEach(visit);
+  };
+  const walk = (statement: TileStatement): void => {
+    if (statement.kind === 'contract') [statement.a, statement.b].forEach(visit);
+    else if (statement.kind === 'for') statement.body.forEach(walk);
+    else {
+      if (statement.kind === 'store' && statement.buffer === buffer) found.push(statement.index);
+      visit(statement.value);
+    }
+  };
+  kernel.body.forEach(walk);
+  for (const term of kernel.terms) if (term.kind === 'loaded' && term.buffer === buffer) found.push(term.at);
+}
+
+/** The common coefficient of each grid axis in all of a buffer's addresses. */
+function advanceOf(buffer: string, kernel: TileKernel): [Dim | null, Dim | null, Dim | null] {
+  const addresses = addressesOf(buffer, kernel);
+  const inTerms = (symbol: string, index: Dim): boolean =>
+    index.symbols.some((name) => {
+      const term = kernel.terms.find((candidate) => candidate.name === name);
+      if (term === undefined) return false;
+      const inner = term.kind === 'loaded' ? term.at : term.of;
+      return inner.symbols.includes(symbol) || inTerms(symbol, inner);
+    });
+  const along = (kind: 'grid_x' | 'grid_y' | 'grid_z'): Dim | null => {
+    const axis = kernel.axes.find((candidate) => candidate.kind === kind);
+    if (axis === undefined) return null;
+    let common: Dim | undefined;
+    for (const index of addresses) {
+      if (inTerms(axis.name, index)) return null;
+      const motion = index.sub(index.substitute({ [axis.name]: 0 })).divideExactly(Dim.symbol(axis.name));
+      if (motion === undefined || motion.symbols.some((symbol) => !kernel.parameters.includes(symbol))) return null;
+      if (common !== undefined && !common.equals(motion)) return null;
+      common = motion;
+    }
+    return common ?? null;
+  };
+  return [along('grid_x'), along('grid_y'), along('grid_z')];
+}
