@@ -1,0 +1,65 @@
+import type { BlockBuilder } from '../../ir/graph/builder.js';
+import { Dim } from '../../ir/dim.js';
+import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+import type { GraphPass } from '../pass.js';
+import { rewriteModule } from './rewriter.js';
+
+/**
+ * Moves what a loop's body computes from neither its carried values nor its symbol to before the loop, out of as many
+ * loops as possible: the text projection, rotary tables, reference images, weights.
+ *
+ * Needs nothing. Operations are pure, so nothing is lost but memory: a hoisted value lives as long as the loop.
+ * Cost: linear in the module times the depth of its loops.
+ */
+export const hoistLoopInvariants: GraphPass = {
+  name: 'hoist-loop-invariants',
+  description: 'compute before a loop what does not change in it',
+  run: (module) =>
+    rewriteModule(module, () => (operation, context) => {
+      let block: BlockBuilder = context.block;
+      const needed = listNeeded(operation);
+      const symbols = listSymbols(operation);
+      for (let parent = block.scope.parent; parent !== undefined; parent = block.scope.parent) {
+        const around = parent;
+        if (symbols.has(block.scope.loopSymbols.at(-1) as string)) break;
+        if (!needed.every((value) => around.sees(value))) break;
+        block = around;
+      }
+      if (block === context.block) return undefined;
+      context.append(operation, block);
+      return operation.results;
+    }),
+};
+
+/** Operands and what a loop's body takes from outside. */
+function listNeeded(operation: Operation): readonly Value[] {
+  if (operation.kind !== 'loop' || operation.body === undefined) return operation.operands;
+  return [...operation.operands, ...listFree(operation.body)];
+}
+
+function listFree(block: Block): readonly Value[] {
+  const own = new Set<Value>(block.parameters);
+  const free: Value[] = [];
+  for (const operation of block.operations) {
+    for (const value of listNeeded(operation)) if (!own.has(value)) free.push(value);
+    for (const result of operation.results) own.add(result);
+  }
+  for (const result of block.results) if (!own.has(result)) free.push(result);
+  return free;
+}
+
+/** Symbols in the attributes of an operation and of what its body holds. */
+export function listSymbols(operation: Operation): ReadonlySet<string> {
+  const symbols = new Set<string>();
+  const visitAttribute = (attribute: unknown): void => {
+    if (attribute instanceof Dim) for (const symbol of attribute.symbols) symbols.add(symbol);
+    else if (Array.isArray(attribute)) attribute.forEach(visitAttribute);
+  };
+  const visit = (inner: Operation): void => {
+    // A constant's numbers hold no symbols and may be thousands.
+    for (const [key, attribute] of Object.entries(inner.attributes)) if (key !== 'values') visitAttribute(attribute);
+    inner.body?.operations.forEach(visit);
+  };
+  visit(operation);
+  return symbols;
+}

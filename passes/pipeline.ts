@@ -1,0 +1,43 @@
+import type { Target } from '../backends/target.js';
+import { canonicalize } from './graph/canonicalize.js';
+import { decompose } from './graph/decompose.js';
+import { eliminateCommonSubexpressions } from './graph/eliminate-common-subexpressions.js';
+import { eliminateDeadCode } from './graph/eliminate-dead-code.js';
+import { foldConstants } from './graph/fold-constants.js';
+import { fuse } from './graph/fuse.js';
+import { hoistLoopInvariants } from './graph/hoist-loop-invariants.js';
+import { mergeProjections } from './graph/merge-projections.js';
+import { vectorizeSteps } from './graph/vectorize-steps.js';
+import type { GraphPass } from './pass.js';
+
+/** What every target wants. */
+const simplifyPasses: readonly GraphPass[] = [
+  canonicalize,
+  foldConstants,
+  // Folding leaves numbers where rules look for them.
+  canonicalize,
+  eliminateCommonSubexpressions,
+  eliminateDeadCode,
+  mergeProjections,
+  hoistLoopInvariants,
+  vectorizeSteps,
+  decompose,
+  // Rows of pieces, pieces of merged products.
+  canonicalize,
+  eliminateCommonSubexpressions,
+  eliminateDeadCode,
+];
+
+const webgpuPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
+
+const cpuPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
+
+/** The graph passes of a target, in order. */
+export function graphPassesFor(target: Target): readonly GraphPass[] {
+  switch (target.backend) {
+    case 'webgpu':
+      return webgpuPasses;
+    case 'cpu':
+      return cpuPasses;
+  }
+}
