@@ -245,11 +245,12 @@ export class Elements {
     return this.assemble(parts, 'f32', context);
   }
 
+  /** Asked of the true coordinates: a mask past an extent must not see the clamped ones. */
   private conditionLanes(conditions: readonly IndexCondition[], context: LaneContext): Expression {
     const still = conditions.every((condition) => this.isStillCondition(condition, context));
     const places = still || context.axis === undefined ? [context.position] : this.everyLane(context);
     const parts = places.map(
-      (place) => this.at.conditions(conditions, place) ?? { kind: 'constant' as const, type: bool, value: 1 },
+      (place) => this.at.conditions(conditions, place, true) ?? { kind: 'constant' as const, type: bool, value: 1 },
     );
     return this.assemble(parts, 'bool', context);
   }
