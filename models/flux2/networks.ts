@@ -1,0 +1,50 @@
+/** What a pipeline needs of a model: its configurations, and its functions ready to run. */
+import type { AutoencoderConfig, TextEncoderConfig, TransformerConfig } from './config.js';
+import type { PipelineConfig } from './pipeline-config.js';
+import type { ReportProgress } from './progress.js';
+import type { PromptTokenizer } from './tokenizer.js';
+
+/** Functions of a model; `docs/artifact.md` lists their inputs and results. */
+export type NetworkName =
+  'text_encoder' | 'vae_encoder' | 'vae_decoder' | 'transformer' | 'denoise' | 'denoise_cfg' | 'denoise_cached';
+
+/** A tensor at a function's boundary, row-major. */
+export type NetworkTensor =
+  | { readonly dtype: 'f32'; readonly shape: readonly number[]; readonly values: Float32Array }
+  | { readonly dtype: 'i32'; readonly shape: readonly number[]; readonly values: Int32Array };
+
+export interface RunObserver {
+  /** After each iteration of the function's loop, with the carried tensor's values; the next waits for the promise. */
+  readonly onStep?: (step: number, carried: Float32Array) => void | Promise<void>;
+  /** Ends the run before the next iteration; its reason is thrown. */
+  readonly signal?: AbortSignal;
+}
+
+/** A function with its weights on the device. */
+export interface Network {
+  run(
+    inputs: Readonly<Record<string, NetworkTensor>>,
+    observer?: RunObserver,
+  ): Promise<Readonly<Record<string, NetworkTensor>>>;
+  /** Frees the device's memory. */
+  destroy(): Promise<void>;
+}
+
+/** Everything about a model that is not weights: plain data, stored in artifacts as JSON. */
+export interface Flux2Description {
+  readonly name: string;
+  readonly pipeline: PipelineConfig | undefined;
+  readonly transformer: TransformerConfig | undefined;
+  readonly autoencoder: AutoencoderConfig | undefined;
+  readonly textEncoder: TextEncoderConfig | undefined;
+}
+
+/** A model that can run, compiled from its checkpoint or loaded from an artifact. */
+export interface Flux2Model {
+  readonly description: Flux2Description;
+  /** Compiles or loads a function and puts its weights on the device. F2C618 when the model lacks what it needs. */
+  open(name: NetworkName, report?: ReportProgress): Promise<Network>;
+  /** F2C618 when the model has no tokenizer. */
+  openTokenizer(): Promise<PromptTokenizer>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,351 @@
+/** The whole way from a prompt to pictures, on any device. Nothing here needs Node.js. */
+import { Flux2cError } from '../../ir/diagnostics.js';
+import { pixelsPerToken } from './config.js';
+import { type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
+import { requireFinite } from './finite.js';
+import {
+  type GenerateConfigs,
+  type GenerateRequest,
+  type ResolvedRequest,
+  resolveRequest,
+} from './generate-request.js';
+import type { GivenTensor, LatentGrid } from './initial-noise.js';
+import { packLatents, unpackLatents } from './latents.js';
+import type { Flux2Model, Network, NetworkName, NetworkTensor } from './networks.js';
+import { pictureFromDecoded, type RgbImage } from './picture.js';
+import { type ReportProgress, StageMeter } from './progress.js';
+import { prepareReference } from './reference-image.js';
+import { buildSchedule } from './schedule.js';
+import { cutTile, planTiles, TileBlender, type TileOptions } from './tiles.js';
+import type { EncodedPrompt, PromptTokenizer } from './tokenizer.js';
+
+/** A reference picture as the transformer sees it. */
+export interface EncodedReference {
+  /** `[height * width, channels]`. */
+  readonly tokens: Float32Array;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Called while pictures are made; the work waits for returned promises. */
+export interface GenerateObserver {
+  readonly onProgress?: ReportProgress;
+  /** Something in the request has no effect, or not the one expected. */
+  readonly onNotice?: (sentence: string) => void;
+  /** Latents `[pictures, tokens, channels]` after a step (from 0) of the pictures from `first` on. */
+  readonly onLatents?: (step: number, first: number, latents: Float32Array) => void | Promise<void>;
+  /** Every so many steps: what the picture would be if the current direction were right to the end. */
+  readonly preview?: {
+    readonly every: number;
+    readonly show: (index: number, step: number, picture: RgbImage) => void | Promise<void>;
+  };
+  /** As soon as it is done. */
+  readonly onPicture?: (picture: GeneratedPicture) => void | Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+export interface GeneratedPicture {
+  readonly index: number;
+  readonly image: RgbImage;
+  /** Decoder output `[3, height, width]`, about -1..1. */
+  readonly decoded: Float32Array;
+}
+
+export interface Generated {
+  readonly settings: ResolvedRequest;
+  readonly pictures: readonly GeneratedPicture[];
+}
+
+export interface PipelineOptions {
+  /** Free each network when its stage is over: less memory, but the next request loads it again. Default: keep all. */
+  readonly freeStages?: boolean;
+}
+
+export class Flux2Pipeline {
+  private readonly networks = new Map<NetworkName, Network>();
+  private tokenizer: PromptTokenizer | undefined;
+
+  /** The pipeline takes over the model and closes it with itself. */
+  constructor(
+    readonly model: Flux2Model,
+    private readonly options: PipelineOptions = {},
+  ) {}
+
+  /**
+   * Makes `request.count` pictures. Errors: F2C66x of the request, F2C618 when the model lacks a network that is needed,
+   * F2C664 where numbers stop being finite, F2C5xx of the device.
+   */
+  async generate(request: GenerateRequest, observer: GenerateObserver = {}): Promise<Generated> {
+    const configs = this.requireConfigs();
+    const settings = resolveRequest(request, configs);
+    for (const notice of settings.guidance.notices) observer.onNotice?.(notice);
+    const { prompt, negative } = await this.encodeBoth(request, settings, observer);
+    const references = await this.encodeReferences(request.references ?? [], observer);
+    const pictures: GeneratedPicture[] = [];
+    const decodeMeter: { current?: StageMeter } = {};
+    for (let first = 0; first < settings.count; first += settings.batchSize) {
+      const count = Math.min(settings.batchSize, settings.count - first);
+      const latents = await this.denoise(
+        { settings, first, count, prompt, negative, references, textWidth: configs.transformer.textWidth },
+        observer,
+      );
+      const last = first + count === settings.count;
+      if (last) await this.endStage('denoise', 'denoise_cfg', 'denoise_cached');
+      for (let i = 0; i < count; i++) {
+        observer.signal?.throwIfAborted();
+        const perPicture = latents.length / count;
+        const own = latents.subarray(i * perPicture, (i + 1) * perPicture);
+        decodeMeter.current ??= new StageMeter('decode', settings.count, observer.onProgress ?? ignore);
+        const decoded = await this.decode(own, settings.grid, settings.tiles, observer.onProgress);
+        const picture = { index: first + i, image: toPicture(decoded, settings), decoded };
+        decodeMeter.current.done(first + i + 1);
+        pictures.push(picture);
+        await observer.onPicture?.(picture);
+      }
+    }
+    await this.endStage('vae_decoder');
+    return { settings, pictures };
+  }
+
+  /**
+   * Embeddings `[prompts, tokens, textWidth]` of texts. F2C618 without text encoder or tokenizer. Tokens that do not fit
+   * are cut off with a notice.
+   */
+  async encodePrompts(prompts: readonly string[], observer: GenerateObserver = {}): Promise<GivenTensor> {
+    this.tokenizer ??= await this.model.openTokenizer();
+    const { tokenizer } = this;
+    const encoded = prompts.map((text) => tokenizer.encodePrompt(text));
+    for (const [i, { truncatedTokens }] of encoded.entries()) {
+      if (truncatedTokens === 0) continue;
+      observer.onNotice?.(
+        `${i === 0 ? 'The prompt' : 'The negative prompt'} is too long: its last ${truncatedTokens} tokens are cut off.`,
+      );
+    }
+    const network = await this.open('text_encoder', observer);
+    const meter = new StageMeter('prompt', 1, observer.onProgress ?? ignore);
+    const length = encoded[0]?.inputIds.length ?? 0;
+    const join = (pick: (one: EncodedPrompt) => Int32Array): NetworkTensor => {
+      return {
+        dtype: 'i32',
+        shape: [encoded.length, length],
+        values: Int32Array.from(encoded.flatMap((one) => [...pick(one)])),
+      };
+    };
+    const results = await network.run({
+      input_ids: join((one) => one.inputIds),
+      attention_mask: join((one) => one.attentionMask),
+    });
+    const { shape, values } = takeFloats(results, 'prompt_embeds');
+    requireFinite(values, 'the text encoder');
+    meter.done(1);
+    return { shape, values };
+  }
+
+  /** Scales, crops and encodes a picture; errors as `prepareReference`, and F2C618 without an autoencoder. */
+  async encodeReference(image: RgbImage, observer: GenerateObserver = {}): Promise<EncodedReference> {
+    const { autoencoder } = this.requireConfigs();
+    const prepared = prepareReference(image, pixelsPerToken(autoencoder));
+    const network = await this.open('vae_encoder', observer);
+    const results = await network.run({
+      image: { dtype: 'f32', shape: [1, 3, prepared.height, prepared.width], values: prepared.data },
+    });
+    const { shape, values } = takeFloats(results, 'normalized');
+    requireFinite(values, 'the encoding of a reference picture');
+    const [batch = 1, channels = 0, height = 0, width = 0] = shape;
+    return { tokens: packLatents(values, { batch, channels, height, width }), height, width };
+  }
+
+  /** All steps of a batch: latents `[count, tokens, channels]`. */
+  async denoise(request: DenoiseRequest, observer: GenerateObserver = {}): Promise<Float32Array> {
+    const { settings, first, count } = request;
+    const { grid, steps } = settings;
+    const { cachedReferences } = this.requireConfigs().pipeline;
+    const schedule = buildSchedule(grid.height * grid.width, steps);
+    const { name, inputs } = denoiseInputs(request, schedule, cachedReferences);
+    const network = await this.open(name, observer);
+    const meter = new StageMeter('denoise', steps, observer.onProgress ?? ignore);
+    let before = (inputs['noise'] as NetworkTensor).values as Float32Array;
+    const results = await network.run(inputs, {
+      ...(observer.signal && { signal: observer.signal }),
+      onStep: async (step, latents) => {
+        requireFinite(latents, `step ${step + 1} of ${steps}`);
+        meter.done(step + 1);
+        await observer.onLatents?.(step, first, latents);
+        const { preview } = observer;
+        if (preview && (step + 1) % preview.every === 0 && step + 1 < steps) {
+          const sigmas = [schedule.sigmas[step]!, schedule.sigmas[step + 1]!] as const;
+          await this.showPreviews(request, predictEnd(before, latents, sigmas), step, preview.show);
+        }
+        before = latents;
+      },
+    });
+    const { values } = takeFloats(results, 'latents');
+    requireFinite(values, `the last of ${steps} steps of picture ${first + 1} to ${first + count}`);
+    return values;
+  }
+
+  /** Tokens `[height * width, channels]` of one picture to the decoder's `[3, height, width]`, in tiles if it is large. */
+  async decode(
+    tokens: Float32Array,
+    grid: LatentGrid,
+    tiles?: TileOptions,
+    report?: ReportProgress,
+  ): Promise<Float32Array> {
+    const { autoencoder } = this.requireConfigs();
+    const network = await this.open('vae_decoder', report ? { onProgress: report } : {});
+    const { channels, height, width } = grid;
+    const latents = unpackLatents(tokens, { batch: 1, channels, height, width });
+    const run = async (values: Float32Array, rows: number, columns: number): Promise<Float32Array> => {
+      const results = await network.run({ latents: { dtype: 'f32', shape: [1, channels, rows, columns], values } });
+      const image = takeFloats(results, 'image').values;
+      requireFinite(image, 'the decoder');
+      return image;
+    };
+    if (tiles === undefined || Math.max(height, width) <= tiles.size) return run(latents, height, width);
+    const scale = pixelsPerToken(autoencoder);
+    const blender = new TileBlender(autoencoder.imageChannels, height * scale, width * scale);
+    for (const tile of planTiles(height, width, tiles)) {
+      const pixels = await run(cutTile(latents, channels, height, width, tile), tile.height, tile.width);
+      const { top, left } = tile;
+      const scaled = { top: top * scale, left: left * scale, height: tile.height * scale, width: tile.width * scale };
+      blender.add(scaled, pixels, tiles.overlap * scale);
+    }
+    return blender.finish();
+  }
+
+  /** Frees the networks' memory; they load again when they are needed. */
+  async release(): Promise<void> {
+    await this.free(...this.networks.keys());
+  }
+
+  async close(): Promise<void> {
+    await this.release();
+    await this.model.close();
+  }
+
+  private async encodeBoth(
+    request: GenerateRequest,
+    { guidance }: ResolvedRequest,
+    observer: GenerateObserver,
+  ): Promise<{ readonly prompt: GivenTensor; readonly negative: GivenTensor | undefined }> {
+    const guided = guidance.cfgScale !== undefined;
+    if (!guided && request.negativePrompt) {
+      observer.onNotice?.('Without classifier-free guidance (--cfg-scale) the negative prompt has no effect.');
+    }
+    const texts: string[] = [];
+    if (request.promptEmbeds === undefined) texts.push(this.requirePrompt(request));
+    if (guided && request.negativePromptEmbeds === undefined) {
+      texts.push(request.negativePrompt ?? this.requireConfigs().pipeline.sampling.negativePrompt);
+    }
+    const encoded = texts.length === 0 ? [] : splitRows(await this.encodePrompts(texts, observer));
+    await this.endStage('text_encoder');
+    const prompt = request.promptEmbeds ?? encoded.shift();
+    const negative = guided ? (request.negativePromptEmbeds ?? encoded.shift()) : undefined;
+    return { prompt: prompt as GivenTensor, negative };
+  }
+
+  private requirePrompt(request: GenerateRequest): string {
+    if (request.prompt !== undefined) return request.prompt;
+    throw new Flux2cError('F2C667', 'there is nothing to draw', {
+      expected: 'a prompt, or prompt embeddings',
+      hint: 'Say what to draw: flux2c generate "a red circle on a white background".',
+    });
+  }
+
+  private async encodeReferences(
+    images: readonly RgbImage[],
+    observer: GenerateObserver,
+  ): Promise<readonly EncodedReference[]> {
+    if (images.length === 0) return [];
+    const encoded: EncodedReference[] = [];
+    let meter: StageMeter | undefined;
+    for (const image of images) {
+      observer.signal?.throwIfAborted();
+      await this.open('vae_encoder', observer);
+      meter ??= new StageMeter('references', images.length, observer.onProgress ?? ignore);
+      encoded.push(await this.encodeReference(image, observer));
+      meter.done(encoded.length);
+    }
+    await this.endStage('vae_encoder');
+    return encoded;
+  }
+
+  private async showPreviews(
+    { settings, first, count }: DenoiseRequest,
+    latents: Float32Array,
+    step: number,
+    show: NonNullable<GenerateObserver['preview']>['show'],
+  ): Promise<void> {
+    const perPicture = latents.length / count;
+    for (let i = 0; i < count; i++) {
+      const own = latents.subarray(i * perPicture, (i + 1) * perPicture);
+      await show(first + i, step, toPicture(await this.decode(own, settings.grid, settings.tiles), settings));
+    }
+  }
+
+  private async open(name: NetworkName, observer: GenerateObserver): Promise<Network> {
+    const known = this.networks.get(name);
+    if (known !== undefined) return known;
+    const network = await this.model.open(name, observer.onProgress);
+    this.networks.set(name, network);
+    return network;
+  }
+
+  private async endStage(...names: readonly NetworkName[]): Promise<void> {
+    if (this.options.freeStages === true) await this.free(...names);
+  }
+
+  private async free(...names: readonly NetworkName[]): Promise<void> {
+    for (const name of names) {
+      await this.networks.get(name)?.destroy();
+      this.networks.delete(name);
+    }
+  }
+
+  private requireConfigs(): GenerateConfigs {
+    const { transformer, autoencoder, pipeline, name } = this.model.description;
+    if (transformer !== undefined && autoencoder !== undefined && pipeline !== undefined) {
+      return { transformer, autoencoder, pipeline };
+    }
+    const missing = [transformer ?? 'transformer', autoencoder ?? 'vae', pipeline ?? 'model_index.json'];
+    throw new Flux2cError('F2C618', 'the model is not complete', {
+      where: [name],
+      expected: 'transformer, vae and model_index.json (or the shapes of a released model)',
+      found: `no ${missing.filter((part) => typeof part === 'string').join(', no ')}`,
+      hint: 'Components that a model does not bring are given with --vae, --text-encoder and --tokenizer.',
+    });
+  }
+}
+
+/** x0 = x' - sigma' * v, with v from the step that led from x to x': v = (x' - x) / (sigma' - sigma). */
+export function predictEnd(
+  before: Float32Array,
+  after: Float32Array,
+  [sigma, next]: readonly [number, number],
+): Float32Array {
+  return after.map((value, i) => value - (next * (value - before[i]!)) / (next - sigma));
+}
+
+function toPicture(decoded: Float32Array, { height, width }: ResolvedRequest): RgbImage {
+  return pictureFromDecoded(decoded, height, width);
+}
+
+function takeFloats(
+  results: Readonly<Record<string, NetworkTensor>>,
+  name: string,
+): { readonly shape: readonly number[]; readonly values: Float32Array } {
+  const tensor = results[name];
+  if (tensor?.dtype === 'f32') return tensor;
+  throw new Error(`internal: no f32 result ${name}, only ${Object.keys(results).join(', ')}`);
+}
+
+function splitRows({ shape: [rows = 0, ...rest], values }: GivenTensor): GivenTensor[] {
+  const size = rows === 0 ? 0 : values.length / rows;
+  return Array.from({ length: rows }, (_, i) => {
+    return { shape: [1, ...rest], values: values.slice(i * size, (i + 1) * size) };
+  });
+}
+
+function ignore(): void {
+  return undefined;
+}
