@@ -1,0 +1,110 @@
+import type { Target } from '../../backends/target.js';
+import type { DimBinding } from '../../ir/dim.js';
+import type { ThreadKernel } from '../../ir/kernel/thread.js';
+import type { HostStep, Plan, PlanValue } from '../../ir/plan.js';
+
+/** A plan for given sizes on a given target: every number is known, no device is needed yet. Plain data. */
+export interface BoundPlan {
+  readonly plan: Plan;
+  readonly sizes: DimBinding;
+  readonly target: Target;
+  /** Arenas, buffers at the boundary, weights. Indices are what placements and launches name. */
+  readonly buffers: readonly PlannedBuffer[];
+  /** By storage id; undefined for storages that no device step uses. */
+  readonly placements: readonly (Placement | undefined)[];
+  /** In order; they run before `steps`. */
+  readonly hostSteps: readonly HostStep[];
+  readonly steps: readonly BoundStep[];
+  readonly memory: MemoryReport;
+}
+
+export interface PlannedBuffer {
+  readonly kind: 'arena' | 'input' | 'result' | 'host' | 'weight';
+  readonly label: string;
+  readonly byteLength: number;
+  /** A weight's name and which of its segments this is. */
+  readonly weight?: { readonly name: string; readonly segment: number };
+}
+
+/** Where a storage lies: one segment, or several consecutive ones for a weight larger than a buffer. */
+export interface Placement {
+  readonly elementBytes: number;
+  readonly segments: readonly Segment[];
+}
+
+/** Elements `start` to `end` of a storage. `byteLength` is padded to whole 16 bytes. */
+export interface Segment {
+  readonly buffer: number;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+export type BoundStep = PlannedLaunch | PlannedCopy | BoundLoop;
+
+/** One dispatch. A launch step gives several when it is cut. */
+export interface PlannedLaunch {
+  readonly kind: 'launch';
+  readonly kernel: string;
+  readonly label: string;
+  /** In the order of the kernel's buffers. */
+  readonly bindings: readonly PlannedBinding[];
+  /** In the order of the kernel's parameters. */
+  readonly parameters: Int32Array;
+  readonly workgroups: readonly [number, number, number];
+  /** Floating-point operations and bytes of memory traffic, a cut launch's by its share of the coordinates. */
+  readonly flop: number;
+  readonly bytes: number;
+}
+
+export interface PlannedBinding {
+  readonly storage: number;
+  readonly access: 'read' | 'write' | 'read_write';
+  readonly buffer: number;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+export interface PlannedCopy {
+  readonly kind: 'copy';
+  readonly label: string;
+  readonly from: { readonly storage: number; readonly buffer: number; readonly byteOffset: number };
+  readonly to: { readonly storage: number; readonly buffer: number; readonly byteOffset: number };
+  readonly byteLength: number;
+}
+
+export interface BoundLoop {
+  readonly kind: 'loop';
+  readonly symbol: string;
+  /** The steps of each iteration; steps that do not depend on the symbol are the same objects in all. */
+  readonly iterations: readonly (readonly BoundStep[])[];
+  readonly carried: readonly PlanValue[];
+}
+
+export interface MemoryReport {
+  /** Bytes of each arena. */
+  readonly arenas: readonly number[];
+  readonly arenaBytes: number;
+  /** The largest sum of live temporaries at any time: no placement needs less. */
+  readonly lowerBoundBytes: number;
+  /** Inputs, results and what the host computes. */
+  readonly boundaryBytes: number;
+  readonly weightBytes: number;
+}
+
+/** What the runtime needs of a compiled kernel; a compiler's `CompiledKernel` is one. */
+export interface LoadableKernel {
+  readonly name: string;
+  readonly thread: ThreadKernel;
+  /** The backend's text; empty for the CPU. */
+  readonly source: string;
+}
+
+/** All launches and copies of a step list, loops unrolled. */
+export function* flattenSteps(steps: readonly BoundStep[]): Generator<PlannedLaunch | PlannedCopy> {
+  for (const step of steps) {
+    if (step.kind === 'loop') for (const iteration of step.iterations) yield* flattenSteps(iteration);
+    else yield step;
+  }
+}

@@ -1,0 +1,248 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { binding, launch, roomyTarget, signature, storage } from '../../test/plan-samples.js';
+import type { Storage } from '../../ir/plan.js';
+import type { Target } from '../../backends/target.js';
+import type { Placement, PlannedLaunch } from './bound-plan.js';
+import { cutLaunch } from './cut-launch.js';
+import { SizeScope, sizeSteps } from './size-plan.js';
+import type { SizedLaunch } from './size-plan.js';
+
+function size(step: ReturnType<typeof launch>): SizedLaunch {
+  return sizeSteps([step], new SizeScope({}))[0] as SizedLaunch;
+}
+
+/** Each storage alone in a buffer of its own id. */
+function alone(storages: readonly Storage[]): readonly Placement[] {
+  return storages.map(({ id, size: elements }) => {
+    const end = elements.evaluate({});
+    return { elementBytes: 4, segments: [{ buffer: id, byteOffset: 0, byteLength: 4 * end, start: 0, end }] };
+  });
+}
+
+function parameter(piece: PlannedLaunch, kernel: ReturnType<typeof signature>, name: string): number {
+  return piece.parameters[kernel.thread.parameters.indexOf(name)] as number;
+}
+
+const product = signature('product', ['read', 'read', 'write'], ['tokens']);
+
+/** x[m, k] · w[n, k] -> out[m, n] with n along x and m along y. */
+function linear(m: number, n: number, k: number): ReturnType<typeof launch> {
+  return launch(
+    'single.0.linear1',
+    'product',
+    [
+      binding(0, 'read', m * k, [null, k, null]),
+      binding(1, 'read', n * k, [k, null, null]),
+      binding(2, 'write', m * n, [1, n, null]),
+    ],
+    [
+      [n, 32],
+      [m, 16],
+    ],
+    { tokens: m },
+  );
+}
+
+describe('cutLaunch', () => {
+  const storages = [storage(0, 'input', 64 * 256), storage(1, 'weight', 1024 * 256), storage(2, 'result', 64 * 1024)];
+
+  it('leaves a launch that fits whole', () => {
+    const pieces = cutLaunch(size(linear(64, 1024, 256)), product.thread, {
+      target: roomyTarget,
+      storages,
+      placements: alone(storages),
+    });
+    expect(pieces).toHaveLength(1);
+    expect(pieces[0]?.workgroups).toEqual([32, 4, 1]);
+    expect([...(pieces[0]?.parameters ?? [])]).toEqual([0, 0, 0, 0, 0, 0, 64]);
+  });
+
+  it('cuts along the axis of the window that is too large, in equal pieces', () => {
+    // The weight is 1 MiB: three pieces of at most 400,000 bytes. The result is cut along with it.
+    const target = { ...roomyTarget, maxBindingBytes: 400_000 };
+    const pieces = cutLaunch(size(linear(64, 1024, 256)), product.thread, {
+      target,
+      storages,
+      placements: alone(storages),
+    });
+    expect(pieces.map(({ workgroups }) => workgroups)).toEqual([
+      [11, 4, 1],
+      [10, 4, 1],
+      [11, 4, 1],
+    ]);
+    expect(pieces.map((piece) => parameter(piece, product, 'origin_x'))).toEqual([0, 11, 21]);
+    const starts = pieces.map((piece) => piece.bindings[1]?.byteOffset);
+    expect(starts).toEqual([0, 11 * 32 * 1024, 21 * 32 * 1024]);
+    expect(pieces.map((piece) => parameter(piece, product, 'b1_base'))).toEqual([0, -11 * 32 * 256, -21 * 32 * 256]);
+    expect(pieces.reduce((sum, piece) => sum + piece.flop, 0)).toBeCloseTo(1000);
+  });
+
+  it('cuts two axes when no single one cures everything', () => {
+    const target = { ...roomyTarget, maxBindingBytes: 70_000 };
+    const pieces = cutLaunch(size(linear(64, 1024, 256)), product.thread, {
+      target,
+      storages,
+      placements: alone(storages),
+    });
+    expect(new Set(pieces.map((piece) => parameter(piece, product, 'origin_y'))).size).toBe(4);
+    expect(new Set(pieces.map((piece) => parameter(piece, product, 'origin_x'))).size).toBe(16);
+    expect(pieces.reduce((sum, { workgroups: [x, y] }) => sum + x * y, 0)).toBe(32 * 4);
+    for (const piece of pieces)
+      for (const { byteLength } of piece.bindings) expect(byteLength).toBeLessThanOrEqual(70_000);
+  });
+
+  it('cuts at workgroup limits', () => {
+    const target = { ...roomyTarget, maxWorkgroupsPerDimension: 20 };
+    const pieces = cutLaunch(size(linear(64, 1024, 256)), product.thread, {
+      target,
+      storages,
+      placements: alone(storages),
+    });
+    expect(pieces.map(({ workgroups }) => workgroups)).toEqual([
+      [16, 4, 1],
+      [16, 4, 1],
+    ]);
+  });
+
+  it('cuts where a divided weight ends', () => {
+    const placements = [...alone(storages)];
+    const half = 512 * 256;
+    placements[1] = {
+      elementBytes: 4,
+      segments: [
+        { buffer: 1, byteOffset: 0, byteLength: 4 * half, start: 0, end: half },
+        { buffer: 3, byteOffset: 0, byteLength: 4 * half, start: half, end: 2 * half },
+      ],
+    };
+    const pieces = cutLaunch(size(linear(64, 1024, 256)), product.thread, {
+      target: roomyTarget,
+      storages,
+      placements,
+    });
+    expect(pieces.map(({ bindings }) => [bindings[1]?.buffer, bindings[1]?.byteOffset])).toEqual([
+      [1, 0],
+      [3, 0],
+    ]);
+    expect(pieces.map((piece) => parameter(piece, product, 'b1_base'))).toEqual([0, -half]);
+  });
+
+  it('names launch, storage and bytes when nothing helps', () => {
+    const target = { ...roomyTarget, maxBindingBytes: 4096 };
+    expect(() =>
+      cutLaunch(size(linear(64, 1024, 256)), product.thread, { target, storages, placements: alone(storages) }),
+    ).toThrow(
+      expect.objectContaining({
+        code: 'F2C312',
+        detail: expect.objectContaining({ where: ['single.0.linear1', 's0'], found: '16384 bytes' }),
+      }),
+    );
+  });
+
+  it('refuses indices beyond 32 bits', () => {
+    const large = [storage(0, 'input', 2 ** 31 + 8), storage(1, 'result', 16)];
+    const step = launch('sum', 'sum', [binding(0, 'read', 2 ** 31 + 8), binding(1, 'write', 16)], [[16, 16]]);
+    const target = { ...roomyTarget, maxBindingBytes: 2 ** 40 };
+    expect(() =>
+      cutLaunch(size(step), signature('sum', ['read', 'write']).thread, {
+        target,
+        storages: large,
+        placements: alone(large),
+      }),
+    ).toThrow(expect.objectContaining({ code: 'F2C313' }));
+  });
+
+  it('keeps every touched element in its window, at its index', () => {
+    const axis = fc.record({ extent: fc.integer({ min: 1, max: 40 }), tile: fc.constantFrom(1, 4, 8) });
+    const access = fc.record({
+      advance: fc.tuple(...[0, 1, 2].map(() => fc.option(fc.integer({ min: 0, max: 12 }), { nil: null }))),
+      width: fc.integer({ min: 1, max: 30 }),
+      offset: fc.integer({ min: 0, max: 100 }),
+      after: fc.integer({ min: 0, max: 9 }),
+    });
+    const limits = fc.record({
+      maxBindingBytes: fc.integer({ min: 64, max: 4096 }),
+      maxWorkgroupsPerDimension: fc.integer({ min: 1, max: 20 }),
+      bindingAlignment: fc.constantFrom(4, 16, 32, 256),
+    });
+    let cut = 0;
+    let refused = 0;
+    fc.assert(
+      fc.property(
+        fc.tuple(axis, axis, axis),
+        fc.array(access, { minLength: 1, maxLength: 3 }),
+        limits,
+        (grid, list, some) => {
+          // Along an axis without an advance the kernel may touch anything in its span.
+          const spans = list.map(({ advance, width }) =>
+            advance.reduce((sum: number, step, at) => sum + (step ?? 0) * ((grid[at]?.extent ?? 1) - 1), width),
+          );
+          const step = launch(
+            'some',
+            'some',
+            list.map(({ advance, offset }, at) =>
+              binding(at, 'write', spans[at] ?? 0, advance as [number | null, number | null, number | null], offset),
+            ),
+            grid.map(({ extent, tile }) => [extent, tile] as const),
+          );
+          const all = list.map(({ offset, after }, at) => storage(at, 'result', offset + (spans[at] ?? 0) + after));
+          const target: Target = { ...roomyTarget, ...some };
+          const kernel = signature(
+            'some',
+            list.map(() => 'write' as const),
+          );
+          let pieces: readonly PlannedLaunch[];
+          try {
+            pieces = cutLaunch(size(step), kernel.thread, { target, storages: all, placements: alone(all) });
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'F2C312' });
+            refused++;
+            return;
+          }
+          if (pieces.length > 1) cut++;
+          const visits = new Map<string, number>();
+          for (const piece of pieces) {
+            const origin = ['x', 'y', 'z'].map((letter) => parameter(piece, kernel, `origin_${letter}`));
+            forEachCoordinate(piece.workgroups, (group) => {
+              const tile = group.map((at, index) => at + (origin[index] ?? 0));
+              visits.set(tile.join(), (visits.get(tile.join()) ?? 0) + 1);
+              list.forEach(({ advance, width, offset }, at) => {
+                const window = piece.bindings[at];
+                if (window === undefined) throw new Error('a binding is missing');
+                const isAllowed =
+                  window.byteOffset % some.bindingAlignment === 0 && window.byteLength <= some.maxBindingBytes;
+                if (!isAllowed) throw new Error(`window ${JSON.stringify(window)}`);
+                const base = parameter(piece, kernel, `b${at}_base`);
+                for (const corner of ['first', 'last'] as const) {
+                  const coordinates = grid.map(({ extent, tile: length }, index) => {
+                    const start = (tile[index] ?? 0) * length;
+                    return corner === 'first' ? start : Math.min(extent, start + length) - 1;
+                  });
+                  const index =
+                    advance.reduce((sum: number, by, place) => sum + (by ?? 0) * (coordinates[place] ?? 0), 0) +
+                    (corner === 'first' ? 0 : width - 1);
+                  const inWindow = base + index;
+                  const isInside = inWindow >= 0 && inWindow < window.byteLength / 4;
+                  const isSame = window.byteOffset / 4 + inWindow === offset + index;
+                  if (!isInside || !isSame) throw new Error(`element ${index} of b${at} lies at ${inWindow}`);
+                }
+              });
+            });
+          }
+          const expected = grid.reduce((count, { extent, tile }) => count * Math.ceil(extent / tile), 1);
+          expect(visits.size).toBe(expected);
+          expect([...visits.values()].every((count) => count === 1)).toBe(true);
+        },
+      ),
+      { numRuns: 300 },
+    );
+    expect(cut).toBeGreaterThan(30);
+    expect(refused).toBeLessThan(200);
+  });
+});
+
+function forEachCoordinate(counts: readonly [number, number, number], visit: (at: readonly number[]) => void): void {
+  for (let z = 0; z < counts[2]; z++) {
+    for (let y = 0; y < counts[1]; y++) for (let x = 0; x < counts[0]; x++) visit([x, y, z]);
+  }
+}

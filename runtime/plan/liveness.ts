@@ -1,0 +1,135 @@
+import type { SizedStep } from './size-plan.js';
+
+/** From the first to the last step that needs the storage, both included, in numbers of a walk over all steps. */
+export interface Lifetime {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface Liveness {
+  /** Of the storages that device steps use. */
+  readonly lifetimes: ReadonlyMap<number, Lifetime>;
+  /** Storages that must not lie in one buffer: one is read and the other written by the same step. */
+  readonly conflicts: ReadonlyMap<number, ReadonlySet<number>>;
+  /** Steps in the walk. */
+  readonly length: number;
+}
+
+interface LoopRange {
+  readonly first: number;
+  last: number;
+}
+
+interface Access {
+  readonly position: number;
+  /** The first element of a range of accesses decides whether older contents matter. */
+  readonly isPureWrite: boolean;
+  readonly loops: readonly LoopRange[];
+}
+
+/**
+ * Finds how long each storage must keep its place. A loop is walked once: what is used inside and outside of it lives
+ * through all of it, and so does what an iteration reads before it writes it, because that is the previous iteration's.
+ *
+ * @param kept storages that are read after the last step
+ */
+export function findLifetimes(steps: readonly SizedStep[], kept: ReadonlySet<number>): Liveness {
+  const walk = new Walk();
+  walk.steps(steps, []);
+  const end = walk.position++;
+  for (const storage of kept) if (walk.accesses.has(storage)) walk.access(storage, end, false, []);
+  const lifetimes = new Map([...walk.accesses].map(([storage, accesses]) => [storage, joinAccesses(accesses)]));
+  return { lifetimes, conflicts: walk.conflicts, length: walk.position };
+}
+
+class Walk {
+  position = 0;
+  readonly accesses = new Map<number, Access[]>();
+  readonly conflicts = new Map<number, Set<number>>();
+
+  steps(steps: readonly SizedStep[], loops: readonly LoopRange[]): void {
+    for (const step of steps) this.slot([step], loops);
+  }
+
+  /** The variants of one step have one number. */
+  private slot(variants: readonly (SizedStep | undefined)[], loops: readonly LoopRange[]): void {
+    const here = this.position;
+    let after = here + 1;
+    for (const step of variants) {
+      if (step === undefined) continue;
+      this.position = here;
+      this.step(step, loops);
+      after = Math.max(after, this.position);
+    }
+    this.position = after;
+  }
+
+  private step(step: SizedStep, loops: readonly LoopRange[]): void {
+    const here = this.position;
+    switch (step.kind) {
+      case 'launch': {
+        const read = step.bindings.filter(({ access }) => access === 'read').map(({ storage }) => storage);
+        const used = new Set(step.bindings.filter(({ access }) => access !== 'write').map(({ storage }) => storage));
+        for (const { storage, access } of step.bindings) {
+          this.access(storage, here, !used.has(storage), loops);
+          if (access !== 'read') this.conflict(storage, read);
+        }
+        this.position = here + 1;
+        return;
+      }
+      case 'copy': {
+        const { from, to } = step.step;
+        this.access(from.storage, here, false, loops);
+        this.access(to.storage, here, from.storage !== to.storage, loops);
+        this.conflict(to.storage, [from.storage]);
+        this.position = here + 1;
+        return;
+      }
+      case 'loop': {
+        const range: LoopRange = { first: here, last: here };
+        const inside = [...loops, range];
+        for (const slot of step.slots) this.slot(slot, inside);
+        for (const { storage } of step.step.carried) this.access(storage, this.position, false, inside);
+        range.last = this.position++;
+      }
+    }
+  }
+
+  access(storage: number, position: number, isPureWrite: boolean, loops: readonly LoopRange[]): void {
+    const list = this.accesses.get(storage);
+    if (list === undefined) this.accesses.set(storage, [{ position, isPureWrite, loops }]);
+    else list.push({ position, isPureWrite, loops });
+  }
+
+  private conflict(written: number, read: readonly number[]): void {
+    for (const other of read) {
+      if (other === written) continue;
+      for (const [one, two] of [
+        [written, other],
+        [other, written],
+      ] as const) {
+        const known = this.conflicts.get(one);
+        if (known === undefined) this.conflicts.set(one, new Set([two]));
+        else known.add(two);
+      }
+    }
+  }
+}
+
+/** Accesses come in the order of the walk, except that variants of a nested loop may share numbers. */
+function joinAccesses(accesses: readonly Access[]): Lifetime {
+  let home: readonly LoopRange[] = (accesses[0] as Access).loops;
+  for (const { loops } of accesses) home = home.filter((range, depth) => loops[depth] === range);
+  const firstPosition = Math.min(...accesses.map(({ position }) => position));
+  const isRewritten = accesses.every(({ position, isPureWrite }) => position !== firstPosition || isPureWrite);
+  const outermost = home[0];
+  if (outermost !== undefined && !isRewritten) return outermost;
+  let first = Infinity;
+  let last = -Infinity;
+  for (const { position, loops } of accesses) {
+    const inside = loops[home.length];
+    first = Math.min(first, inside?.first ?? position);
+    last = Math.max(last, inside?.last ?? position);
+  }
+  return { first, last };
+}

@@ -1,0 +1,177 @@
+import { Flux2cError } from '../../ir/diagnostics.js';
+import type { Dim, DimBinding } from '../../ir/dim.js';
+import type { BufferBinding, CopyStep, LaunchStep, LoopStep, PlanStep } from '../../ir/plan.js';
+
+/** Steps with all dimensions evaluated: what liveness, placement and cutting work on. */
+export type SizedStep = SizedLaunch | SizedCopy | SizedLoop;
+
+export type Triple = readonly [number, number, number];
+
+export interface SizedLaunch {
+  readonly kind: 'launch';
+  readonly step: LaunchStep;
+  readonly extent: Triple;
+  readonly tile: Triple;
+  readonly bindings: readonly SizedBinding[];
+  readonly parameters: ReadonlyMap<string, number>;
+  readonly flop: number;
+  readonly bytes: number;
+}
+
+/** In elements. `advance` is 0 where the window does not shrink when the grid is cut. */
+export interface SizedBinding {
+  readonly storage: number;
+  readonly access: BufferBinding['access'];
+  readonly offset: number;
+  readonly span: number;
+  readonly advance: Triple;
+}
+
+export interface SizedCopy {
+  readonly kind: 'copy';
+  readonly step: CopyStep;
+  readonly fromOffset: number;
+  readonly toOffset: number;
+  readonly size: number;
+}
+
+export interface SizedLoop {
+  readonly kind: 'loop';
+  readonly step: LoopStep;
+  readonly count: number;
+  readonly slots: readonly Slot[];
+}
+
+/** One variant when the step is the same in every iteration, else one for each; undefined where it does nothing. */
+export type Slot = readonly (SizedStep | undefined)[];
+
+/** Dimensions by their text: a plan names the same few thousands of times. */
+export class SizeScope {
+  private readonly known = new Map<string, number>();
+
+  constructor(
+    readonly sizes: DimBinding,
+    private readonly outer?: SizeScope,
+    private readonly symbol?: string,
+  ) {}
+
+  evaluate(dim: Dim): number {
+    const { constant } = dim;
+    if (constant !== undefined) return constant;
+    let value = this.known.get(dim.text);
+    if (value === undefined) {
+      const isOwn = this.symbol === undefined || dim.symbols.includes(this.symbol);
+      value = isOwn || this.outer === undefined ? dim.evaluate(this.sizes) : this.outer.evaluate(dim);
+      this.known.set(dim.text, value);
+    }
+    return value;
+  }
+
+  enter(symbol: string, index: number): SizeScope {
+    return new SizeScope({ ...this.sizes, [symbol]: index }, this, symbol);
+  }
+}
+
+/**
+ * Evaluates the device steps of a plan; host steps are left out, as are launches without workgroups, copies of nothing
+ * and loops without iterations.
+ *
+ * @throws F2C102 a size that is not known, F2C310 a negative one
+ */
+export function sizeSteps(steps: readonly PlanStep[], scope: SizeScope): readonly SizedStep[] {
+  return steps.flatMap((step) => sizeStep(step, scope) ?? []);
+}
+
+function sizeStep(step: PlanStep, scope: SizeScope): SizedStep | undefined {
+  switch (step.kind) {
+    case 'launch':
+      return sizeLaunch(step, scope);
+    case 'copy': {
+      const size = checkSize(scope.evaluate(step.size), step.label, 'the size of the copy');
+      if (size === 0) return undefined;
+      const fromOffset = checkSize(scope.evaluate(step.from.offset), step.label, 'the offset of the source');
+      const toOffset = checkSize(scope.evaluate(step.to.offset), step.label, 'the offset of the destination');
+      return { kind: 'copy', step, fromOffset, toOffset, size };
+    }
+    case 'host':
+      return undefined;
+    case 'loop':
+      return sizeLoop(step, scope);
+  }
+}
+
+function sizeLaunch(step: LaunchStep, scope: SizeScope): SizedLaunch | undefined {
+  const { label } = step;
+  const extent = mapTriple(step.grid, (axis) => checkSize(scope.evaluate(axis.extent), label, 'the grid'));
+  if (extent.includes(0)) return undefined;
+  const bindings = step.bindings.map((binding): SizedBinding => ({
+    storage: binding.storage,
+    access: binding.access,
+    offset: checkSize(scope.evaluate(binding.offset), label, 'the offset of a view'),
+    span: checkSize(scope.evaluate(binding.span), label, 'the span of a view'),
+    // An axis along which indices fall is sound to treat as one that does not move the window.
+    advance: mapTriple(binding.advance, (advance) => (advance === null ? 0 : Math.max(0, scope.evaluate(advance)))),
+  }));
+  const parameters = new Map(step.parameters.map(({ name, value }) => [name, scope.evaluate(value)]));
+  const [flop, bytes] = [scope.evaluate(step.flop), scope.evaluate(step.bytes)];
+  return {
+    kind: 'launch',
+    step,
+    extent,
+    tile: mapTriple(step.grid, (axis) => axis.tile),
+    bindings,
+    parameters,
+    flop,
+    bytes,
+  };
+}
+
+function sizeLoop(step: LoopStep, scope: SizeScope): SizedLoop | undefined {
+  const count = checkSize(scope.evaluate(step.count), `loop over ${step.symbol}`, 'the number of iterations');
+  if (count === 0) return undefined;
+  const inner = Array.from({ length: count }, (_, index) => scope.enter(step.symbol, index));
+  const slots = step.steps.map((child): Slot => {
+    if (child.kind === 'host') throw new Error(`internal: a host step (${child.operation}) inside of a loop`);
+    const varying = dependsOn(child, step.symbol) ? inner : inner.slice(0, 1);
+    return varying.map((iteration) => sizeStep(child, iteration));
+  });
+  return { kind: 'loop', step, count, slots };
+}
+
+/** The steps of one iteration, in order. */
+export function stepsOfIteration(loop: SizedLoop, index: number): readonly SizedStep[] {
+  return loop.slots.flatMap((slot) => (slot.length === 1 ? slot[0] : slot[index]) ?? []);
+}
+
+/** True when the step is not the same for all values of the symbol. */
+function dependsOn(step: PlanStep, symbol: string): boolean {
+  const uses = (dim: Dim | null): boolean => dim !== null && dim.constant === undefined && dim.symbols.includes(symbol);
+  switch (step.kind) {
+    case 'launch':
+      return (
+        step.grid.some((axis) => uses(axis.extent)) ||
+        step.bindings.some(({ offset, span, advance }) => uses(offset) || uses(span) || advance.some(uses)) ||
+        step.parameters.some(({ value }) => uses(value))
+      );
+    case 'copy':
+      return uses(step.from.offset) || uses(step.to.offset) || uses(step.size);
+    case 'host':
+      return false;
+    case 'loop':
+      return uses(step.count) || (step.symbol !== symbol && step.steps.some((child) => dependsOn(child, symbol)));
+  }
+}
+
+function checkSize(value: number, label: string, what: string): number {
+  if (value >= 0 && Number.isSafeInteger(value)) return value;
+  throw new Flux2cError('F2C310', `${what} is not a size`, {
+    where: [label],
+    expected: 'at least 0',
+    found: `${value}`,
+    hint: 'The sizes given do not fit the function.',
+  });
+}
+
+export function mapTriple<From>(triple: readonly [From, From, From], map: (item: From) => number): Triple {
+  return [map(triple[0]), map(triple[1]), map(triple[2])];
+}
