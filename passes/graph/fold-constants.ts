@@ -50,23 +50,24 @@ function foldSplat(operation: Operation, context: RewriteContext): readonly Valu
 
 /** Constant operands of known sizes and a result that fits a constant. */
 function foldSmall(operation: Operation, context: RewriteContext): readonly Value[] | undefined {
-  const types = operation.results.map((result) => result.type);
   if (operation.kind === 'loop' || operation.kind === 'fused') return undefined;
+  if (!operation.operands.every((operand) => isConstant(context.definition(operand)))) return undefined;
+  const types = operation.results.map((result) => result.type);
   if (!types.every((type) => (countNumbers(type) ?? Infinity) <= maximumNumbers)) return undefined;
-  const operands: HostTensor[] = [];
-  for (const operand of operation.operands) {
-    const tensor = readConstant(operand, context);
-    if (tensor === undefined) return undefined;
-    operands.push(tensor);
-  }
+  const operands = operation.operands.map((operand) => readConstant(operand, context));
+  if (!operands.every((operand) => operand !== undefined)) return undefined;
   const folded = evaluate(operation, operands, types);
   return folded?.map((tensor, at) => defineConstant(operation.results[at] as Value, [...tensor.data], context));
+}
+
+function isConstant(operation: Operation | undefined): operation is OperationOf<'constant'> | OperationOf<'iota'> {
+  return operation?.kind === 'constant' || operation?.kind === 'iota';
 }
 
 /** The numbers of a constant or a short iota. */
 function readConstant(value: Value, context: RewriteContext): HostTensor | undefined {
   const operation = context.definition(value);
-  if (operation?.kind !== 'constant' && operation?.kind !== 'iota') return undefined;
+  if (!isConstant(operation)) return undefined;
   if ((countNumbers(value.type) ?? Infinity) > maximumNumbers) return undefined;
   return evaluate(operation, [], [value.type])?.[0];
 }
