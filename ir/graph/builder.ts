@@ -11,7 +11,7 @@ export { BlockBuilder, type BlockScope, type PlainOpKind } from './block-builder
 
 /** Collects the weights and functions of one module. */
 export class ModuleBuilder {
-  private readonly weights = new Map<string, WeightDeclaration>();
+  private readonly declared = new Map<string, WeightDeclaration>();
   private readonly functions = new Map<string, GraphFunction>();
   private readonly started = new Set<string>();
 
@@ -28,9 +28,9 @@ export class ModuleBuilder {
       });
     }
     const declaration = { name, type, source: source ?? ({ kind: 'tensor', tensor: name } as const) };
-    const first = this.weights.get(name);
+    const first = this.declared.get(name);
     if (first === undefined) {
-      this.weights.set(name, declaration);
+      this.declared.set(name, declaration);
       return declaration;
     }
     if (!equalTypes(first.type, type) || !equalWeightSources(first.source, declaration.source)) {
@@ -43,8 +43,13 @@ export class ModuleBuilder {
     return first;
   }
 
+  /** The weights declared so far. */
+  get weights(): ReadonlyMap<string, WeightDeclaration> {
+    return this.declared;
+  }
+
   weight(name: string): WeightDeclaration | undefined {
-    return this.weights.get(name);
+    return this.declared.get(name);
   }
 
   /** Starts a function; it is part of the module once `finish` is called. A name given twice is F2C126. */
@@ -70,7 +75,7 @@ export class ModuleBuilder {
         hint: 'Call finish (in the graph API: output) before build.',
       });
     }
-    return { weights: new Map(this.weights), functions: new Map(this.functions) };
+    return { weights: new Map(this.declared), functions: new Map(this.functions) };
   }
 }
 
