@@ -2,7 +2,7 @@ import { Dim, type DimLike } from '../dim.js';
 import { Flux2cError } from '../diagnostics.js';
 import type { FusedAnchor, OpAttributes, OpKind } from './attributes.js';
 import type { Block, Operation, OperationOf, TensorType, Value } from './graph.js';
-import { NameScope } from './names.js';
+import { displayName, NameScope } from './names.js';
 import { opTable } from './ops/index.js';
 import type { InferContext, OpDefinition } from './op-table.js';
 import { equalTypes, printType } from './types.js';
@@ -59,7 +59,7 @@ export class BlockBuilder {
     attributes: OpAttributes[K],
     resultNames: readonly string[] = [],
   ): readonly Value[] {
-    const where = this.describe(kind, operands);
+    const where = this.describe(kind, operands, resultNames);
     this.requireVisible(operands, where);
     const types = this.at(where, () =>
       // The table's row of kind K takes attributes of kind K; TypeScript loses that when it indexes by a type variable.
@@ -181,15 +181,16 @@ export class BlockBuilder {
     return types.map((type, index) => ({ name: this.scope.names.fresh(names[index] ?? kind), type }));
   }
 
-  private describe(kind: OpKind, operands: readonly Value[]): readonly string[] {
-    const list = operands.map((operand) => `%${operand.name}: ${printType(operand.type)}`);
-    return [...this.scope.path, `${kind}(${list.join(', ')})`];
+  private describe(kind: OpKind, operands: readonly Value[], names: readonly string[] = []): readonly string[] {
+    const list = operands.map((operand) => `${displayName(operand.name)}: ${printType(operand.type)}`);
+    const left = names.length === 0 ? '' : `${names.map(displayName).join(', ')} = `;
+    return [...this.scope.path, `${left}${kind}(${list.join(', ')})`];
   }
 
   private requireVisible(values: readonly Value[], where: readonly string[]): void {
     for (const value of values) {
       if (this.sees(value)) continue;
-      throw new Flux2cError('F2C121', `%${value.name} is not visible here`, {
+      throw new Flux2cError('F2C121', `${displayName(value.name)} is not visible here`, {
         where,
         expected: 'a value of this block or, inside a loop, of a block around it',
         hint: 'A value made inside a loop body leaves it only as a carried value; one of another function is an input.',

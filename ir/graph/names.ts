@@ -34,3 +34,8 @@ export class NameScope {
     }
   }
 }
+
+/** How errors call a value: `%x`; weights, whose values are named after them, `@fc.weight`. */
+export function displayName(name: string): string {
+  return name.startsWith('@') ? name : `%${name}`;
+}

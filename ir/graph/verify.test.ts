@@ -136,7 +136,7 @@ describe('verifyModule', () => {
   it("reports what infer objects to, with the operation's path", () => {
     const [error] = findProblems(changed(['@w : f32[4, 4]', '@w : f32[4, 5]']));
     expect(error?.code).toBe('F2C113');
-    expect(error?.detail.where?.slice(0, 2)).toEqual(["function 'f'", '%a = matmul(%x, %@w)']);
+    expect(error?.detail.where?.slice(0, 2)).toEqual(["function 'f'", '%a = matmul(%x, @w)']);
   });
 
   it('finds an unknown weight', () => {

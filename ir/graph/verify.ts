@@ -3,6 +3,7 @@ import { type DiagnosticCode, type DiagnosticDetail, Flux2cError } from '../diag
 import { attributeForms } from './attribute-forms.js';
 import type { OpAttributes, OpKind } from './attributes.js';
 import type { Block, GraphFunction, Module, Operation, OperationOf, TensorType, Value } from './graph.js';
+import { displayName } from './names.js';
 import { opTable } from './ops/index.js';
 import type { InferContext, OpDefinition } from './op-table.js';
 import { equalTypes, printType } from './types.js';
@@ -115,7 +116,7 @@ class FunctionVerifier {
 
   private define(values: readonly Value[], scope: Scope, where: readonly string[]): void {
     for (const value of values) {
-      if (this.defined.has(value)) this.report('F2C143', `%${value.name} is defined twice`, where);
+      if (this.defined.has(value)) this.report('F2C143', `${displayName(value.name)} is defined twice`, where);
       else if (scope.names.has(value.name)) {
         this.report('F2C142', `two values are named %${value.name}`, where, {
           hint: 'Names are unique in a function, its loops included; a fused body has names of its own.',
@@ -135,7 +136,7 @@ class FunctionVerifier {
         const hint = 'Make it an operand and a parameter of the fused operation.';
         return this.report(
           'F2C146',
-          `the body of a fused operation uses %${value.name} of the block around it`,
+          `the body of a fused operation uses ${displayName(value.name)} of the block around it`,
           where,
           {
             hint,
@@ -143,11 +144,11 @@ class FunctionVerifier {
         );
       }
       if (this.homes.get(value) === at.block) {
-        return this.report('F2C140', `%${value.name} is used before it is defined`, where);
+        return this.report('F2C140', `${displayName(value.name)} is used before it is defined`, where);
       }
       passedFused ||= at.fused;
     }
-    this.report('F2C141', `%${value.name} is not to be seen from here`, where, {
+    this.report('F2C141', `${displayName(value.name)} is not to be seen from here`, where, {
       found: this.homes.has(value) ? 'a value from inside another block' : 'a value that this function does not define',
     });
   }
@@ -255,6 +256,6 @@ function symbolsOf(shape: readonly Dim[]): readonly string[] {
 
 /** `%q, %k = split(%x)` */
 function describe({ kind, operands, results }: Operation): string {
-  const list = (values: readonly Value[]): string => values.map((value) => `%${value.name}`).join(', ');
+  const list = (values: readonly Value[]): string => values.map((value) => displayName(value.name)).join(', ');
   return `${results.length === 0 ? '' : `${list(results)} = `}${kind}(${list(operands)})`;
 }
