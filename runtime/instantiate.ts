@@ -38,7 +38,7 @@ export function instantiatePlan(
 
 class StepBinder {
   /** Steps that several iterations share are bound once. */
-  private readonly bound = new Map<SizedStep, readonly BoundStep[]>();
+  private readonly bound = new WeakMap<SizedStep, readonly BoundStep[]>();
 
   constructor(
     private readonly kernels: ReadonlyMap<string, Pick<LoadableKernel, 'thread'>>,
@@ -73,12 +73,11 @@ class StepBinder {
         return [this.bindCopy(step)];
       case 'loop': {
         const { symbol, carried } = step.step;
-        const isSame = step.slots.every((slot) => slot.length === 1);
+        const isUniform = step.slots.every(({ isVarying }) => !isVarying);
         const first = this.bindAll(stepsOfIteration(step, 0));
-        const iterations = Array.from({ length: step.count }, (_, index) =>
-          isSame || index === 0 ? first : this.bindAll(stepsOfIteration(step, index)),
-        );
-        return [{ kind: 'loop', symbol, iterations, carried }];
+        const iteration = (index: number): readonly BoundStep[] =>
+          isUniform || index === 0 ? first : this.bindAll(stepsOfIteration(step, index));
+        return [{ kind: 'loop', symbol, count: step.count, isUniform, iteration, carried }];
       }
     }
   }

@@ -51,10 +51,12 @@ export function placeInArenas(
   conflicts: ReadonlyMap<number, ReadonlySet<number>>,
   limits: ArenaLimits,
 ): ArenaLayout {
+  const least = measureLowerBound(requests);
   let best: readonly Arena[] | undefined;
   for (const order of [bySize, bySizeAndTime, byTime]) {
     const ordered = [...requests].sort(order);
     for (const prefersNew of [false, true]) {
+      if (best !== undefined && totalBytes(best) === least) break;
       const arenas = placeGreedily(ordered, conflicts, limits, prefersNew);
       if (best === undefined || isSmaller(arenas, best)) best = arenas;
     }
@@ -69,8 +71,12 @@ export function placeInArenas(
 }
 
 function isSmaller(a: readonly Arena[], b: readonly Arena[]): boolean {
-  const total = (arenas: readonly Arena[]): number => arenas.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  return total(a) < total(b) || (total(a) === total(b) && a.length < b.length);
+  const [bytesA, bytesB] = [totalBytes(a), totalBytes(b)];
+  return bytesA < bytesB || (bytesA === bytesB && a.length < b.length);
+}
+
+function totalBytes(arenas: readonly Arena[]): number {
+  return arenas.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 function placeGreedily(

@@ -3,7 +3,7 @@ import type { DimBinding } from '../../ir/dim.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
 import type { HostStep, Plan, PlanValue } from '../../ir/plan.js';
 
-/** A plan for given sizes on a given target: every number is known, no device is needed yet. Plain data. */
+/** A plan for given sizes on a given target: every number is known, no device is needed yet. */
 export interface BoundPlan {
   readonly plan: Plan;
   readonly sizes: DimBinding;
@@ -77,8 +77,14 @@ export interface PlannedCopy {
 export interface BoundLoop {
   readonly kind: 'loop';
   readonly symbol: string;
-  /** The steps of each iteration; steps that do not depend on the symbol are the same objects in all. */
-  readonly iterations: readonly (readonly BoundStep[])[];
+  readonly count: number;
+  /** Nothing inside depends on the symbol: all iterations are the same list. */
+  readonly isUniform: boolean;
+  /**
+   * The steps of an iteration, 0 to count - 1. Those that do not depend on the symbol are the same objects in all; the
+   * others are bound when they are asked for, so that fifty iterations cost no more than one to instantiate.
+   */
+  iteration(index: number): readonly BoundStep[];
   readonly carried: readonly PlanValue[];
 }
 
@@ -104,7 +110,7 @@ export interface LoadableKernel {
 /** All launches and copies of a step list, loops unrolled. */
 export function* flattenSteps(steps: readonly BoundStep[]): Generator<PlannedLaunch | PlannedCopy> {
   for (const step of steps) {
-    if (step.kind === 'loop') for (const iteration of step.iterations) yield* flattenSteps(iteration);
-    else yield step;
+    if (step.kind !== 'loop') yield step;
+    else for (let index = 0; index < step.count; index++) yield* flattenSteps(step.iteration(index));
   }
 }

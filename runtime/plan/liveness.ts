@@ -22,7 +22,7 @@ interface LoopRange {
 
 interface Access {
   readonly position: number;
-  /** The first element of a range of accesses decides whether older contents matter. */
+  /** Whether the storage's first access is one decides whether a loop's iteration needs the last one's contents. */
   readonly isPureWrite: boolean;
   readonly loops: readonly LoopRange[];
 }
@@ -48,20 +48,7 @@ class Walk {
   readonly conflicts = new Map<number, Set<number>>();
 
   steps(steps: readonly SizedStep[], loops: readonly LoopRange[]): void {
-    for (const step of steps) this.slot([step], loops);
-  }
-
-  /** The variants of one step have one number. */
-  private slot(variants: readonly (SizedStep | undefined)[], loops: readonly LoopRange[]): void {
-    const here = this.position;
-    let after = here + 1;
-    for (const step of variants) {
-      if (step === undefined) continue;
-      this.position = here;
-      this.step(step, loops);
-      after = Math.max(after, this.position);
-    }
-    this.position = after;
+    for (const step of steps) this.step(step, loops);
   }
 
   private step(step: SizedStep, loops: readonly LoopRange[]): void {
@@ -88,7 +75,7 @@ class Walk {
       case 'loop': {
         const range: LoopRange = { first: here, last: here };
         const inside = [...loops, range];
-        for (const slot of step.slots) this.slot(slot, inside);
+        for (const { first } of step.slots) this.step(first, inside);
         for (const { storage } of step.step.carried) this.access(storage, this.position, false, inside);
         range.last = this.position++;
       }
@@ -116,11 +103,10 @@ class Walk {
   }
 }
 
-/** Accesses come in the order of the walk, except that variants of a nested loop may share numbers. */
 function joinAccesses(accesses: readonly Access[]): Lifetime {
   let home: readonly LoopRange[] = (accesses[0] as Access).loops;
   for (const { loops } of accesses) home = home.filter((range, depth) => loops[depth] === range);
-  const firstPosition = Math.min(...accesses.map(({ position }) => position));
+  const firstPosition = (accesses[0] as Access).position;
   const isRewritten = accesses.every(({ position, isPureWrite }) => position !== firstPosition || isPureWrite);
   const outermost = home[0];
   if (outermost !== undefined && !isRewritten) return outermost;

@@ -40,10 +40,15 @@ export interface SizedLoop {
   readonly step: LoopStep;
   readonly count: number;
   readonly slots: readonly Slot[];
+  readonly scope: SizeScope;
 }
 
-/** One variant when the step is the same in every iteration, else one for each; undefined where it does nothing. */
-export type Slot = readonly (SizedStep | undefined)[];
+/** A step of a loop's body as the first iteration has it, and whether others have it with other numbers. */
+export interface Slot {
+  readonly first: SizedStep;
+  readonly source: PlanStep;
+  readonly isVarying: boolean;
+}
 
 /** Dimensions by their text: a plan names the same few thousands of times. */
 export class SizeScope {
@@ -79,7 +84,10 @@ export class SizeScope {
  * @throws F2C102 a size that is not known, F2C310 a negative one
  */
 export function sizeSteps(steps: readonly PlanStep[], scope: SizeScope): readonly SizedStep[] {
-  return steps.flatMap((step) => sizeStep(step, scope) ?? []);
+  return steps.flatMap((step) => {
+    const sized = sizeStep(step, scope);
+    return sized === undefined || isNothing(sized) ? [] : sized;
+  });
 }
 
 function sizeStep(step: PlanStep, scope: SizeScope): SizedStep | undefined {
@@ -88,7 +96,6 @@ function sizeStep(step: PlanStep, scope: SizeScope): SizedStep | undefined {
       return sizeLaunch(step, scope);
     case 'copy': {
       const size = checkSize(scope.evaluate(step.size), step.label, 'the size of the copy');
-      if (size === 0) return undefined;
       const fromOffset = checkSize(scope.evaluate(step.from.offset), step.label, 'the offset of the source');
       const toOffset = checkSize(scope.evaluate(step.to.offset), step.label, 'the offset of the destination');
       return { kind: 'copy', step, fromOffset, toOffset, size };
@@ -100,10 +107,20 @@ function sizeStep(step: PlanStep, scope: SizeScope): SizedStep | undefined {
   }
 }
 
-function sizeLaunch(step: LaunchStep, scope: SizeScope): SizedLaunch | undefined {
+function isNothing(step: SizedStep): boolean {
+  switch (step.kind) {
+    case 'launch':
+      return step.extent.includes(0);
+    case 'copy':
+      return step.size === 0;
+    case 'loop':
+      return step.count === 0;
+  }
+}
+
+function sizeLaunch(step: LaunchStep, scope: SizeScope): SizedLaunch {
   const { label } = step;
   const extent = mapTriple(step.grid, (axis) => checkSize(scope.evaluate(axis.extent), label, 'the grid'));
-  if (extent.includes(0)) return undefined;
   const bindings = step.bindings.map((binding): SizedBinding => ({
     storage: binding.storage,
     access: binding.access,
@@ -126,21 +143,27 @@ function sizeLaunch(step: LaunchStep, scope: SizeScope): SizedLaunch | undefined
   };
 }
 
-function sizeLoop(step: LoopStep, scope: SizeScope): SizedLoop | undefined {
+function sizeLoop(step: LoopStep, scope: SizeScope): SizedLoop {
   const count = checkSize(scope.evaluate(step.count), `loop over ${step.symbol}`, 'the number of iterations');
-  if (count === 0) return undefined;
-  const inner = Array.from({ length: count }, (_, index) => scope.enter(step.symbol, index));
-  const slots = step.steps.map((child): Slot => {
-    if (child.kind === 'host') throw new Error(`internal: a host step (${child.operation}) inside of a loop`);
-    const varying = dependsOn(child, step.symbol) ? inner : inner.slice(0, 1);
-    return varying.map((iteration) => sizeStep(child, iteration));
+  if (count === 0) return { kind: 'loop', step, count, slots: [], scope };
+  const inside = scope.enter(step.symbol, 0);
+  const slots = step.steps.flatMap((source): readonly Slot[] => {
+    if (source.kind === 'host') throw new Error(`internal: a host step (${source.operation}) inside of a loop`);
+    const isVarying = dependsOn(source, step.symbol);
+    const first = sizeStep(source, inside);
+    // What does nothing in the first iteration may do something in the next.
+    return first === undefined || (isNothing(first) && !isVarying) ? [] : [{ first, source, isVarying }];
   });
-  return { kind: 'loop', step, count, slots };
+  return { kind: 'loop', step, count, slots, scope };
 }
 
 /** The steps of one iteration, in order. */
 export function stepsOfIteration(loop: SizedLoop, index: number): readonly SizedStep[] {
-  return loop.slots.flatMap((slot) => (slot.length === 1 ? slot[0] : slot[index]) ?? []);
+  const scope = loop.scope.enter(loop.step.symbol, index);
+  const steps = loop.slots.map(({ first, source, isVarying }) => {
+    return isVarying && index > 0 ? (sizeStep(source, scope) as SizedStep) : first;
+  });
+  return steps.filter((step) => !isNothing(step));
 }
 
 /** True when the step is not the same for all values of the symbol. */

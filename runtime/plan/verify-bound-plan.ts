@@ -44,10 +44,9 @@ class Verifier {
     for (const step of steps) {
       if (step.kind === 'loop') {
         // What the second iteration leaves is what every later one leaves, so equal ones need no third walk.
-        const [first] = step.iterations;
-        const isSame = step.iterations.every((iteration) => iteration === first);
-        for (const iteration of isSame ? step.iterations.slice(0, 2) : step.iterations) {
-          this.steps(iteration);
+        const count = step.isUniform ? Math.min(2, step.count) : step.count;
+        for (let index = 0; index < count; index++) {
+          this.steps(step.iteration(index));
           for (const { storage, name } of step.carried) this.read(storage, [`%${name} after an iteration`]);
         }
       } else if (step.kind === 'copy') this.copy(step);
