@@ -46,7 +46,7 @@ import {
 } from './index.js';
 
 /** Compiles only when the tensor's element type and rank are exactly D and R. */
-type Exactly<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+type Exactly<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 function expectType<D extends api.DType, R extends number>() {
   return <A extends api.DType, S extends number>(
     tensor: Tensor<A, S>,

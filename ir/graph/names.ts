@@ -6,7 +6,11 @@ export class NameScope {
   private readonly taken = new Set<string>();
   private readonly nextNumber = new Map<string, number>();
 
-  constructor(taken: Iterable<string> = []) {
+  /** `fresh` also keeps away from names that `avoid` holds for true: they may be reserved later. */
+  constructor(
+    taken: Iterable<string> = [],
+    private readonly avoid: (name: string) => boolean = () => false,
+  ) {
     for (const name of taken) this.taken.add(name);
   }
 
@@ -23,11 +27,11 @@ export class NameScope {
 
   /** A name that was not used: the hint itself, otherwise the hint (without a number it already has) and the next number. */
   fresh(hint: string): string {
-    if (this.reserve(hint)) return hint;
+    if (!this.avoid(hint) && this.reserve(hint)) return hint;
     const base = hint.replace(/\.[0-9]+$/, '');
     for (let number = this.nextNumber.get(base) ?? 1; ; number += 1) {
       const name = `${base}.${number}`;
-      if (this.reserve(name)) {
+      if (!this.avoid(name) && this.reserve(name)) {
         this.nextNumber.set(base, number + 1);
         return name;
       }

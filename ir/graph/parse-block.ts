@@ -20,7 +20,7 @@ export class BlockParser {
   constructor(
     private readonly scanner: Scanner,
     private readonly builder: BlockBuilder,
-    private readonly written: ReadonlySet<string>,
+    private readonly isWritten: (name: string) => boolean,
     private readonly parent?: BlockParser,
   ) {}
 
@@ -49,7 +49,9 @@ export class BlockParser {
     const { scanner } = this;
     const names: string[] = [];
     while (scanner.sees('%')) {
-      names.push(this.newName());
+      const name = this.newName();
+      if (names.includes(name)) this.failTwice(name, scanner.mark);
+      names.push(name);
       if (!scanner.take(',')) break;
     }
     if (names.length > 0) scanner.expect('=');
@@ -57,7 +59,7 @@ export class BlockParser {
     if (!isOpKind(kind)) return this.scanner.fail('F2C131', `there is no operation '${kind}'`);
     const { mark } = scanner;
     const operands = this.resolve(scanner.list('(', ')', () => this.operand()));
-    const attributes = this.attributes(kind);
+    const attributes = this.attributes(kind, mark);
     const types: TensorType[] = [];
     if (scanner.take(':')) {
       do types.push(scanner.type());
@@ -89,14 +91,19 @@ export class BlockParser {
     if (!this.scanner.takeWord('do')) this.scanner.failHere("'do' and the body");
     if (kind === 'fused') {
       const { infer, path, loopSymbols } = scope;
-      const inner = new BlockBuilder({ infer, names: new NameScope(), path: [...path, 'fused'], loopSymbols });
-      return new BlockParser(this.scanner, inner, this.written).block();
+      const inner = new BlockBuilder({
+        infer,
+        names: new NameScope([], this.isWritten),
+        path: [...path, 'fused'],
+        loopSymbols,
+      });
+      return new BlockParser(this.scanner, inner, this.isWritten).block();
     }
     const symbol = attributes['symbol'] as string;
     const path = [...scope.path, `loop ${symbol}`];
     const loopSymbols = [...scope.loopSymbols, symbol];
     const inner = new BlockBuilder({ ...scope, path, loopSymbols, parent: this.builder });
-    return new BlockParser(this.scanner, inner, this.written, this).block();
+    return new BlockParser(this.scanner, inner, this.isWritten, this).block();
   }
 
   private infer(
@@ -113,11 +120,10 @@ export class BlockParser {
     return made.map((value) => value.type);
   }
 
-  private attributes(kind: OpKind): Readonly<Record<string, unknown>> {
+  private attributes(kind: OpKind, mark: number): Readonly<Record<string, unknown>> {
     const { scanner } = this;
     const forms = new Map(attributeForms(kind));
     const found = new Map<string, unknown>();
-    const { mark } = scanner;
     if (scanner.sees('{')) {
       scanner.list('{', '}', () => {
         const name = scanner.word('the name of an attribute');
@@ -216,10 +222,7 @@ export class BlockParser {
   private source(key: string, make: () => Omit<Operation, 'results'>, type: TensorType): Value {
     const known = this.sources.get(key);
     if (known !== undefined) return known;
-    let name: string;
-    do name = this.builder.scope.names.fresh(key);
-    while (this.written.has(name) || this.written.has(JSON.stringify(name)));
-    const value = { name, type };
+    const value = { name: this.builder.scope.names.fresh(key), type };
     this.sources.set(key, value);
     this.builder.append({ ...make(), results: [value] } as unknown as Operation);
     return value;

@@ -17,15 +17,16 @@ export function parseModule(text: string, file = 'graph'): Module {
 
 class ModuleParser {
   private readonly builder = new ModuleBuilder();
-  /** Names that the text gives to values, so that those of inline weights and constants keep away from them. */
-  private readonly written: ReadonlySet<string>;
+  /** True for names that the text gives to values: those of inline weights and constants keep away from them. */
+  private readonly isWritten: (name: string) => boolean;
 
   constructor(
     text: string,
     private readonly scanner: Scanner,
   ) {
     const names = text.matchAll(/%(?:([A-Za-z0-9_.]+)|("(?:[^"\\\n]|\\.)*"))/g);
-    this.written = new Set([...names].map(([, bare, quoted]) => bare ?? (quoted as string)));
+    const written = new Set([...names].map(([, bare, quoted]) => bare ?? (quoted as string)));
+    this.isWritten = (name) => written.has(name) || written.has(JSON.stringify(name));
   }
 
   module(): Module {
@@ -95,12 +96,12 @@ class ModuleParser {
     scanner.at(() => this.builder.function(name), mark);
     const block = new BlockBuilder({
       infer: { weightType: (weight) => this.builder.weight(weight)?.type },
-      names: new NameScope(),
+      names: new NameScope([], this.isWritten),
       path: [`function '${name}'`],
       loopSymbols: [],
     });
     const resultNames: string[] = [];
-    const parser = new BlockParser(scanner, block, this.written);
+    const parser = new BlockParser(scanner, block, this.isWritten);
     const body = parser.block(() => {
       resultNames.push(scanner.name(''));
       scanner.expect(':');
