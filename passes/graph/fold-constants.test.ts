@@ -86,6 +86,19 @@ describe('fold-constants: numbers', () => {
       }`,
     );
   });
+
+  it('leaves alone a row of a constant table that changes with the step', () => {
+    expectUnchanged(
+      foldConstants,
+      `func @f(%x: f32[img]) -> (y: %l) {
+        %t = constant() {dtype = f32, shape = [3], values = [1, 2, 3]}
+        %l = loop(%x) {count = 3, symbol = step} do (%c: f32[img]) -> (%e) {
+          %s = slice(%t) {axis = 0, start = step, size = 1}
+          %e = add(%c, %s)
+        }
+      }`,
+    );
+  });
 });
 
 describe('fold-constants: weights', () => {

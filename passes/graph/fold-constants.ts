@@ -6,6 +6,7 @@ import type { OpDefinition } from '../../ir/graph/op-table.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import type { GraphPass } from '../pass.js';
 import { rewriteModule, type RewriteContext } from './rewriter.js';
+import { listSymbols } from './symbols.js';
 import { weightPart } from './weight-table.js';
 
 /**
@@ -54,6 +55,8 @@ function foldSmall(operation: Operation, context: RewriteContext): readonly Valu
   if (!operation.operands.every((operand) => isConstant(context.definition(operand)))) return undefined;
   const types = operation.results.map((result) => result.type);
   if (!types.every((type) => (countNumbers(type) ?? Infinity) <= maximumNumbers)) return undefined;
+  // A slice that starts at the step has a known size and another value in every iteration.
+  if (listSymbols(operation).size > 0) return undefined;
   const operands = operation.operands.map((operand) => readConstant(operand, context));
   if (!operands.every((operand) => operand !== undefined)) return undefined;
   const folded = evaluate(operation, operands, types);

@@ -94,7 +94,9 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     if (group !== undefined) operations.push(makeFused(group, constants));
     else if (!absorbed.has(operation)) {
       operations.push(
-        operation.body === undefined ? operation : { ...operation, body: fuseBlock(operation.body, target, host) },
+        operation.kind !== 'loop' || operation.body === undefined
+          ? operation
+          : { ...operation, body: fuseBlock(operation.body, target, host) },
       );
     }
   }

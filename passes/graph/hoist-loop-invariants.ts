@@ -1,8 +1,8 @@
 import type { BlockBuilder } from '../../ir/graph/builder.js';
-import { Dim } from '../../ir/dim.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
 import type { GraphPass } from '../pass.js';
 import { rewriteModule } from './rewriter.js';
+import { listSymbols } from './symbols.js';
 
 /**
  * Moves what a loop's body computes from neither its carried values nor its symbol to before the loop, out of as many
@@ -46,20 +46,4 @@ function listFree(block: Block): readonly Value[] {
   }
   for (const result of block.results) if (!own.has(result)) free.push(result);
   return free;
-}
-
-/** Symbols in the attributes of an operation and of what its body holds. */
-export function listSymbols(operation: Operation): ReadonlySet<string> {
-  const symbols = new Set<string>();
-  const visitAttribute = (attribute: unknown): void => {
-    if (attribute instanceof Dim) for (const symbol of attribute.symbols) symbols.add(symbol);
-    else if (Array.isArray(attribute)) attribute.forEach(visitAttribute);
-  };
-  const visit = (inner: Operation): void => {
-    // A constant's numbers hold no symbols and may be thousands.
-    for (const [key, attribute] of Object.entries(inner.attributes)) if (key !== 'values') visitAttribute(attribute);
-    inner.body?.operations.forEach(visit);
-  };
-  visit(operation);
-  return symbols;
 }

@@ -3,8 +3,8 @@ import type { OpAttributes } from '../../ir/graph/attributes.js';
 import type { BlockBuilder, PlainOpKind } from '../../ir/graph/builder.js';
 import type { Operation, Value } from '../../ir/graph/graph.js';
 import type { GraphPass } from '../pass.js';
-import { listSymbols } from './hoist-loop-invariants.js';
 import { rewriteModule, type RewriteContext } from './rewriter.js';
+import { listSymbols } from './symbols.js';
 import { stackAttributes } from './vectorize-steps/row-parallel.js';
 
 /**

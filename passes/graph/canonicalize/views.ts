@@ -1,4 +1,4 @@
-import { Dim } from '../../../ir/dim.js';
+import type { Dim } from '../../../ir/dim.js';
 import type { Operation, OperationOf, Value } from '../../../ir/graph/graph.js';
 import { equalShapes } from '../../../ir/graph/types.js';
 import type { RewriteContext } from '../rewriter.js';
