@@ -2,7 +2,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
 import type { Target } from '../../backends/target.js';
 import type { BoundLaunch, DeviceBuffer, Sequence } from '../device.js';
-import { checkLaunch } from '../launch-check.js';
+import { checkBufferAccess, checkLaunch } from '../launch-check.js';
 import { parameterSlotBytes, type KernelLibrary } from './webgpu-kernels.js';
 
 /** GPUBufferUsage of the specification, which Node has no globals for. */
@@ -93,6 +93,7 @@ export function recordSequence(
       });
     checkLaunch(target, loaded.kernel, launch);
     checkBufferAccess(loaded.kernel, launch);
+    checkParameterCount(loaded.kernel, launch);
     let parameterOffset: number | undefined;
     if (launch.parameters.length > 0) {
       const key = launch.parameters.join();
@@ -135,33 +136,12 @@ export function recordSequence(
   return new WebgpuSequence(label, prepared, parameterBuffer, parameters);
 }
 
-/**
- * What WebGPU forbids in one dispatch: a buffer bound both read-only and writable, whatever the ranges (the whole buffer
- * is the unit of synchronisation), and two writable bindings whose ranges overlap.
- */
-function checkBufferAccess(kernel: ThreadKernel, launch: BoundLaunch): void {
+/** Throws F2C514 for more parameters than a slot of the uniform buffer holds. */
+function checkParameterCount(kernel: ThreadKernel, launch: BoundLaunch): void {
   if (launch.parameters.length * 4 > parameterSlotBytes)
     throw new Flux2cError('F2C514', 'internal: too many parameters', {
       where: [`launch ${launch.label}`, `kernel ${kernel.name}`],
       expected: `at most ${parameterSlotBytes / 4}`,
       found: `${launch.parameters.length}`,
     });
-  launch.bindings.forEach((first, firstIndex) => {
-    launch.bindings.slice(firstIndex + 1).forEach((second, distance) => {
-      const one = kernel.buffers[firstIndex];
-      const other = kernel.buffers[firstIndex + 1 + distance];
-      if (one === undefined || other === undefined || first.buffer !== second.buffer) return;
-      if (one.access === 'read' && other.access === 'read') return;
-      const mixed = one.access === 'read' || other.access === 'read';
-      const overlap =
-        first.byteOffset < second.byteOffset + second.byteLength &&
-        second.byteOffset < first.byteOffset + first.byteLength;
-      if (!mixed && !overlap) return;
-      throw new Flux2cError('F2C514', 'internal: WebGPU forbids these bindings of one buffer in a launch', {
-        where: [`launch ${launch.label}`, `kernel ${kernel.name}`, `buffer ${first.buffer.label}`],
-        expected: mixed ? 'read-only and writable bindings in different buffers' : 'disjoint writable ranges',
-        found: `${one.name} (${one.access}) and ${other.name} (${other.access})`,
-      });
-    });
-  });
 }
