@@ -34,6 +34,16 @@ export function embeddedDescription(): Flux2Description {
 /** Velocity of the fake transformer: constant, so that the predicted end is the true end at every step. */
 export const FAKE_VELOCITY = 0.5;
 
+/** Of the functions that `run` is tested with. */
+const fakeInputs: Readonly<Partial<Record<NetworkName, Network['inputs']>>> = {
+  text_encoder: [
+    { name: 'input_ids', dtype: 'i32', shape: ['batch', 'txt'] },
+    { name: 'attention_mask', dtype: 'i32', shape: ['batch', 'txt'] },
+  ],
+  vae_decoder: [{ name: 'latents', dtype: 'f32', shape: ['batch', '128', 'h', 'w'] }],
+  vae_encoder: [{ name: 'image', dtype: 'f32', shape: ['batch', '3', '16*h', '16*w'] }],
+};
+
 export class FakeFlux2Model implements Flux2Model {
   readonly calls: FakeCall[] = [];
   readonly opened: NetworkName[] = [];
@@ -51,6 +61,7 @@ export class FakeFlux2Model implements Flux2Model {
     }
     this.opened.push(name);
     return {
+      inputs: fakeInputs[name] ?? [],
       run: async (inputs, observer) => {
         this.calls.push({ name, inputs });
         return this.compute(name, inputs, observer ?? {});

@@ -20,8 +20,17 @@ export interface RunObserver {
   readonly signal?: AbortSignal;
 }
 
+/** What a function takes, for callers that do not know it by heart. */
+export interface NetworkInput {
+  readonly name: string;
+  readonly dtype: 'f32' | 'i32';
+  /** Sizes as text: `batch`, `4*h`, `128`. */
+  readonly shape: readonly string[];
+}
+
 /** A function with its weights on the device. */
 export interface Network {
+  readonly inputs: readonly NetworkInput[];
   run(
     inputs: Readonly<Record<string, NetworkTensor>>,
     observer?: RunObserver,

@@ -60,7 +60,7 @@ describe('generate', () => {
     const shown: [number, number, Uint8Array][] = [];
     const { pictures } = await new Flux2Pipeline(new FakeFlux2Model()).generate(
       { ...noisy, count: 2 },
-      { preview: { every: 2, show: (index, step, { data }) => void shown.push([index, step, data]) } },
+      { preview: { every: () => 2, show: (index, step, { data }) => void shown.push([index, step, data]) } },
     );
     expect(shown.map(([index, step]) => [index, step])).toEqual([
       [0, 1],

@@ -30,13 +30,15 @@ export interface EncodedReference {
 /** Called while pictures are made; the work waits for returned promises. */
 export interface GenerateObserver {
   readonly onProgress?: ReportProgress;
+  /** Once, before anything runs: the request with its defaults. */
+  readonly onSettings?: (settings: ResolvedRequest) => void;
   /** Something in the request has no effect, or not the one expected. */
   readonly onNotice?: (sentence: string) => void;
   /** Latents `[pictures, tokens, channels]` after a step (from 0) of the pictures from `first` on. */
   readonly onLatents?: (step: number, first: number, latents: Float32Array) => void | Promise<void>;
-  /** Every so many steps: what the picture would be if the current direction were right to the end. */
+  /** After every `every(steps)` steps: what the picture would be if the current direction were right to the end. */
   readonly preview?: {
-    readonly every: number;
+    readonly every: (steps: number) => number;
     readonly show: (index: number, step: number, picture: RgbImage) => void | Promise<void>;
   };
   /** As soon as it is done. */
@@ -78,6 +80,7 @@ export class Flux2Pipeline {
   async generate(request: GenerateRequest, observer: GenerateObserver = {}): Promise<Generated> {
     const configs = this.requireConfigs();
     const settings = resolveRequest(request, configs);
+    observer.onSettings?.(settings);
     for (const notice of settings.guidance.notices) observer.onNotice?.(notice);
     const { prompt, negative } = await this.encodeBoth(request, settings, observer);
     const references = await this.encodeReferences(request.references ?? [], observer);
@@ -172,7 +175,7 @@ export class Flux2Pipeline {
         meter.done(step + 1);
         await observer.onLatents?.(step, first, latents);
         const { preview } = observer;
-        if (preview && (step + 1) % preview.every === 0 && step + 1 < steps) {
+        if (preview && (step + 1) % preview.every(steps) === 0 && step + 1 < steps) {
           const sigmas = [schedule.sigmas[step]!, schedule.sigmas[step + 1]!] as const;
           await this.showPreviews(request, predictEnd(before, latents, sigmas), step, preview.show);
         }

@@ -1,0 +1,26 @@
+/** The model that `--model` and its companions name, ready to run on a device. */
+import { CompiledFlux2Model } from '../models/flux2/compiled-model.js';
+import { loadModel } from '../models/flux2/load-model.js';
+import { openModelFiles } from '../models/flux2/node/open-model.js';
+import type { Flux2Model } from '../models/flux2/networks.js';
+import type { Device } from '../runtime/device.js';
+import type { ComponentOptions } from './options.js';
+
+export interface OpenModelRequest extends ComponentOptions {
+  /** Default: the embedded checkpoint. */
+  readonly model?: string;
+  /** Hidden states that the text encoder joins, instead of the pipeline's. */
+  readonly layers?: readonly number[];
+}
+
+/** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
+export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
+  const { vae, textEncoder, tokenizer, layers } = request;
+  const files = await openModelFiles(request.model, {
+    ...(vae !== undefined && { vae }),
+    ...(textEncoder !== undefined && { textEncoder }),
+    ...(tokenizer !== undefined && { tokenizer }),
+  });
+  const loadOptions = layers === undefined ? {} : { textEncoderLayers: layers };
+  return new CompiledFlux2Model(await loadModel(files, loadOptions), device, loadOptions);
+}
