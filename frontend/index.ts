@@ -3,3 +3,8 @@ export { Dim, type DimLike } from '../ir/dim.js';
 export type { DType } from '../ir/dtype.js';
 export { Flux2cError } from '../ir/diagnostics.js';
 export type { Module, WeightPart, WeightSource } from '../ir/graph/graph.js';
+export { interpretFunction, type InterpretOptions } from '../ir/graph/interpret.js';
+export { parseModule } from '../ir/graph/parse.js';
+export { printModule } from '../ir/graph/print.js';
+export { verifyModule } from '../ir/graph/verify.js';
+export type { HostTensor } from '../ir/host-tensor.js';
