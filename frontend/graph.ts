@@ -1,7 +1,7 @@
 import { Flux2cError } from '../ir/diagnostics.js';
 import { Dim, type DimLike } from '../ir/dim.js';
 import type { DType } from '../ir/dtype.js';
-import { BlockBuilder, FunctionBuilder, ModuleBuilder, type PlainOpKind } from '../ir/graph/builder.js';
+import { type BlockBuilder, type FunctionBuilder, ModuleBuilder, type PlainOpKind } from '../ir/graph/builder.js';
 import type { OpAttributes } from '../ir/graph/attributes.js';
 import type { Module, Value, WeightSource } from '../ir/graph/graph.js';
 import { Tensor } from './tensor.js';

@@ -197,12 +197,14 @@ export class BlockParser {
   }
 
   private lookup(name: string, mark: number): Value {
-    for (let scope: BlockParser | undefined = this; scope !== undefined; scope = scope.parent) {
-      const value = scope.values.get(name);
-      if (value !== undefined) return value;
-    }
+    const value = this.find(name);
+    if (value !== undefined) return value;
     const hint = 'Values are defined before their use; the body of a fused operation sees only its parameters.';
     return this.scanner.fail('F2C132', `%${name} is not defined here`, { hint }, mark);
+  }
+
+  private find(name: string): Value | undefined {
+    return this.values.get(name) ?? this.parent?.find(name);
   }
 
   private weight(name: string, mark: number): Value {
