@@ -1,0 +1,143 @@
+import { FunctionWriter, type ImportedFunction } from './wasm-binary.js';
+
+/**
+ * Functions that a module carries when its kernel needs them: v128 in, v128 out, four lanes at a time. Scalars take the
+ * same way with a splat, so scalar and vector code give the same bits.
+ */
+export type HelperName = 'exp' | 'tanh' | 'round_bf16' | 'widen_f16' | 'round_f16';
+
+/** Functions of JavaScript's Math, called lane by lane: rare in image models, and accurate to the last bit or two. */
+export const mathImports: Readonly<Record<'log' | 'sin' | 'cos' | 'pow', ImportedFunction>> = {
+  log: { name: 'log', parameters: 1 },
+  sin: { name: 'sin', parameters: 1 },
+  cos: { name: 'cos', parameters: 1 },
+  pow: { name: 'pow', parameters: 2 },
+};
+
+/** Other helpers that a helper calls. */
+export const helperCalls: Readonly<Record<HelperName, readonly HelperName[]>> = {
+  exp: [],
+  tanh: ['exp'],
+  round_bf16: [],
+  widen_f16: [],
+  round_f16: [],
+};
+
+export function writeHelper(name: HelperName): FunctionWriter {
+  const writer = new FunctionWriter(['v128'], ['v128']);
+  switch (name) {
+    case 'exp':
+      writeExp(writer);
+      break;
+    case 'tanh':
+      writeTanh(writer);
+      break;
+    case 'round_bf16':
+      writeRoundBf16(writer);
+      break;
+    case 'widen_f16':
+      writeWidenF16(writer);
+      break;
+    case 'round_f16':
+      writeRoundF16(writer);
+      break;
+  }
+  return writer;
+}
+
+/** Chebyshev interpolation of exp on ±ln2/2 by degree 6, highest power first: relative error below 2e-8. */
+const expCoefficients = [
+  0.0013941108481958508, 0.00837512593716383, 0.04166635125875473, 0.16666415333747864, 0.5, 1, 1,
+];
+
+/**
+ * exp(x) = 2^n · exp(r), n = round(x / ln2), r = x - n · ln2 in two parts. 2^n is applied as two factors, so results reach
+ * from the subnormal numbers to infinity; below 1 ulp of error in the normal range.
+ */
+function writeExp(writer: FunctionWriter): void {
+  const x = writer.local('v128');
+  const n = writer.local('v128');
+  const half = writer.local('v128');
+  // Clamped where the result is 0 or infinite anyway, so that n fits the exponent arithmetic; NaN stays.
+  writer.get(0).f32x4(-104).op('f32x4.max').f32x4(89).op('f32x4.min').tee(x);
+  writer.f32x4(Math.LOG2E).ops('f32x4.mul', 'f32x4.nearest').set(n);
+  // 0.693359375 has 9 bits, so n times it is exact.
+  writer.get(x).get(n).f32x4(0.693359375).ops('f32x4.mul', 'f32x4.sub');
+  writer
+    .get(n)
+    .f32x4(Math.LN2 - 0.693359375)
+    .ops('f32x4.mul', 'f32x4.sub')
+    .set(x);
+  expCoefficients.forEach((coefficient, index) => {
+    writer.f32x4(coefficient);
+    if (index > 0) writer.op('f32x4.add');
+    if (index < expCoefficients.length - 1) writer.get(x).op('f32x4.mul');
+  });
+  writer.get(n).op('i32x4.trunc_sat_f32x4_s').tee(n).i32(1).op('i32x4.shr_s').tee(half);
+  const power = (): FunctionWriter => writer.i32x4(127).op('i32x4.add').i32(23).ops('i32x4.shl', 'f32x4.mul');
+  power();
+  writer.get(n).get(half).op('i32x4.sub');
+  power();
+}
+
+/** |x| < 0.55: the continued fraction x(945 + 105x² + x⁴) / (945 + 420x² + 15x⁴), else 1 - 2 / (exp(2|x|) + 1). */
+function writeTanh(writer: FunctionWriter): void {
+  const square = writer.local('v128');
+  const magnitude = writer.local('v128');
+  writer.get(0).get(0).op('f32x4.mul').set(square);
+  writer.get(0).op('f32x4.abs').set(magnitude);
+  writer.get(square).f32x4(105).op('f32x4.add').get(square).op('f32x4.mul').f32x4(945).op('f32x4.add');
+  writer.get(0).op('f32x4.mul');
+  writer.get(square).f32x4(15).op('f32x4.mul').f32x4(420).op('f32x4.add');
+  writer.get(square).op('f32x4.mul').f32x4(945).ops('f32x4.add', 'f32x4.div');
+  writer.f32x4(1).f32x4(2).get(magnitude).get(magnitude).op('f32x4.add').call('exp');
+  writer.f32x4(1).ops('f32x4.add', 'f32x4.div', 'f32x4.sub');
+  writer
+    .get(0)
+    .i32x4(-(2 ** 31))
+    .ops('v128.and', 'v128.or');
+  // Infinite and NaN arguments are not below the bound.
+  writer.get(magnitude).f32x4(0.55).ops('f32x4.lt', 'v128.bitselect');
+}
+
+/** f32 to bf16, nearest even, in the upper halves of the lanes; the lower halves are anything. */
+function writeRoundBf16(writer: FunctionWriter): void {
+  writer.get(0).i32x4(0x7fc00000).op('v128.or');
+  writer.get(0).i32x4(0x7fff).op('i32x4.add');
+  writer.get(0).i32(16).op('i32x4.shr_u').i32x4(1).ops('v128.and', 'i32x4.add');
+  writer.get(0).get(0).ops('f32x4.ne', 'v128.bitselect');
+}
+
+/** Half bits in the lower halves of the lanes to f32. */
+function writeWidenF16(writer: FunctionWriter): void {
+  const magnitude = writer.local('v128');
+  writer.get(0).i32x4(0x7fff).op('v128.and').i32(13).op('i32x4.shl').tee(magnitude);
+  // The exponents' biases differ by 112; subnormal halves come out right by the same product.
+  writer.f32x4(2 ** 112).op('f32x4.mul');
+  writer.get(magnitude).i32x4(0x0f800000).op('i32x4.ge_u').i32x4(0x7f800000).ops('v128.and', 'v128.or');
+  writer.get(0).i32x4(0x8000).op('v128.and').i32(16).ops('i32x4.shl', 'v128.or');
+}
+
+/** f32 to half bits, nearest even, in the lower halves of the lanes; the upper halves are zero. */
+function writeRoundF16(writer: FunctionWriter): void {
+  const magnitude = writer.local('v128');
+  writer.get(0).i32x4(0x7fffffff).op('v128.and').set(magnitude);
+  // Beyond 65536: NaN or infinity.
+  writer.i32x4(0x7e00).i32x4(0x7c00).get(0).get(0).ops('f32x4.ne', 'v128.bitselect');
+  // Below 2^-14: an addition to 0.5 rounds to multiples of 2^-24, the smallest half.
+  writer.get(magnitude).f32x4(0.5).op('f32x4.add').i32x4(0x3f000000).op('i32x4.sub');
+  writer
+    .get(magnitude)
+    .i32x4(0xfff - (112 << 23))
+    .op('i32x4.add');
+  writer.get(magnitude).i32(13).op('i32x4.shr_u').i32x4(1).ops('v128.and', 'i32x4.add').i32(13).op('i32x4.shr_u');
+  writer
+    .get(magnitude)
+    .i32x4(113 << 23)
+    .ops('i32x4.lt_s', 'v128.bitselect');
+  writer
+    .get(magnitude)
+    .i32x4(143 << 23)
+    .ops('i32x4.ge_u', 'v128.bitselect');
+  writer.get(0).i32(16).op('i32x4.shr_u').i32x4(0x8000).ops('v128.and', 'v128.or');
+}

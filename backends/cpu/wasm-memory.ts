@@ -1,0 +1,147 @@
+import { byteSize } from '../../ir/dtype.js';
+import { binary, integer, register, i32 } from '../../ir/kernel/expressions.js';
+import type { BufferParameter, Expression } from '../../ir/kernel/thread.js';
+import { linearForm } from './wasm-linear.js';
+import { malformed, pointerRegister, type WasmScope } from './wasm-scope.js';
+
+/**
+ * Memory below this address holds no buffer. An address may pass below its buffer before the constant part of the index,
+ * which is added without wrapping, brings it back; it must not pass below zero on the way.
+ */
+export const guardBytes = 64 * 2 ** 20;
+
+/**
+ * Writes the address of element `index` (in units of the buffer's lanes) but for its constant part, which is returned.
+ * Terms are summed from the outermost loop inwards, so that each loop adds only what it changes.
+ */
+function writeAddress(
+  scope: WasmScope,
+  buffer: BufferParameter,
+  index: Expression,
+  write: (expression: Expression) => void,
+): number {
+  const unit = byteSize(buffer.storage) * buffer.lanes;
+  const { constant, terms } = linearForm(scope, index);
+  const ordered = terms
+    .map((term) => ({ ...term, depth: scope.depthOf(term.atom) }))
+    .sort((first, second) => first.depth - second.depth);
+  let address: Expression = register(pointerRegister(buffer.name), i32);
+  for (const { coefficient, atom } of ordered)
+    address = binary('add', address, binary('mul', atom, integer(Math.imul(coefficient, unit))));
+  const offset = Math.imul(constant, unit);
+  const foldable = offset >= 0 && offset < guardBytes;
+  write(foldable ? address : binary('add', address, integer(offset)));
+  return foldable ? offset : 0;
+}
+
+/** Leaves the loaded value on the stack, 16-bit floats widened. */
+export function writeLoad(
+  scope: WasmScope,
+  name: string,
+  index: Expression,
+  write: (expression: Expression) => void,
+): void {
+  const buffer = scope.buffer(name);
+  const { writer } = scope;
+  const offset = writeAddress(scope, buffer, index, write);
+  const { storage, lanes } = buffer;
+  switch (storage) {
+    case 'f32':
+    case 'i32':
+    case 'u32':
+      if (lanes === 1) writer.memory(storage === 'f32' ? 'f32.load' : 'i32.load', offset);
+      else writer.memory(lanes === 4 ? 'v128.load' : 'v128.load64_zero', offset);
+      return;
+    case 'bf16':
+      if (lanes === 1) writer.memory('i32.load16_u', offset).i32(16).ops('i32.shl', 'f32.reinterpret_i32');
+      else {
+        writeLoad16(scope, lanes, offset);
+        writer.i32(16).op('i32x4.shl');
+      }
+      return;
+    case 'f16':
+      if (lanes === 1) writer.memory('i32.load16_u', offset).op('i32x4.splat');
+      else writeLoad16(scope, lanes, offset);
+      scope.callHelper('widen_f16');
+      if (lanes === 1) writer.op('f32x4.extract_lane', 0);
+      return;
+    case 'u8':
+    case 'bool':
+      if (lanes === 1) {
+        writer.memory('i32.load8_u', offset);
+        if (storage === 'bool') writer.i32(0).op('i32.ne');
+        return;
+      }
+      if (lanes === 2) writer.memory('i32.load16_u', offset).op('i32x4.splat');
+      else writer.memory('v128.load32_zero', offset);
+      writer.ops('i16x8.extend_low_i8x16_u', 'i32x4.extend_low_i16x8_u');
+      if (storage === 'bool') writer.i32x4(0).op('i32x4.ne');
+      return;
+  }
+}
+
+function writeLoad16(scope: WasmScope, lanes: 2 | 4, offset: number): void {
+  if (lanes === 4) scope.writer.memory('v128.load16x4_u', offset);
+  else scope.writer.memory('v128.load32_zero', offset).op('i32x4.extend_low_i16x8_u');
+}
+
+/** Bytes of each lane that are stored, from its lowest: lane bytes packed to the front by a shuffle. */
+const packedBytes: Readonly<Record<'f16' | 'bf16' | 'u8', { readonly first: number; readonly count: 1 | 2 }>> = {
+  f16: { first: 0, count: 2 },
+  bf16: { first: 2, count: 2 },
+  u8: { first: 0, count: 1 },
+};
+
+/** Stores the value of an expression, floats rounded to the buffer's type. */
+export function writeStore(
+  scope: WasmScope,
+  name: string,
+  index: Expression,
+  value: Expression,
+  write: (expression: Expression) => void,
+): void {
+  const buffer = scope.buffer(name);
+  const { writer } = scope;
+  const { storage, lanes } = buffer;
+  if (buffer.access === 'read') throw malformed(scope.kernel.name, `store to the read-only buffer ${name}`);
+  const offset = writeAddress(scope, buffer, index, write);
+  write(value);
+  const bytes = lanes * byteSize(storage);
+  switch (storage) {
+    case 'f32':
+    case 'i32':
+    case 'u32':
+      if (lanes === 1) writer.memory(storage === 'f32' ? 'f32.store' : 'i32.store', offset);
+      else if (lanes === 4) writer.memory('v128.store', offset);
+      else writer.memory('v128.store64_lane', offset, 0);
+      return;
+    case 'f16':
+    case 'bf16':
+      if (lanes === 1) writer.op('f32x4.splat');
+      scope.callHelper(storage === 'f16' ? 'round_f16' : 'round_bf16');
+      if (lanes !== 1) break;
+      writer.op('i32x4.extract_lane', 0);
+      if (storage === 'bf16') writer.i32(16).op('i32.shr_u');
+      writer.memory('i32.store16', offset);
+      return;
+    case 'u8':
+    case 'bool':
+      if (lanes === 1) {
+        writer.memory('i32.store8', offset);
+        return;
+      }
+      if (storage === 'bool') writer.i32x4(1).op('v128.and');
+      break;
+  }
+  const { first, count } = packedBytes[storage === 'bool' ? 'u8' : storage];
+  const packed = Array.from({ length: 16 }, (_, at) => 4 * (Math.floor(at / count) % 4) + first + (at % count));
+  // The shuffle takes two vectors; indices below 16 pick from the first.
+  const vector = writer.local('v128');
+  writer
+    .tee(vector)
+    .get(vector)
+    .op('i8x16.shuffle', ...packed);
+  if (bytes === 8) writer.memory('v128.store64_lane', offset, 0);
+  else if (bytes === 4) writer.memory('v128.store32_lane', offset, 0);
+  else writer.op('i32x4.extract_lane', 0).memory('i32.store16', offset);
+}

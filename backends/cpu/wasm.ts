@@ -1,0 +1,228 @@
+import { unreachable } from '../../ir/diagnostics.js';
+import { add, i32, integer, parameter, register, sameType, typeOf } from '../../ir/kernel/expressions.js';
+import { forEachExpression, forEachStatement } from '../../ir/kernel/statements.js';
+import type { Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
+import { encodeModule, FunctionWriter } from './wasm-binary.js';
+import { hoistExpression, writeExpression } from './wasm-expressions.js';
+import { isRepeatable, linearForm } from './wasm-linear.js';
+import { mathImports, writeHelper } from './wasm-math.js';
+import { writeStore } from './wasm-memory.js';
+import { unsupported } from './wasm-operators.js';
+import {
+  builtinRegister,
+  malformed,
+  parameterRegister,
+  pointerRegister,
+  WasmScope,
+  wasmTypeOf,
+  type RegisterPlace,
+} from './wasm-scope.js';
+
+export interface WasmOptions {
+  /** Use f32x4.relaxed_madd for `fma`, where the engine has it (`supportsRelaxedMultiplyAdd`). Default false. */
+  readonly relaxedMultiplyAdd?: boolean;
+}
+
+/** Arguments of `run` before the buffers: bounds of the workgroups in x, y and z, then the address of the parameters. */
+const bounds = ['x', 'y', 'z'] as const;
+const parametersArgument = 6;
+
+/**
+ * A WebAssembly module that runs a range of a launch's workgroups, one invocation after another:
+ *
+ * - imports `env.memory` (shared, 65536 pages at most) and, where used, `log`, `sin`, `cos` and `pow` of JavaScript's Math
+ * - exports `run(x0, x1, y0, y1, z0, z1, parameters, buffer0, buffer1, ...)`: workgroups x0 <= x < x1 and so on; addresses in
+ *   bytes, buffers in the kernel's order and not below `guardBytes`
+ *
+ * Vectors are v128 values (two lanes use its lower half). Accesses are not checked: the launch must be valid. Throws
+ * F2C215 for f16 registers, workgroup memory, barriers and subgroup operations, F2C216 for a malformed kernel.
+ */
+export function compileWasm(kernel: ThreadKernel, options: WasmOptions = {}): Uint8Array<ArrayBuffer> {
+  const argumentCount = parametersArgument + 1 + kernel.buffers.length;
+  const writer = new FunctionWriter(new Array<'i32'>(argumentCount).fill('i32'), []);
+  const scope = new WasmScope(kernel, writer, options.relaxedMultiplyAdd ?? false);
+  checkSupport(scope);
+
+  const immutable = (local: number): RegisterPlace => ({ local, type: i32, depth: scope.depth, mutable: false });
+  kernel.buffers.forEach(({ name }, index) => {
+    scope.define(pointerRegister(name), immutable(parametersArgument + 1 + index));
+  });
+  kernel.parameters.forEach((name, index) => {
+    const local = writer.local('i32');
+    writer
+      .get(parametersArgument)
+      .memory('i32.load', 4 * index)
+      .set(local);
+    scope.define(parameterRegister(name), immutable(local));
+  });
+
+  const assigned = assignedNames(kernel.body);
+  /** Workgroups of one dimension; a cut launch adds its origin here, as the other backends do. */
+  const overWorkgroups = (axis: 0 | 1 | 2, body: () => void): void => {
+    const name = bounds[axis];
+    writeLoop(scope, { local: 2 * axis }, { local: 2 * axis + 1 }, 1, assigned, (counter) => {
+      const origin = `origin_${name}`;
+      const builtin = builtinRegister(`workgroup_${name}`);
+      if (kernel.parameters.includes(origin)) {
+        scope.define('@counter', counter);
+        defineRegister(scope, builtin, add(register('@counter', i32), parameter(origin)));
+      } else scope.define(builtin, counter);
+      body();
+    });
+  };
+  const overInvocations = (body: () => void): void =>
+    writeLoop(scope, integer(0), integer(kernel.workgroupSize), 1, assigned, (counter) => {
+      scope.define(builtinRegister('local_index'), counter);
+      body();
+    });
+  overWorkgroups(2, () =>
+    overWorkgroups(1, () => overWorkgroups(0, () => overInvocations(() => writeBlock(scope, kernel.body)))),
+  );
+
+  const functions = new Map([...scope.helpers].map((name) => [name as string, writeHelper(name)]));
+  functions.set('run', writer);
+  return encodeModule(
+    [...scope.imports].map((name) => mathImports[name]),
+    functions,
+    'run',
+  );
+}
+
+/** Whether the engine has f32x4.relaxed_madd: current browsers and Node 22; Node 20 behind a flag. */
+export function supportsRelaxedMultiplyAdd(): boolean {
+  const writer = new FunctionWriter(['v128', 'v128', 'v128'], ['v128']);
+  writer.get(0).get(1).get(2).op('f32x4.relaxed_madd');
+  return WebAssembly.validate(encodeModule([], new Map([['run', writer]]), 'run'));
+}
+
+function checkSupport(scope: WasmScope): void {
+  const { kernel } = scope;
+  if (kernel.shared.length > 0) throw unsupported(scope, `workgroup memory ${kernel.shared[0]?.name ?? ''}`);
+  forEachExpression(kernel.body, (expression) => {
+    if (typeOf(expression).scalar === 'f16') throw unsupported(scope, 'f16 registers');
+    if (expression.kind === 'builtin' && expression.name === 'subgroup_lane') throw unsupported(scope, 'subgroup_lane');
+  });
+}
+
+function assignedNames(body: readonly Statement[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  forEachStatement(body, (statement) => {
+    if (statement.kind === 'assign') names.add(statement.name);
+  });
+  return names;
+}
+
+function writeBlock(scope: WasmScope, body: readonly Statement[]): void {
+  scope.block(() => {
+    for (const statement of body) writeStatement(scope, statement);
+  });
+}
+
+function writeStatement(scope: WasmScope, statement: Statement): void {
+  const { writer } = scope;
+  switch (statement.kind) {
+    case 'let':
+      checkType(scope, statement.name, statement);
+      defineRegister(scope, statement.name, statement.value);
+      return;
+    case 'var': {
+      checkType(scope, statement.name, statement);
+      writeExpression(scope, statement.value);
+      const local = writer.local(wasmTypeOf(statement.type));
+      writer.set(local);
+      scope.define(statement.name, { local, type: statement.type, depth: scope.depth, mutable: true });
+      return;
+    }
+    case 'assign': {
+      const place = scope.register(statement.name);
+      if (!place.mutable) throw malformed(scope.kernel.name, `${statement.name} is not assignable`);
+      checkType(scope, statement.name, { type: place.type, value: statement.value });
+      writeExpression(scope, statement.value);
+      writer.set(place.local);
+      return;
+    }
+    case 'store':
+      writeStore(scope, statement.buffer, statement.index, statement.value, (expression) =>
+        writeExpression(scope, expression),
+      );
+      return;
+    case 'for':
+      writeLoop(scope, statement.start, statement.end, statement.step, assignedNames(statement.body), (variable) => {
+        scope.define(statement.variable, variable);
+        writeBlock(scope, statement.body);
+      });
+      return;
+    case 'if':
+      writeExpression(scope, statement.condition);
+      writer.begin('if');
+      writeBlock(scope, statement.then);
+      if (statement.otherwise !== undefined) {
+        writer.op('else');
+        writeBlock(scope, statement.otherwise);
+      }
+      writer.end();
+      return;
+    case 'store_shared':
+    case 'barrier':
+      throw unsupported(scope, statement.kind);
+    default:
+      unreachable(statement, 'statement');
+  }
+}
+
+function checkType(scope: WasmScope, name: string, value: Pick<RegisterPlace, 'type'> & { value: Expression }): void {
+  if (!sameType(value.type, typeOf(value.value)))
+    throw malformed(scope.kernel.name, `${name} is given a value of another type`);
+}
+
+/** An immutable register. A value that the loops do not change is computed outside of them. */
+function defineRegister(scope: WasmScope, name: string, value: Expression): void {
+  const type = typeOf(value);
+  const form = type.lanes === 1 && (type.scalar === 'i32' || type.scalar === 'u32') && linearForm(scope, value);
+  const linear = form !== false && isRepeatable(scope, form) ? { linear: form } : {};
+  if (scope.isInvariant(value)) {
+    scope.define(name, { ...hoistExpression(scope, value), ...linear });
+    return;
+  }
+  writeExpression(scope, value);
+  const local = scope.writer.local(wasmTypeOf(type));
+  scope.writer.set(local);
+  scope.define(name, { local, type, depth: scope.depth, mutable: false, ...linear });
+}
+
+/** for (i = start; i < end; i += step), tested at its foot; bounds are expressions or arguments of the function. */
+function writeLoop(
+  scope: WasmScope,
+  start: Expression | { readonly local: number },
+  end: Expression | { readonly local: number },
+  step: number,
+  assigned: ReadonlySet<string>,
+  body: (variable: RegisterPlace) => void,
+): void {
+  const { writer } = scope;
+  const writeBound = (bound: Expression | { readonly local: number }): void => {
+    if ('kind' in bound) writeExpression(scope, bound);
+    else writer.get(bound.local);
+  };
+  const variable = writer.local('i32');
+  writeBound(start);
+  writer.set(variable);
+  let last = end;
+  if ('kind' in end && end.kind !== 'constant') {
+    last = { local: writer.local('i32') };
+    writeBound(end);
+    writer.set(last.local);
+  }
+  const preheader = writer.gap();
+  const test = (): void => {
+    writer.get(variable);
+    writeBound(last);
+    writer.op('i32.lt_s');
+  };
+  test();
+  writer.begin('if').begin('loop');
+  scope.loop(preheader, assigned, () => body({ local: variable, type: i32, depth: scope.depth, mutable: false }));
+  writer.get(variable).i32(step).op('i32.add').set(variable);
+  test();
+  writer.op('br_if', 0).end().end();
+}
