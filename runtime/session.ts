@@ -1,0 +1,336 @@
+import { Flux2cError } from '../ir/diagnostics.js';
+import type { DimBinding } from '../ir/dim.js';
+import type { HostTensor } from '../ir/host-tensor.js';
+import type { Plan, PlanStep, PlanValue, Storage } from '../ir/plan.js';
+import type { Device, DeviceBuffer } from './device.js';
+import { decodeStorage, encodeStorage, fromHostTensor, toHostTensor } from './host-array.js';
+import type { HostArray } from './host-array.js';
+import { runHostSteps } from './host-steps.js';
+import { instantiatePlan } from './instantiate.js';
+import type { BoundPlan, LoadableKernel } from './plan/bound-plan.js';
+import { roundUp } from './plan/storage-layout.js';
+import { bindInputs } from './session-inputs.js';
+import { SessionMemory } from './session-memory.js';
+import { StepRunner, throwIfAborted } from './step-runner.js';
+import type { OnIteration } from './step-runner.js';
+import { countWeightBytes } from './weight-provider.js';
+import type { WeightProvider } from './weight-provider.js';
+import { WeightStore } from './weight-store.js';
+import type { LoadedWeight } from './weight-store.js';
+
+export type { HostArray } from './host-array.js';
+
+export interface SessionOptions {
+  readonly plan: Plan;
+  /** At least those that the plan names. */
+  readonly kernels: ReadonlyMap<string, LoadableKernel>;
+  readonly device: Device;
+  readonly weights: WeightProvider;
+  /** Shares weights with other sessions of the device. Default: a store of its own. */
+  readonly store?: WeightStore;
+  readonly onProgress?: (progress: SessionProgress) => void;
+}
+
+/** Weights count bytes, kernels count kernels. */
+export interface SessionProgress {
+  readonly stage: 'weights' | 'kernels';
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface RunOptions {
+  /** Sizes that no input determines. */
+  readonly sizes?: DimBinding;
+  /** After each iteration of a loop; the next one waits for the promise. */
+  readonly onStep?: (info: StepInfo) => void | Promise<void>;
+  /** Ends the run before the next iteration, with F2C522 whose cause is the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface StepInfo {
+  /** The loop's symbol in the module. */
+  readonly symbol: string;
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
+  /** Names that `read` takes. */
+  readonly carried: readonly string[];
+  /** A carried value as the iteration left it. Only until `onStep` is done. */
+  read(name: string): Promise<Float32Array>;
+}
+
+/** Bytes on the device. */
+export interface SessionMemoryReport {
+  readonly weightBytes: number;
+  /** Temporaries: what the arenas take, and the most that was live at once for the last run's sizes. */
+  readonly arenaBytes: number;
+  readonly lowerBoundBytes: number;
+  /** Inputs, results and what the host computes. */
+  readonly boundaryBytes: number;
+  /** The device's peak, other sessions' memory included. */
+  readonly peakBytes: number;
+}
+
+interface Prepared {
+  readonly bound: BoundPlan;
+  readonly buffers: readonly DeviceBuffer[];
+  readonly runner: StepRunner;
+}
+
+// Instantiations kept for sizes that come back. Each holds bind groups, so not all that ever came.
+const maxPrepared = 4;
+
+/** A function of a compiled module on a device, with its weights there and its kernels loaded. */
+export class Session {
+  private readonly prepared = new Map<string, Prepared>();
+  private readonly memoryPool: SessionMemory;
+  private lowerBoundBytes = 0;
+  private queue: Promise<unknown> = Promise.resolve();
+  private isDestroyed = false;
+
+  private constructor(
+    private readonly options: SessionOptions,
+    private readonly store: WeightStore,
+    private readonly loaded: ReadonlyMap<string, LoadedWeight>,
+  ) {
+    this.memoryPool = new SessionMemory(options.device, loaded);
+  }
+
+  /**
+   * Puts the function's weights on the device and loads its kernels.
+   *
+   * @throws F2C314 a kernel is missing, F2C52x weights that do not fit, F2C50x no room; nothing stays on the device then
+   */
+  static async create(options: SessionOptions): Promise<Session> {
+    const { plan, device, onProgress } = options;
+    const store = options.store ?? new WeightStore(device);
+    const loaded = new Map<string, LoadedWeight>();
+    try {
+      const kernels = findKernels(options);
+      await device.loadKernels(
+        kernels.map(({ name, thread, source }) => ({ name, kernel: thread, source })),
+        (done, total) => onProgress?.({ stage: 'kernels', done, total }),
+      );
+      await loadWeights(options, store, loaded);
+      await device.finish();
+    } catch (error) {
+      await Promise.all([...loaded.keys()].map((name) => store.release(name)));
+      throw nameFunction(error, plan);
+    }
+    return new Session(options, store, loaded);
+  }
+
+  get plan(): Plan {
+    return this.options.plan;
+  }
+
+  get inputs(): readonly PlanValue[] {
+    return this.options.plan.inputs;
+  }
+
+  get memory(): SessionMemoryReport {
+    let weightBytes = 0;
+    for (const { byteLength } of this.loaded.values()) weightBytes += byteLength;
+    return {
+      weightBytes,
+      arenaBytes: this.memoryPool.countBytes('arena'),
+      lowerBoundBytes: this.lowerBoundBytes,
+      boundaryBytes: this.memoryPool.countBytes('boundary'),
+      peakBytes: this.options.device.usage.peakBytes,
+    };
+  }
+
+  /**
+   * Runs the function. Runs of one session come one after the other.
+   *
+   * @param inputs an array for every input, by name
+   * @returns the results by name
+   * @throws F2C520, F2C521, F2C161..F2C163 inputs that do not fit, F2C31x sizes that do not fit the device, F2C50x,
+   *   F2C51x from the device, F2C522 cancelled
+   */
+  run(inputs: ReadonlyMap<string, HostArray>, options: RunOptions = {}): Promise<ReadonlyMap<string, HostArray>> {
+    const run = this.queue.then(async () => {
+      if (this.isDestroyed) throw new Flux2cError('F2C526', 'the session has been destroyed');
+      return this.runNow(inputs, options);
+    });
+    this.queue = run.catch(() => undefined);
+    return run.catch((error: unknown) => {
+      throw nameFunction(error, this.plan);
+    });
+  }
+
+  /** Frees everything once the run in progress is over; shared weights when their last session goes. */
+  async destroy(): Promise<void> {
+    if (this.isDestroyed) return;
+    this.isDestroyed = true;
+    await this.queue;
+    this.forget();
+    this.memoryPool.destroy();
+    await Promise.all([...this.loaded.keys()].map((name) => this.store.release(name)));
+  }
+
+  private async runNow(
+    inputs: ReadonlyMap<string, HostArray>,
+    { sizes: known = {}, onStep, signal }: RunOptions,
+  ): Promise<ReadonlyMap<string, HostArray>> {
+    const { device, plan, weights } = this.options;
+    throwIfAborted(signal);
+    const sizes = bindInputs(plan, inputs, known);
+    const prepared = this.prepare(sizes);
+    const { bound, runner } = prepared;
+    this.lowerBoundBytes = bound.memory.lowerBoundBytes;
+    const values = new Map<number, HostTensor>();
+    if (bound.hostSteps.length > 0) {
+      for (const { name, storage } of plan.inputs) values.set(storage, toHostTensor(inputs.get(name) as HostArray));
+      await runHostSteps(bound.hostSteps, values, sizes, weights);
+    }
+    for (const { name, storage } of plan.inputs) this.upload(prepared, storage, inputs.get(name) as HostArray);
+    for (const { results } of bound.hostSteps) {
+      for (const { storage } of results) this.upload(prepared, storage, values.get(storage) as HostTensor);
+    }
+    const onIteration: OnIteration | undefined =
+      onStep === undefined ? undefined : (loop, index) => onStep(this.describeStep(prepared, loop, index));
+    try {
+      await runner.run(bound.steps, onIteration, signal);
+    } finally {
+      // Nothing may still be using the buffers when the next run or `destroy` comes.
+      await device.finish();
+    }
+    const results = new Map<string, HostArray>();
+    for (const result of plan.results) {
+      const onHost = values.get(result.storage) ?? this.passedThrough(inputs, result);
+      const isOnDevice = bound.placements[result.storage] !== undefined;
+      results.set(
+        result.name,
+        isOnDevice || onHost === undefined ? await this.download(prepared, result) : fromHostTensor(onHost),
+      );
+    }
+    return results;
+  }
+
+  private passedThrough(inputs: ReadonlyMap<string, HostArray>, { storage }: PlanValue): HostTensor | undefined {
+    const input = this.plan.inputs.find((candidate) => candidate.storage === storage);
+    return input === undefined ? undefined : toHostTensor(inputs.get(input.name) as HostArray);
+  }
+
+  private prepare(sizes: DimBinding): Prepared {
+    const key = JSON.stringify(Object.entries(sizes).sort(([a], [b]) => (a < b ? -1 : 1)));
+    let prepared = this.prepared.get(key);
+    if (prepared === undefined) {
+      const { plan, device, kernels } = this.options;
+      const bound = instantiatePlan(plan, sizes, device.target, kernels);
+      const buffers = this.memoryPool.provide(bound, () => this.forget());
+      prepared = { bound, buffers, runner: new StepRunner(device, buffers) };
+    }
+    // Last in the map is last used.
+    this.prepared.delete(key);
+    this.prepared.set(key, prepared);
+    for (const [oldest, { runner }] of this.prepared) {
+      if (this.prepared.size <= maxPrepared) break;
+      runner.destroy();
+      this.prepared.delete(oldest);
+    }
+    return prepared;
+  }
+
+  private forget(): void {
+    for (const { runner } of this.prepared.values()) runner.destroy();
+    this.prepared.clear();
+  }
+
+  private upload({ bound, buffers }: Prepared, storage: number, array: HostArray | HostTensor): void {
+    const segment = bound.placements[storage]?.segments[0];
+    if (segment === undefined || segment.end === 0) return;
+    const bytes = encodeStorage(array, (this.plan.storages[storage] as Storage).storage);
+    const words = new Uint8Array(roundUp(bytes.byteLength, 4));
+    if (words.byteLength !== bytes.byteLength) words.set(bytes);
+    const whole = words.byteLength === bytes.byteLength ? bytes : words;
+    this.options.device.write(buffers[segment.buffer] as DeviceBuffer, segment.byteOffset, whole);
+  }
+
+  private async download({ bound, buffers }: Prepared, value: PlanValue): Promise<HostArray> {
+    const { storage } = this.plan.storages[value.storage] as Storage;
+    const shape = value.shape.map((dim) => dim.evaluate(bound.sizes));
+    const placement = bound.placements[value.storage];
+    const segment = placement?.segments[0];
+    if (placement === undefined || segment === undefined) {
+      // Nothing writes a result without elements.
+      if (!shape.includes(0)) throw new Error(`internal: nothing makes the result ${value.name}`);
+      return decodeStorage(new Uint8Array(0), storage, value.dtype, shape);
+    }
+    const byteLength = roundUp((segment.end - segment.start) * placement.elementBytes, 4);
+    const buffer = buffers[segment.buffer] as DeviceBuffer;
+    const bytes = await this.options.device.read(buffer, segment.byteOffset, byteLength);
+    return decodeStorage(bytes, storage, value.dtype, shape);
+  }
+
+  private describeStep(prepared: Prepared, loop: Parameters<OnIteration>[0], index: number): StepInfo {
+    const { symbol, count, carried } = loop;
+    return {
+      symbol,
+      index,
+      count,
+      carried: carried.map(({ name }) => name),
+      read: async (name) => {
+        const value = carried.find((candidate) => candidate.name === name);
+        if (value === undefined) {
+          throw new Flux2cError('F2C527', `the loop carries no '${name}'`, {
+            expected: carried.map((candidate) => candidate.name).join(', '),
+            found: name,
+          });
+        }
+        return Float32Array.from((await this.download(prepared, value)).data as Float32Array);
+      },
+    };
+  }
+}
+
+function findKernels({ plan, kernels }: SessionOptions): readonly LoadableKernel[] {
+  const found = new Map<string, LoadableKernel>();
+  const walk = (steps: readonly PlanStep[]): void => {
+    for (const step of steps) {
+      if (step.kind === 'loop') walk(step.steps);
+      if (step.kind !== 'launch') continue;
+      const kernel = kernels.get(step.kernel);
+      if (kernel === undefined) {
+        throw new Flux2cError('F2C314', 'the artifact lacks a kernel of the plan', {
+          where: [step.label],
+          expected: step.kernel,
+          hint: 'Compile the module again.',
+        });
+      }
+      found.set(step.kernel, kernel);
+    }
+  };
+  walk(plan.steps);
+  return [...found.values()];
+}
+
+async function loadWeights(
+  { plan, weights, onProgress }: SessionOptions,
+  store: WeightStore,
+  loaded: Map<string, LoadedWeight>,
+): Promise<void> {
+  const declarations = new Map(plan.weights.map((declaration) => [declaration.name, declaration]));
+  const wanted = plan.storages.flatMap(({ kind, weight, storage }) => {
+    const declaration = kind === 'weight' ? declarations.get(weight ?? '') : undefined;
+    if (kind === 'weight' && declaration === undefined) throw new Error(`internal: @${weight} is not declared`);
+    return declaration === undefined ? [] : [{ declaration, storage }];
+  });
+  const total = wanted.reduce((sum, { declaration }) => sum + countWeightBytes(declaration), 0);
+  let done = 0;
+  for (const { declaration, storage } of wanted) {
+    const weight = await store.acquire(declaration, storage, weights, (bytes) => {
+      done += bytes;
+      onProgress?.({ stage: 'weights', done, total });
+    });
+    loaded.set(declaration.name, weight);
+  }
+}
+
+/** Puts the function's name in front of where an error happened. */
+function nameFunction(error: unknown, plan: Plan): unknown {
+  if (!(error instanceof Flux2cError) || error.detail.where?.[0] === plan.name) return error;
+  const where = [plan.name, ...(error.detail.where ?? [])];
+  return new Flux2cError(error.code, error.message, { ...error.detail, where });
+}
