@@ -68,6 +68,10 @@ class PlanBuilder {
   }
 
   private lower(operation: Operation): void {
+    if (this.host.has(operation)) {
+      this.lowerHost(operation);
+      return;
+    }
     switch (operation.kind) {
       case 'weight':
         this.views.set(
@@ -89,10 +93,6 @@ class PlanBuilder {
         return;
       default:
         break;
-    }
-    if (this.host.has(operation)) {
-      this.lowerHost(operation);
-      return;
     }
     if (opTable[operation.kind].category === 'view') {
       this.lowerView(operation);
