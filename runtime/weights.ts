@@ -217,6 +217,8 @@ function permuteBytes(
   permutation: readonly number[],
   elementBytes: number,
 ): Uint8Array {
+  // Doubles would not keep all bit patterns: eight bytes are moved as two words.
+  if (elementBytes === 8) return permuteBytes(bytes, [...shape, 2], [...permutation, shape.length], 4);
   const from = elementView(bytes, elementBytes);
   const to = elementView(new Uint8Array(bytes.byteLength), elementBytes);
   const sourceStrides = rowMajorStrides(shape);
@@ -240,7 +242,7 @@ function permuteBytes(
 }
 
 /** Elements are only moved, so any type of their width will do. */
-function elementView(bytes: Uint8Array, elementBytes: number): Uint8Array | Uint16Array | Uint32Array | Float64Array {
+function elementView(bytes: Uint8Array, elementBytes: number): Uint8Array | Uint16Array | Uint32Array {
   const { buffer, byteOffset, byteLength } = bytes.byteOffset % elementBytes === 0 ? bytes : bytes.slice();
   const length = byteLength / elementBytes;
   switch (elementBytes) {
@@ -248,9 +250,7 @@ function elementView(bytes: Uint8Array, elementBytes: number): Uint8Array | Uint
       return new Uint8Array(buffer, byteOffset, length);
     case 2:
       return new Uint16Array(buffer, byteOffset, length);
-    case 4:
-      return new Uint32Array(buffer, byteOffset, length);
     default:
-      return new Float64Array(buffer, byteOffset, length);
+      return new Uint32Array(buffer, byteOffset, length);
   }
 }

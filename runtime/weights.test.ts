@@ -1,0 +1,171 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { encodeSafetensors, memorySource, readCheckpoint } from '../frontend/checkpoint/index.js';
+import type { Checkpoint, WeightTable } from '../frontend/checkpoint/index.js';
+import { buildWeightTable } from '../frontend/checkpoint/names.js';
+import { Dim } from '../ir/dim.js';
+import type { DType } from '../ir/dtype.js';
+import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/graph.js';
+import { countElements, hostTensorToBytes } from '../ir/host-tensor.js';
+import type { HostTensor } from '../ir/host-tensor.js';
+import { memoryWeights, pieceBytes, readWhole } from './weight-provider.js';
+import { checkpointWeights } from './weights.js';
+
+function counted(dtype: DType, shape: readonly number[], start = 0): HostTensor {
+  return { dtype, shape, data: Float64Array.from({ length: countElements(shape) }, (_, index) => start + index) };
+}
+
+async function open(
+  tensors: Readonly<Record<string, HostTensor>>,
+): Promise<{ checkpoint: Checkpoint; table: WeightTable }> {
+  const data = new Map(
+    Object.entries(tensors).map(([name, tensor]) => {
+      const { dtype, shape } = tensor;
+      return [name, { dtype, shape, data: hostTensorToBytes(tensor) }] as const;
+    }),
+  );
+  const checkpoint = await readCheckpoint(memorySource('weights.safetensors', encodeSafetensors(data)));
+  const requests = [...checkpoint.tensors.values()].map((tensor) => ({ name: tensor.name, tensor }));
+  return { checkpoint, table: buildWeightTable(checkpoint.name, requests) };
+}
+
+function declare(dtype: DType, shape: readonly number[], source: WeightSource): WeightDeclaration {
+  return { name: 'w', type: { dtype, shape: shape.map((size) => Dim.of(size)) }, source };
+}
+
+function part(tensor: string, shape: readonly number[]): WeightPart {
+  return { shape, source: { kind: 'tensor', tensor } };
+}
+
+describe('checkpointWeights', () => {
+  const tensors = {
+    a: counted('bf16', [6, 4]),
+    b: counted('bf16', [6, 4], 50),
+    c: counted('bf16', [2, 4], 100),
+    conv: counted('f32', [4, 3, 2, 2]),
+    bias: counted('f32', [5]),
+    point: counted('f32', [4, 3, 1, 1]),
+    wide: counted('i64', [3, 2], -3),
+  };
+  const cases: readonly (readonly [string, WeightDeclaration])[] = [
+    ['a tensor', declare('bf16', [6, 4], { kind: 'tensor', tensor: 'a' })],
+    ['a vector', declare('f32', [5], { kind: 'tensor', tensor: 'bias' })],
+    ['a 1x1 convolution as a matrix', declare('f32', [4, 3], { kind: 'tensor', tensor: 'point' })],
+    [
+      'rows after each other',
+      declare('bf16', [8, 4], { kind: 'concat_rows', parts: [part('a', [6, 4]), part('c', [2, 4])] }),
+    ],
+    [
+      'rows in turn',
+      declare('bf16', [12, 4], { kind: 'interleave_rows', group: 2, parts: [part('a', [6, 4]), part('b', [6, 4])] }),
+    ],
+    [
+      'a permutation that keeps rows',
+      declare('f32', [4, 2, 2, 3], { kind: 'permute', of: part('conv', [4, 3, 2, 2]), permutation: [0, 2, 3, 1] }),
+    ],
+    ['a transpose', declare('bf16', [4, 6], { kind: 'permute', of: part('a', [6, 4]), permutation: [1, 0] })],
+    ['eight-byte elements', declare('i64', [2, 3], { kind: 'permute', of: part('wide', [3, 2]), permutation: [1, 0] })],
+    [
+      'packs of packs',
+      declare('bf16', [14, 4], {
+        kind: 'concat_rows',
+        parts: [
+          {
+            shape: [12, 4],
+            source: { kind: 'interleave_rows', group: 3, parts: [part('b', [6, 4]), part('a', [6, 4])] },
+          },
+          part('c', [2, 4]),
+        ],
+      }),
+    ],
+  ];
+
+  it.each(cases)('reads %s as the packed weight in memory, whole and in ranges', async (_, declaration) => {
+    const { checkpoint, table } = await open(tensors);
+    const provider = checkpointWeights(checkpoint, table);
+    const expected = await readWhole(memoryWeights(new Map(Object.entries(tensors))), declaration);
+    expect(await readWhole(provider, declaration)).toEqual(expected);
+    const unit = declaration.type.dtype === 'bf16' ? 2 : declaration.type.dtype === 'i64' ? 8 : 4;
+    await fc.assert(
+      fc.asyncProperty(fc.nat(expected.byteLength / unit), fc.nat(expected.byteLength / unit), async (one, two) => {
+        const [start, end] = [Math.min(one, two) * unit, Math.max(one, two) * unit];
+        const range = { byteOffset: start, byteLength: end - start };
+        expect(await readWhole(provider, declaration, range)).toEqual(expected.subarray(start, end));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('converts to the declared type', async () => {
+    const { checkpoint, table } = await open({ a: counted('bf16', [2, 3]), h: counted('f32', [2], 0.5) });
+    const provider = checkpointWeights(checkpoint, table);
+    const wide = await readWhole(provider, declare('f32', [2, 3], { kind: 'tensor', tensor: 'a' }));
+    expect([...new Float32Array(wide.slice().buffer)]).toEqual([0, 1, 2, 3, 4, 5]);
+    const narrow = await readWhole(provider, declare('bf16', [2], { kind: 'tensor', tensor: 'h' }));
+    expect(narrow).toEqual(new Uint8Array([0x00, 0x3f, 0xc0, 0x3f]));
+  });
+
+  it('reads a slice of several parts', async () => {
+    const { checkpoint } = await open({ fused: counted('f32', [8, 3]) });
+    const tensor = checkpoint.tensors.get('fused');
+    if (tensor === undefined) throw new Error('no tensor');
+    const rows = [
+      { offset: 4, count: 4 },
+      { offset: 0, count: 4 },
+    ];
+    const table = buildWeightTable('swapped', [{ name: 'halves', tensor, rows }]);
+    const provider = checkpointWeights(checkpoint, table);
+    const declaration = declare('f32', [8, 3], { kind: 'tensor', tensor: 'halves' });
+    const values = [...new Float32Array((await readWhole(provider, declaration)).slice().buffer)];
+    expect(values).toEqual([...Array(12).keys()].map((index) => 12 + index).concat([...Array(12).keys()]));
+    const middle = await readWhole(provider, declaration, { byteOffset: 40, byteLength: 16 });
+    expect([...new Float32Array(middle.slice().buffer)]).toEqual([22, 23, 0, 1]);
+  });
+
+  it('gives pieces of at most 64 MiB', async () => {
+    const rows = 200_000;
+    const requested: number[] = [];
+    const entry = {
+      name: 'big',
+      file: 'f',
+      fileDType: 'F32',
+      dtype: 'f32',
+      shape: [rows, 256],
+      offset: 0,
+      byteLength: rows * 1024,
+    } as const;
+    const checkpoint = {
+      name: 'big',
+      tensors: new Map([['big', entry]]),
+      readRange: async (_: string, __: number, byteLength: number) => {
+        requested.push(byteLength);
+        return new Uint8Array(byteLength);
+      },
+    } as unknown as Checkpoint;
+    const provider = checkpointWeights(checkpoint, buildWeightTable('big', [{ name: 'big', tensor: entry }]));
+    for await (const piece of provider.read(declare('f32', [rows, 256], { kind: 'tensor', tensor: 'big' }))) {
+      expect(piece.byteLength).toBeLessThanOrEqual(pieceBytes);
+    }
+    expect(requested).toHaveLength(4);
+    expect(requested.reduce((sum, bytes) => sum + bytes, 0)).toBe(rows * 1024);
+  });
+
+  it('names weights that are missing or of another shape', async () => {
+    const { checkpoint, table } = await open(tensors);
+    const provider = checkpointWeights(checkpoint, table);
+    await expect(readWhole(provider, declare('f32', [5], { kind: 'tensor', tensor: 'none' }))).rejects.toMatchObject({
+      code: 'F2C403',
+      detail: { where: ['weights.safetensors', 'none'] },
+    });
+    await expect(readWhole(provider, declare('bf16', [4, 6], { kind: 'tensor', tensor: 'a' }))).rejects.toMatchObject({
+      code: 'F2C523',
+      detail: { expected: '[4, 6]', found: '[6, 4]' },
+    });
+    const uneven = declare('bf16', [8, 4], {
+      kind: 'interleave_rows',
+      group: 1,
+      parts: [part('a', [6, 4]), part('c', [2, 4])],
+    });
+    await expect(readWhole(provider, uneven)).rejects.toMatchObject({ code: 'F2C523' });
+  });
+});
