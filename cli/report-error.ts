@@ -41,6 +41,8 @@ function describeChain(error: Error): string {
   return `${error.stack ?? error.message}${cause}`;
 }
 
+/** F2C522 is a session that was cancelled. */
 function isAbort(error: unknown): boolean {
+  if (error instanceof Flux2cError && error.code === 'F2C522') return true;
   return error instanceof Error && error.name === 'AbortError';
 }

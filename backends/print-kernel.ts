@@ -1,0 +1,13 @@
+import type { ThreadKernel } from '../ir/kernel/thread.js';
+import type { Target } from './target.js';
+import { printWgsl } from './webgpu/wgsl.js';
+
+/** What turns kernels into the text that a target's device compiles; the CPU compiles the kernels themselves. */
+export function kernelPrinter({ backend }: Target): (kernel: ThreadKernel) => string {
+  switch (backend) {
+    case 'webgpu':
+      return (kernel) => printWgsl(kernel);
+    case 'cpu':
+      return () => '';
+  }
+}

@@ -1,0 +1,98 @@
+/** A model compiled from its checkpoint, a function at a time, when it is first used. */
+import { kernelPrinter } from '../../backends/print-kernel.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
+import { compileModule, type CompileOptions } from '../../passes/compile.js';
+import type { CompiledModule } from '../../passes/compiled.js';
+import type { Device } from '../../runtime/device.js';
+import { checkpointWeights } from '../../runtime/weights.js';
+import { chatFormatOf } from './chat-format.js';
+import { buildFunction, componentOf } from './component-functions.js';
+import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, storedTypes } from './load-model.js';
+import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
+import type { ReportProgress } from './progress.js';
+import { openSessionNetwork } from './session-network.js';
+import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
+import type { Component } from './weights.js';
+
+export interface CompiledModelOptions extends LoadOptions {
+  readonly instruments?: CompileOptions['instruments'];
+}
+
+export class CompiledFlux2Model implements Flux2Model {
+  readonly description: Flux2Description;
+
+  /** Takes over `loaded` and closes it with itself. */
+  constructor(
+    private readonly loaded: LoadedModel,
+    private readonly device: Device,
+    private readonly options: CompiledModelOptions = {},
+  ) {
+    this.description = describeModel(loaded);
+  }
+
+  async open(name: NetworkName, report?: ReportProgress): Promise<Network> {
+    const { checkpoint, table } = this.requireComponent(componentOf[name]);
+    report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
+    const { plans, kernels } = this.compile(name);
+    const weights = checkpointWeights(checkpoint, table);
+    return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report);
+  }
+
+  /** The function's plan and kernels for the device. F2C618 when the model has not the network. */
+  compile(name: NetworkName): CompiledModule {
+    const component = componentOf[name];
+    const dtypes = storedTypes(component, this.requireComponent(component));
+    const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
+    const { target } = this.device;
+    const { instruments } = this.options;
+    return compileModule(module, target, { print: kernelPrinter(target), ...(instruments && { instruments }) });
+  }
+
+  async openTokenizer(): Promise<PromptTokenizer> {
+    const { files } = this.loaded;
+    const { pipeline } = this.description;
+    const folder = files.components.tokenizer;
+    const json = await folder?.readText('tokenizer.json');
+    if (folder === undefined || json === undefined || pipeline === undefined) {
+      throw new Flux2cError('F2C618', 'the model has no tokenizer', {
+        where: [files.name],
+        hint: `${files.hintFor('tokenizer')} Prompt embeddings can be given instead: --prompt-embeds FILE.`,
+      });
+    }
+    const config = (await folder.readText('tokenizer_config.json')) ?? '{}';
+    const template = (await folder.readText('chat_template.jinja')) ?? (await folder.readText('chat_template.json'));
+    return loadTokenizer(json, config, chatFormatOf(pipeline), template);
+  }
+
+  close(): Promise<void> {
+    return closeModel(this.loaded);
+  }
+
+  private requireComponent(component: Component): LoadedComponent<unknown> {
+    const loaded = this.loaded[component];
+    if (loaded !== undefined) return loaded;
+    const { files } = this.loaded;
+    const embeddings =
+      component === 'text_encoder' ? ' Prompt embeddings can be given instead: --prompt-embeds FILE.' : '';
+    throw new Flux2cError('F2C618', `the model has no ${component}`, {
+      where: [files.name],
+      hint: `${files.hintFor(component)}${embeddings}`,
+    });
+  }
+}
+
+export function describeModel({
+  name,
+  pipeline,
+  transformer,
+  vae,
+  text_encoder: textEncoder,
+}: LoadedModel): Flux2Description {
+  return {
+    name,
+    pipeline,
+    transformer: transformer?.config,
+    autoencoder: vae?.config,
+    textEncoder: textEncoder?.config,
+  };
+}

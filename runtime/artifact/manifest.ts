@@ -1,0 +1,167 @@
+/** `manifest.json` of an artifact: what is in it, for which device, and where the weights are. */
+import type { Target } from '../../backends/target.js';
+import { parseStrictJson, type JsonValue } from '../../frontend/checkpoint/strict-json.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
+import {
+  boolean,
+  count,
+  type Decoder,
+  dictionary,
+  expectObject,
+  list,
+  malformed,
+  object,
+  oneOf,
+  string,
+  tuple,
+} from './decode.js';
+
+/** Raised when a reader of the old version could misread the new one. */
+export const ARTIFACT_VERSION = 1;
+const FORMAT = 'flux2c-artifact';
+
+/** A file of the artifact, by its path in it, with its SHA-256 in hexadecimal digits. */
+export interface ArtifactFile {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+export interface ArtifactKernel {
+  readonly thread: ArtifactFile;
+  /** The backend's text; absent for the CPU. */
+  readonly source: ArtifactFile | null;
+}
+
+/** A file with weights, and how to see that it is still the one that was compiled. */
+export interface WeightFile {
+  /** Absolute, or relative to the artifact. */
+  readonly path: string;
+  readonly byteLength: number;
+  /** Milliseconds since 1970; 0 for files inside the artifact, which may be copied. */
+  readonly modified: number;
+  /** Of the length field and the header of the safetensors file. */
+  readonly headerSha256: string;
+}
+
+/** A tensor by its name in the compiled modules: ranges of files, one after another. */
+export interface WeightEntry {
+  /** As safetensors writes it: `BF16`. */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** [index into `files`, offset, bytes]. */
+  readonly parts: readonly (readonly [number, number, number])[];
+}
+
+export interface ArtifactWeights {
+  readonly files: readonly WeightFile[];
+  /** By network (`transformer`, `vae`, `text_encoder`), then by tensor. */
+  readonly components: ReadonlyMap<string, ReadonlyMap<string, WeightEntry>>;
+}
+
+export interface ArtifactManifest {
+  readonly version: typeof ARTIFACT_VERSION;
+  /** The compiler's version. */
+  readonly compiler: string;
+  readonly target: Target;
+  /** The model's configurations, for the model's own reader. */
+  readonly model: JsonValue;
+  /** Plans by function name, with the network whose weights they use. */
+  readonly functions: ReadonlyMap<string, { readonly component: string; readonly plan: ArtifactFile }>;
+  readonly kernels: ReadonlyMap<string, ArtifactKernel>;
+  /** Further files that the model's reader asks for (`tokenizer/tokenizer.json`). */
+  readonly files: readonly ArtifactFile[];
+  /** Null when it was compiled from a configuration alone. */
+  readonly weights: ArtifactWeights | null;
+}
+
+/** The manifest's text; the same manifest gives the same text. */
+export function encodeManifest(manifest: ArtifactManifest): string {
+  const { version, ...rest } = manifest;
+  const plain = JSON.stringify({ format: FORMAT, version, ...rest }, (_, value: unknown) =>
+    value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value,
+  );
+  return `${plain.replace(/^\{/, '{\n').replace(/\}$/, '\n}')}\n`;
+}
+
+const sha256: Decoder<string> = (value, at) => {
+  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
+  throw malformed(at, '64 hexadecimal digits', value);
+};
+
+/** A path that cannot leave the artifact. */
+const innerPath: Decoder<string> = (value, at) => {
+  if (typeof value === 'string' && /^[\w.-]+(\/[\w.-]+)*$/.test(value) && !/(^|\/)\.\.?(\/|$)/.test(value))
+    return value;
+  throw malformed(at, 'a path inside the artifact', value);
+};
+
+const file: Decoder<ArtifactFile> = object({ path: innerPath, sha256 });
+
+const target: Decoder<Target> = (value, at) => {
+  const fields = {
+    backend: oneOf('webgpu', 'cpu'),
+    f16: boolean,
+    workgroupMemory: count,
+    stagingPays: boolean,
+    maxWorkgroupInvocations: count,
+    maxWorkgroupsPerDimension: count,
+    maxBindingBytes: count,
+    maxBufferBytes: count,
+    maxStorageBuffers: count,
+    bindingAlignment: count,
+  };
+  const subgroups = object({ min: count, max: count });
+  return expectObject(value, at).has('subgroups')
+    ? object({ ...fields, subgroups })(value, at)
+    : object(fields)(value, at);
+};
+
+const weightEntry: Decoder<WeightEntry> = object({
+  dtype: string,
+  shape: list(count),
+  parts: list(tuple(count, count, count)),
+});
+
+const weights: Decoder<ArtifactWeights> = object({
+  files: list(object({ path: string, byteLength: count, modified: count, headerSha256: sha256 })),
+  components: dictionary(dictionary(weightEntry)),
+});
+
+const kernel: Decoder<ArtifactKernel> = object({
+  thread: file,
+  source: (value, at) => (value === null ? null : file(value, at)),
+});
+
+const body = object({
+  format: oneOf(FORMAT),
+  version: count,
+  compiler: string,
+  target,
+  model: (value, at): JsonValue => {
+    if (value !== undefined) return value;
+    throw malformed(at, "the model's configurations", value);
+  },
+  functions: dictionary(object({ component: string, plan: file })),
+  kernels: dictionary(kernel),
+  files: list(file),
+  weights: (value, at) => (value === null ? null : weights(value, at)),
+});
+
+/**
+ * Reads a manifest. F2C530 when it is malformed, F2C531 when it is of another version. Paths stay inside the artifact but
+ * for those of weight files.
+ */
+export function decodeManifest(bytes: Uint8Array, name: string): ArtifactManifest {
+  const json = parseStrictJson(bytes, name, 'F2C530', { depth: 64, values: 2_000_000 });
+  const version = expectObject(json, [name]).get('version');
+  if (version !== ARTIFACT_VERSION) {
+    throw new Flux2cError('F2C531', 'the artifact is of another version', {
+      where: [name],
+      expected: String(ARTIFACT_VERSION),
+      found: JSON.stringify(version) ?? 'none',
+      hint: 'Compile it again with this version of flux2c.',
+    });
+  }
+  const { format: _format, version: _version, ...manifest } = body(json, [name]);
+  return { ...manifest, version };
+}
