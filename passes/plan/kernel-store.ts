@@ -33,7 +33,6 @@ export interface KernelStoreOptions {
 export class KernelStore {
   readonly kernels = new Map<string, CompiledKernel>();
   private readonly byText = new Map<string, CompiledKernel>();
-  private readonly nameCounts = new Map<string, number>();
 
   constructor(
     private readonly target: Target,
@@ -47,7 +46,7 @@ export class KernelStore {
     const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
     let compiled = this.byText.get(text);
     if (compiled === undefined) {
-      compiled = this.compile({ ...kernel, name: this.freshName(hint) }, schedule);
+      compiled = this.compile({ ...kernel, name: this.nameKernel(hint, text) }, schedule);
       this.byText.set(text, compiled);
       this.kernels.set(compiled.name, compiled);
     }
@@ -69,10 +68,11 @@ export class KernelStore {
     return { name: tile.name, tile, schedule, thread, source: this.options.print(thread) };
   }
 
-  private freshName(hint: string): string {
-    const count = this.nameCounts.get(hint) ?? 0;
-    this.nameCounts.set(hint, count + 1);
-    return count === 0 ? hint : `${hint}_${count}`;
+  /** The digest keeps names apart across modules: kernels of several may be loaded on one device. */
+  private nameKernel(hint: string, text: string): string {
+    const name = `${hint}_${digest(text)}`;
+    if (!this.kernels.has(name)) return name;
+    throw new Error(`internal: two kernels are called ${name}`);
   }
 }
 
@@ -219,4 +219,16 @@ function advanceOf(buffer: string, kernel: TileKernel): [Dim | null, Dim | null,
     return common ?? null;
   };
   return [along('grid_x'), along('grid_y'), along('grid_z')];
+}
+
+/** FNV-1a over UTF-16 code units, two lanes of 32 bits folded to 8 hexadecimal digits. */
+function digest(text: string): string {
+  let low = 0x811c9dc5;
+  let high = 0xcbf29ce4;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    low = Math.imul(low ^ unit, 0x01000193);
+    high = Math.imul(high ^ unit ^ (low >>> 13), 0x01000193);
+  }
+  return ((low ^ (high >>> 7)) >>> 0).toString(16).padStart(8, '0');
 }
