@@ -149,8 +149,9 @@ export class Session {
    *   F2C51x from the device, F2C522 cancelled
    */
   run(inputs: ReadonlyMap<string, HostArray>, options: RunOptions = {}): Promise<ReadonlyMap<string, HostArray>> {
-    const run = this.queue.then(async () => {
-      if (this.isDestroyed) throw new Flux2cError('F2C526', 'the session has been destroyed');
+    const isLate = this.isDestroyed;
+    const run = this.queue.then(() => {
+      if (isLate) throw new Flux2cError('F2C526', 'the session has been destroyed');
       return this.runNow(inputs, options);
     });
     this.queue = run.catch(() => undefined);
@@ -159,7 +160,7 @@ export class Session {
     });
   }
 
-  /** Frees everything once the run in progress is over; shared weights when their last session goes. */
+  /** Frees everything once the runs asked for are over; shared weights when their last session goes. */
   async destroy(): Promise<void> {
     if (this.isDestroyed) return;
     this.isDestroyed = true;
