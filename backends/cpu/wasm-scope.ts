@@ -3,7 +3,8 @@ import { operandsOf, sameType } from '../../ir/kernel/expressions.js';
 import type { Builtin, BufferParameter, Expression, RegisterType, ThreadKernel } from '../../ir/kernel/thread.js';
 import type { Code, FunctionWriter, WasmType } from './wasm-binary.js';
 import type { LinearForm } from './wasm-linear.js';
-import { helperCalls, mathImports, type HelperName } from './wasm-math.js';
+import type { HelperName, mathImports } from './wasm-math.js';
+import { helperCalls } from './wasm-math.js';
 
 /** A named value of the kernel in a local. */
 export interface RegisterPlace {

@@ -75,13 +75,16 @@ export function asCpuSequence(sequence: Sequence): CpuSequence {
   throw new Flux2cError('F2C514', 'internal: a sequence of another device', { where: [`sequence ${sequence.label}`] });
 }
 
-/** Chunks of a launch for each thread: more even out threads of unequal speed, fewer cost less. */
+/**
+ * Chunks of a launch for each thread: more even out threads of unequal speed, fewer cost less. Code is replaced by better
+ * code between calls only, so a single thread has chunks too.
+ */
 const chunksPerThread = 8;
 
 /** Workgroups of a chunk in x, y, z: the outer axes are cut first, so that a chunk is contiguous where possible. */
 export function chunkOf(workgroups: readonly [number, number, number], threads: number): [number, number, number] {
   const [x, y, z] = workgroups;
-  let goal = threads === 1 ? 1 : threads * chunksPerThread;
+  let goal = threads * chunksPerThread;
   const cut = (extent: number): number => {
     const size = Math.ceil(extent / Math.min(extent, goal));
     goal = Math.ceil(goal / Math.ceil(extent / size));

@@ -60,7 +60,8 @@ export class WorkerPool {
     }
     const failure = await new Promise<JobFailure | undefined>((resolve) => (this.resolve = resolve));
     this.job = undefined;
-    for (const thread of this.threads) thread.setActive(false);
+    // A process must not end before `terminate` has ended the threads.
+    if (this.dead === undefined) for (const thread of this.threads) thread.setActive(false);
     return failure;
   }
 

@@ -235,7 +235,7 @@ describe('chunks of a launch', () => {
     [[1000, 1, 1], 2, [63, 1, 1]],
     [[1000, 64, 1], 2, [1000, 4, 1]],
     [[10, 4, 2], 2, [5, 1, 1]],
-    [[100, 100, 100], 1, [100, 100, 100]],
+    [[100, 100, 100], 1, [100, 100, 13]],
   ])('cuts %j for %i threads', (workgroups, threads, chunk) => {
     expect(chunkOf(workgroups, threads)).toEqual(chunk);
   });

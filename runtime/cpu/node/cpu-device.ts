@@ -40,6 +40,8 @@ function startNodeWorker(index: number): WorkerThread {
     },
     setActive: (active) => (active ? worker.ref() : worker.unref()),
     terminate: async () => {
+      // Otherwise the process may end before the thread has.
+      worker.ref();
       await worker.terminate();
     },
   };
