@@ -1,5 +1,13 @@
 import { unreachable } from '../diagnostics.js';
-import type { BinaryOperator, Builtin, Expression, RegisterType, ScalarType, UnaryOperator } from './thread.js';
+import type {
+  BinaryOperator,
+  BufferParameter,
+  Builtin,
+  Expression,
+  RegisterType,
+  ScalarType,
+  UnaryOperator,
+} from './thread.js';
 
 /** Scalar register types, lanes 1. */
 export const i32: RegisterType = { scalar: 'i32', lanes: 1 };
@@ -71,6 +79,22 @@ export function typeOf(expression: Expression): RegisterType {
 
 function laneCount(lanes: number): RegisterType['lanes'] {
   return lanes >= 4 ? 4 : lanes >= 2 ? 2 : 1;
+}
+
+/** The type a load from this buffer has in the body. */
+export function loadedType(buffer: BufferParameter): RegisterType {
+  switch (buffer.storage) {
+    case 'f32':
+    case 'f16':
+    case 'bf16':
+      return { scalar: 'f32', lanes: buffer.lanes };
+    case 'u8':
+      return { scalar: 'i32', lanes: buffer.lanes };
+    case 'i32':
+    case 'u32':
+    case 'bool':
+      return { scalar: buffer.storage, lanes: buffer.lanes };
+  }
 }
 
 /** A constant in every lane. */

@@ -1,0 +1,154 @@
+import { unreachable } from '../diagnostics.js';
+import { f32, i32, sameType, typeName } from './expressions.js';
+import type { BinaryOperator, Expression, RegisterType, Statement, ThreadKernel } from './thread.js';
+
+/**
+ * The text form of a thread kernel; `parseThreadKernel` reads it back to an equal kernel.
+ *
+ * Constants: `3` is i32, `3.0` f32, `true` bool, others carry their type (`0.0:f32x4`). Lanes: `v.x` is one, `v.yx` a
+ * shuffle. The rest reads as usual, `&`, `^` and `|` binding looser than comparisons.
+ */
+export function printThreadKernel(kernel: ThreadKernel): string {
+  const subgroup = kernel.subgroupSize === undefined ? '' : ` subgroup(${kernel.subgroupSize})`;
+  const parameters = kernel.parameters.length === 0 ? '' : ` params(${kernel.parameters.join(', ')})`;
+  return [
+    `kernel @${kernel.name} workgroup(${kernel.workgroupSize})${subgroup}${parameters}`,
+    ...kernel.buffers.map(({ name, access, storage, lanes }) => `  buffer ${name}: ${access} ${storage} x${lanes}`),
+    ...kernel.shared.map(({ name, type, length }) => `  shared ${name}: ${typeName(type)}[${length}]`),
+    '{',
+    ...kernel.body.flatMap((statement) => printStatement(statement, '  ')),
+    '}',
+    '',
+  ].join('\n');
+}
+
+function printStatement(statement: Statement, indent: string): readonly string[] {
+  const block = (body: readonly Statement[]): readonly string[] =>
+    body.flatMap((inner) => printStatement(inner, `${indent}  `));
+  const text = printThreadExpression;
+  switch (statement.kind) {
+    case 'let':
+    case 'var':
+      return [`${indent}${statement.kind} ${statement.name}: ${typeName(statement.type)} = ${text(statement.value)}`];
+    case 'assign':
+      return [`${indent}${statement.name} = ${text(statement.value)}`];
+    case 'store':
+      return [`${indent}${statement.buffer}[${text(statement.index)}] = ${text(statement.value)}`];
+    case 'store_shared':
+      return [`${indent}${statement.array}[${text(statement.index)}] = ${text(statement.value)}`];
+    case 'for': {
+      const range = `${text(statement.start)} to ${text(statement.end)} step ${statement.step}`;
+      return [`${indent}for ${statement.variable} = ${range} {`, ...block(statement.body), `${indent}}`];
+    }
+    case 'if': {
+      const head = [`${indent}if ${text(statement.condition)} {`, ...block(statement.then)];
+      if (statement.otherwise === undefined) return [...head, `${indent}}`];
+      return [...head, `${indent}} else {`, ...block(statement.otherwise), `${indent}}`];
+    }
+    case 'barrier':
+      return [`${indent}barrier`];
+    default:
+      return unreachable(statement, 'statement');
+  }
+}
+
+/** Operators written between their operands, by how tightly they bind; all group to the left. */
+export const infixOperators: readonly (readonly [sign: string, operator: BinaryOperator, level: number])[] = [
+  ['|', 'or', 1],
+  ['^', 'xor', 2],
+  ['&', 'and', 3],
+  ['==', 'equal', 4],
+  ['<', 'less', 4],
+  ['<=', 'less_equal', 4],
+  ['<<', 'shift_left', 5],
+  ['>>', 'shift_right', 5],
+  ['+', 'add', 6],
+  ['-', 'sub', 6],
+  ['*', 'mul', 7],
+  ['/', 'div', 7],
+  ['%', 'mod', 7],
+];
+
+const unaryLevel = 8;
+const postfixLevel = 9;
+
+/** The text of one expression. */
+export function printThreadExpression(expression: Expression): string {
+  return print(expression, 0);
+}
+
+function print(expression: Expression, level: number): string {
+  const [text, own] = printWithLevel(expression);
+  return own < level ? `(${text})` : text;
+}
+
+function printWithLevel(expression: Expression): readonly [string, number] {
+  const call = (name: string, ...parts: readonly Expression[]): readonly [string, number] => [
+    `${name}(${parts.map(printThreadExpression).join(', ')})`,
+    postfixLevel,
+  ];
+  switch (expression.kind) {
+    case 'constant':
+      return [printConstant(expression.value, expression.type), unaryLevel];
+    case 'register':
+    case 'parameter':
+    case 'builtin':
+      return [expression.name, postfixLevel];
+    case 'unary':
+      if (expression.operator === 'neg' || expression.operator === 'not') {
+        return [`${expression.operator === 'neg' ? '-' : '!'}${print(expression.operand, postfixLevel)}`, unaryLevel];
+      }
+      return call(expression.operator, expression.operand);
+    case 'binary': {
+      const infix = infixOperators.find(([, operator]) => operator === expression.operator);
+      if (infix === undefined) return call(expression.operator, expression.left, expression.right);
+      const [sign, , level] = infix;
+      return [`${print(expression.left, level)} ${sign} ${print(expression.right, level + 1)}`, level];
+    }
+    case 'fma':
+      return call('fma', expression.a, expression.b, expression.c);
+    case 'select':
+      return call('select', expression.condition, expression.yes, expression.no);
+    case 'convert':
+      return call(`to_${expression.to}`, expression.operand);
+    case 'bitcast':
+      return call(`bits_as_${expression.to}`, expression.operand);
+    case 'load':
+      return [`${expression.buffer}[${printThreadExpression(expression.index)}]`, postfixLevel];
+    case 'load_shared':
+      return [`${expression.array}[${printThreadExpression(expression.index)}]`, postfixLevel];
+    case 'splat':
+      return call(`splat${expression.lanes}`, expression.operand);
+    case 'vector':
+      return call('vector', ...expression.parts);
+    case 'lane':
+      return [`${print(expression.operand, postfixLevel)}.${'xyzw'[expression.lane]}`, postfixLevel];
+    case 'shuffle': {
+      const swizzle = expression.lanes.map((lane) => 'xyzw'[lane]).join('');
+      return [`${print(expression.operand, postfixLevel)}.${swizzle}`, postfixLevel];
+    }
+    case 'dot':
+      return call('dot', expression.a, expression.b);
+    case 'subgroup_broadcast':
+      return [`subgroup_broadcast(${printThreadExpression(expression.operand)}, ${expression.source})`, postfixLevel];
+    case 'subgroup_reduce':
+      return call(`subgroup_${expression.operator}`, expression.operand);
+    default:
+      return unreachable(expression, 'expression');
+  }
+}
+
+function printConstant(value: number, type: RegisterType): string {
+  if (sameType(type, i32)) return printNumber(value, false);
+  if (sameType(type, f32)) return printNumber(value, true);
+  if (type.scalar === 'bool' && type.lanes === 1) return value !== 0 ? 'true' : 'false';
+  return `${printNumber(value, type.scalar === 'f32' || type.scalar === 'f16')}:${typeName(type)}`;
+}
+
+function printNumber(value: number, isFloat: boolean): string {
+  if (Number.isNaN(value)) return 'nan';
+  const sign = value < 0 || Object.is(value, -0) ? '-' : '';
+  const magnitude = Math.abs(value);
+  if (magnitude === Infinity) return `${sign}inf`;
+  return `${sign}${magnitude}${isFloat && !/[.e]/.test(`${magnitude}`) ? '.0' : ''}`;
+}

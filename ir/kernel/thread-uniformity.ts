@@ -1,0 +1,107 @@
+import { Flux2cError, unreachable } from '../diagnostics.js';
+import { operandsOf } from './expressions.js';
+import type { Expression, Statement, ThreadKernel } from './thread.js';
+
+/** Whether a register may differ between invocations of a workgroup; set once it may, never reset. */
+interface Register {
+  varying: boolean;
+}
+
+/**
+ * Barriers and subgroup operations stand only where all invocations of the workgroup come together: not under a condition
+ * or in a loop whose bounds differ between invocations. Conservative, as WGSL's own analysis is: what is read from workgroup
+ * memory or from a written buffer counts as different. Throws F2C225.
+ */
+export function verifyUniformity(kernel: ThreadKernel): void {
+  new UniformityCheck(kernel).block(kernel.body, new Map(), true);
+}
+
+class UniformityCheck {
+  private readonly readOnly: ReadonlySet<string>;
+
+  constructor(private readonly kernel: ThreadKernel) {
+    this.readOnly = new Set(kernel.buffers.filter(({ access }) => access === 'read').map(({ name }) => name));
+  }
+
+  block(body: readonly Statement[], outer: ReadonlyMap<string, Register>, uniform: boolean): void {
+    const registers = new Map(outer);
+    for (const statement of body) this.statement(statement, registers, uniform);
+  }
+
+  private statement(statement: Statement, registers: Map<string, Register>, uniform: boolean): void {
+    const varies = (expression: Expression): boolean => this.varies(expression, registers, uniform);
+    switch (statement.kind) {
+      case 'let':
+      case 'var':
+        registers.set(statement.name, { varying: varies(statement.value) });
+        return;
+      case 'assign': {
+        const register = registers.get(statement.name);
+        const varying = varies(statement.value) || !uniform;
+        if (register !== undefined && varying) register.varying = true;
+        return;
+      }
+      case 'store':
+      case 'store_shared':
+        varies(statement.index);
+        varies(statement.value);
+        return;
+      case 'for': {
+        const start = varies(statement.start);
+        const divided = varies(statement.end) || start;
+        const inner = new Map(registers).set(statement.variable, { varying: start });
+        // What the end of the body makes varying may be used at its start.
+        for (let before = -1; before !== countVarying(inner);) {
+          before = countVarying(inner);
+          this.block(statement.body, inner, uniform && !divided);
+        }
+        return;
+      }
+      case 'if': {
+        const inside = !varies(statement.condition) && uniform;
+        this.block(statement.then, registers, inside);
+        this.block(statement.otherwise ?? [], registers, inside);
+        return;
+      }
+      case 'barrier':
+        if (!uniform) this.fail('a barrier');
+        return;
+      default:
+        unreachable(statement, 'statement');
+    }
+  }
+
+  private varies(expression: Expression, registers: ReadonlyMap<string, Register>, uniform: boolean): boolean {
+    // Every operand is walked: a subgroup operation may hide in any of them.
+    const operands = operandsOf(expression).map((operand) => this.varies(operand, registers, uniform));
+    const any = operands.includes(true);
+    switch (expression.kind) {
+      case 'register':
+        return registers.get(expression.name)?.varying ?? true;
+      case 'builtin':
+        return expression.name === 'local_index' || expression.name === 'subgroup_lane';
+      case 'load':
+        return any || !this.readOnly.has(expression.buffer);
+      case 'load_shared':
+        return true;
+      case 'subgroup_broadcast':
+      case 'subgroup_reduce':
+        if (!uniform) this.fail('a subgroup operation');
+        return true;
+      default:
+        return any;
+    }
+  }
+
+  private fail(what: string): never {
+    throw new Flux2cError('F2C225', `${what} stands where invocations of the workgroup may have parted`, {
+      where: [`kernel @${this.kernel.name}`],
+      expected: 'conditions and loop bounds that are equal for all invocations',
+      hint: 'Guard the loads and stores instead of the barrier.',
+    });
+  }
+}
+
+function countVarying(registers: ReadonlyMap<string, Register>): number {
+  return [...registers.values()].filter(({ varying }) => varying).length;
+}

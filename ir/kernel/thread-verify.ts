@@ -1,0 +1,166 @@
+import type { DiagnosticCode } from '../diagnostics.js';
+import { Flux2cError, unreachable } from '../diagnostics.js';
+import { i32, loadedType } from './expressions.js';
+import type { RegisterType, Statement, ThreadKernel } from './thread.js';
+import { ExpressionCheck } from './thread-verify-expressions.js';
+import { verifyUniformity } from './thread-uniformity.js';
+
+/** What a kernel may use; fields of a target. */
+export interface ThreadLimits {
+  /** Bytes. */
+  readonly workgroupMemory: number;
+  readonly maxWorkgroupInvocations: number;
+}
+
+/** What every WebGPU adapter has. */
+const portableLimits: ThreadLimits = { workgroupMemory: 16384, maxWorkgroupInvocations: 256 };
+
+/**
+ * Throws for the first thing that is wrong with a kernel:
+ *
+ * - F2C220 a register is used before or outside of its definition
+ * - F2C221 a `let` or a loop variable is assigned
+ * - F2C222 scalar types differ, F2C223 lanes differ
+ * - F2C224 a store is narrower than the word that holds it (16-bit elements need 2 or 4 lanes, bytes 4)
+ * - F2C225 a barrier or subgroup operation in divided control flow
+ * - F2C226 an unknown buffer, parameter or shared array
+ * - F2C227 more workgroup memory or invocations than the limits
+ * - F2C228 a name twice in one place, or a name that is a word of the language
+ * - F2C229 a load from a written buffer or a store to a read one
+ * - F2C230 a number that cannot be: a constant outside its type, a step below 1, a lane that is not there
+ */
+export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = portableLimits): void {
+  new KernelCheck(kernel).run(limits);
+  verifyUniformity(kernel);
+}
+
+const words = new Set(
+  'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane'.split(
+    ' ',
+  ),
+);
+
+class KernelCheck {
+  private readonly expressions: ExpressionCheck;
+  private readonly declared = new Set<string>();
+
+  constructor(private readonly kernel: ThreadKernel) {
+    this.expressions = new ExpressionCheck(kernel, (code, message, detail) => this.fail(code, message, detail));
+  }
+
+  run(limits: ThreadLimits): void {
+    const { kernel } = this;
+    if (!/^[A-Za-z0-9_.]+$/.test(kernel.name)) this.fail('F2C228', `'${kernel.name}' is no name for a kernel`);
+    for (const { name } of [...kernel.buffers, ...kernel.shared]) this.declare(name, this.declared);
+    for (const name of kernel.parameters) this.declare(name, this.declared);
+    this.checkPositive(kernel.workgroupSize, 'the workgroup size');
+    if (kernel.subgroupSize !== undefined) this.checkPositive(kernel.subgroupSize, 'the subgroup size');
+    let bytes = 0;
+    for (const { name, type, length } of kernel.shared) {
+      this.checkPositive(length, `the length of '${name}'`);
+      bytes += length * type.lanes * (type.scalar === 'f16' ? 2 : 4);
+    }
+    this.checkLimit(bytes, limits.workgroupMemory, 'bytes of workgroup memory');
+    this.checkLimit(kernel.workgroupSize, limits.maxWorkgroupInvocations, 'invocations a workgroup');
+    this.block(kernel.body, []);
+  }
+
+  private block(body: readonly Statement[], variables: readonly string[]): void {
+    const { scopes } = this.expressions;
+    scopes.push(new Map());
+    for (const name of variables) this.define(name, i32, false);
+    for (const statement of body) this.statement(statement);
+    scopes.pop();
+  }
+
+  private statement(statement: Statement): void {
+    const { expressions } = this;
+    switch (statement.kind) {
+      case 'let':
+      case 'var':
+        expressions.expectType(statement.value, statement.type, `the value of '${statement.name}'`);
+        this.define(statement.name, statement.type, statement.kind === 'var');
+        return;
+      case 'assign': {
+        const register = expressions.find(statement.name);
+        if (register === undefined) {
+          return this.fail('F2C220', `'${statement.name}' is assigned but not defined here`);
+        }
+        if (!register.assignable) this.fail('F2C221', `'${statement.name}' is assigned but is no 'var'`);
+        expressions.expectType(statement.value, register.type, `the value of '${statement.name}'`);
+        return;
+      }
+      case 'store':
+        return this.checkStore(statement);
+      case 'store_shared': {
+        const array = this.kernel.shared.find(({ name }) => name === statement.array);
+        if (array === undefined) return this.fail('F2C226', `there is no shared array '${statement.array}'`);
+        expressions.expectType(statement.index, i32, `the index of '${array.name}'`);
+        expressions.expectType(statement.value, array.type, `the value stored in '${array.name}'`);
+        return;
+      }
+      case 'for':
+        expressions.expectType(statement.start, i32, `the start of '${statement.variable}'`);
+        expressions.expectType(statement.end, i32, `the end of '${statement.variable}'`);
+        this.checkPositive(statement.step, `the step of '${statement.variable}'`);
+        this.block(statement.body, [statement.variable]);
+        return;
+      case 'if':
+        expressions.expectType(statement.condition, { scalar: 'bool', lanes: 1 }, 'a condition');
+        this.block(statement.then, []);
+        this.block(statement.otherwise ?? [], []);
+        return;
+      case 'barrier':
+        return;
+      default:
+        unreachable(statement, 'statement');
+    }
+  }
+
+  private checkStore(statement: Extract<Statement, { kind: 'store' }>): void {
+    const { expressions } = this;
+    const buffer = this.kernel.buffers.find(({ name }) => name === statement.buffer);
+    if (buffer === undefined) return this.fail('F2C226', `there is no buffer '${statement.buffer}'`);
+    const { name, storage, lanes, access } = buffer;
+    if (access === 'read') this.fail('F2C229', `'${name}' is stored to but declared as read`);
+    const needed = storage === 'bf16' || storage === 'f16' ? 2 : storage === 'u8' || storage === 'bool' ? 4 : 1;
+    if (lanes < needed) {
+      this.fail('F2C224', `a store to '${name}' is narrower than a word of memory`, {
+        expected: `at least ${needed} lanes of ${storage}`,
+        found: `${lanes}`,
+      });
+    }
+    expressions.expectType(statement.index, i32, `the index of '${name}'`);
+    expressions.expectType(statement.value, loadedType(buffer), `the value stored in '${name}'`);
+  }
+
+  private define(name: string, type: RegisterType, assignable: boolean): void {
+    const { expressions } = this;
+    if (expressions.find(name) !== undefined) this.fail('F2C228', `'${name}' is defined twice in one place`);
+    this.declare(name, new Set(this.declared));
+    expressions.scopes[expressions.scopes.length - 1]?.set(name, { type, assignable });
+  }
+
+  private declare(name: string, taken: Set<string>): void {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || words.has(name)) this.fail('F2C228', `'${name}' cannot be a name`);
+    if (taken.has(name)) this.fail('F2C228', `'${name}' is declared twice`);
+    taken.add(name);
+  }
+
+  private checkPositive(value: number, what: string): void {
+    if (Number.isInteger(value) && value >= 1) return;
+    this.fail('F2C230', `${what} is no positive integer`, { found: `${value}` });
+  }
+
+  private checkLimit(value: number, limit: number, what: string): void {
+    if (value <= limit) return;
+    this.fail('F2C227', `the kernel needs more ${what} than there are`, {
+      expected: `at most ${limit}`,
+      found: `${value}`,
+    });
+  }
+
+  private fail(code: DiagnosticCode, message: string, detail: { expected?: string; found?: string } = {}): never {
+    throw new Flux2cError(code, message, { where: [`kernel @${this.kernel.name}`], ...detail });
+  }
+}
