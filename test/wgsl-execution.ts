@@ -20,8 +20,10 @@ import {
   vectorOf,
 } from '../ir/kernel/expressions.js';
 import type { Expression, Statement, StorageType, ThreadKernel, UnaryOperator } from '../ir/kernel/thread.js';
+import { runThreadKernel } from '../ir/kernel/thread-interpret.js';
 import { openDawn } from './dawn.js';
 import type { DriverName } from './dawn.js';
+import { randomKernelInputs, randomThreadKernel } from './random-kernel.js';
 import { printWgsl } from '../backends/webgpu/wgsl.js';
 
 const index = register('i', i32);
@@ -219,6 +221,22 @@ export async function describeWgslExecution(driver: DriverName): Promise<void> {
       const y = new Float32Array((got?.['y'] as Uint8Array).buffer);
       expect([...y.slice(0, 8)]).toEqual([-Infinity, 0, 0, 2, 2, 1, -4, 1]);
       expect([...y.slice(40, 48)]).toEqual([-Infinity, 5, 0, 2, 4, 0, -4, 1]);
+    });
+
+    it.runIf(dawn !== undefined)('gives the bits of the interpreter for random kernels', async () => {
+      for (let seed = 0; seed < 40; seed++) {
+        const kernel = randomThreadKernel(seed);
+        const { parameters, ...buffers } = randomKernelInputs(seed);
+        const { numbers, integers, result } = buffers;
+        const source = printWgsl(kernel);
+        const inputs = { numbers: bytesOf(numbers), integers: bytesOf(integers), result: bytesOf(result) };
+        const got = await dawn?.run(source, kernel, inputs, parameters, [2, 1, 1]);
+        runThreadKernel(kernel, buffers, parameters, [2, 1, 1]);
+        const bits = new Float32Array((got?.['result'] as Uint8Array).buffer);
+        // Adding zero makes the two zeros one: devices may drop the sign.
+        const differing = bits.findIndex((value, at) => value + 0 !== (result[at] as number) + 0);
+        expect(differing, `seed ${seed}: ${bits[differing]} instead of ${result[differing]}\n${source}`).toBe(-1);
+      }
     });
 
     it.runIf(dawn?.features.has('subgroups') === true)('runs subgroup operations', async () => {
