@@ -125,7 +125,8 @@ function sizeLaunch(step: LaunchStep, scope: SizeScope): SizedLaunch {
     storage: binding.storage,
     access: binding.access,
     offset: checkSize(scope.evaluate(binding.offset), label, 'the offset of a view'),
-    span: checkSize(scope.evaluate(binding.span), label, 'the span of a view'),
+    // 1 + the sum of (size - 1) * stride: negative where the view has no elements.
+    span: Math.max(0, scope.evaluate(binding.span)),
     // An axis along which indices fall is sound to treat as one that does not move the window.
     advance: mapTriple(binding.advance, (advance) => (advance === null ? 0 : Math.max(0, scope.evaluate(advance)))),
   }));
