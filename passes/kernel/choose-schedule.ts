@@ -32,10 +32,11 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
         throw new Flux2cError('F2C303', 'the head size of an attention must be a number', { found: extent('d').text });
       }
       const vector = vectorOf(extent('d'));
+      // Keys are unrolled for a GPU's latency; software drivers compile every load to a branch, in seconds for hundreds.
       // A query and its output live in the registers of one invocation: 2 · size floats.
       const rows = threadsFor(extent('m'), 1, 32);
       return schedule(
-        { m: spread(rows, 1, 1), z: spread(1, 1, 1), d: spread(1, size / vector, vector), j: spread(1, 4, 1) },
+        { m: spread(rows, 1, 1), z: spread(1, 1, 1), d: spread(1, size / vector, vector), j: spread(1, target.stagingPays ? 4 : 1, 1) },
         ['m', 'z'],
       );
     }
@@ -47,7 +48,7 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
   }
 }
 
-/** 4 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. */
+/** 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. */
 function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const m = extents.get('m') as Dim;
@@ -55,10 +56,14 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   const k = extents.get('k') as Dim;
   const depth = vectorOf(k);
   const columns = vectorOf(n);
-  const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : 4;
+  // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
+  // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
+  const wanted = target.stagingPays ? 4 : 2;
+  const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : wanted;
   const columnThreads = threadsFor(n, columns, 8);
   const rowThreads = threadsFor(m, rowRegisters, Math.min(8, target.maxWorkgroupInvocations / columnThreads));
   const batch = extents.has('z') ? { z: spread(1, 1, 1) } : {};
+  const batched = extents.has('z') ? ['z'] : [];
   return schedule(
     {
       m: spread(rowThreads, rowRegisters, 1),
@@ -66,8 +71,8 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
       k: spread(1, 1, depth),
       ...batch,
     },
-    ['n', 'm', ...(extents.has('z') ? ['z'] : [])],
-    2,
+    target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
+    target.stagingPays ? 2 : 1,
   );
 }
 
