@@ -36,7 +36,12 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       // A query and its output live in the registers of one invocation: 2 · size floats.
       const rows = threadsFor(extent('m'), 1, 32);
       return schedule(
-        { m: spread(rows, 1, 1), z: spread(1, 1, 1), d: spread(1, size / vector, vector), j: spread(1, target.stagingPays ? 4 : 1, 1) },
+        {
+          m: spread(rows, 1, 1),
+          z: spread(1, 1, 1),
+          d: spread(1, size / vector, vector),
+          j: spread(1, target.stagingPays ? 4 : 1, 1),
+        },
         ['m', 'z'],
       );
     }
