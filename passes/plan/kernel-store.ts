@@ -165,19 +165,19 @@ function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim)
   });
 }
 
-/** Every index a kernel reads or writes a buffer at. */
-function addressesOf(buffer: string, kernel: TileKernel): Dim[] {
-  const found: Dim[] = [];
-  mapIndicesOf(buffer, kernel, found);
-  return found;
+interface Access {
+  readonly index: Dim;
+  readonly conditions: readonly IndexCondition[];
 }
 
-function mapIndicesOf(buffer: string, kernel: TileKernel, found: Dim[]): void {
+/** Every index a kernel reads or writes a buffer at. */
+function accessesOf(buffer: string, kernel: TileKernel): readonly Access[] {
+  const found: Access[] = [];
   const seen = new Set<TileExpression>();
   const visit = (expression: TileExpression): void => {
     if (seen.has(expression)) return;
     seen.add(expression);
-    if (expression.kind === 'load' && expression.buffer === buffer) found.push(expression.index);
+    if (expression.kind === 'load' && expression.buffer === buffer) found.push(expression);
     if (expression.kind === 'unary' || expression.kind === 'convert') visit(expression.operand);
     if (expression.kind === 'binary') [expression.left, expression.right].forEach(visit);
     if (expression.kind === 'select') [expression.condition, expression.yes, expression.no].forEach(visit);
@@ -187,17 +187,22 @@ function mapIndicesOf(buffer: string, kernel: TileKernel, found: Dim[]): void {
     if (statement.kind === 'contract') [statement.a, statement.b].forEach(visit);
     else if (statement.kind === 'for') statement.body.forEach(walk);
     else {
-      if (statement.kind === 'store' && statement.buffer === buffer) found.push(statement.index);
+      if (statement.kind === 'store' && statement.buffer === buffer) found.push(statement);
       visit(statement.value);
     }
   };
   kernel.body.forEach(walk);
-  for (const term of kernel.terms) if (term.kind === 'loaded' && term.buffer === buffer) found.push(term.at);
+  for (const term of kernel.terms)
+    if (term.kind === 'loaded' && term.buffer === buffer) found.push({ index: term.at, conditions: [] });
+  return found;
 }
 
-/** The common coefficient of each grid axis in all of a buffer's addresses. */
+/**
+ * The common coefficient of each grid axis in all of a buffer's addresses. Null as well where a condition depends on the
+ * axis: only some of its coordinates reach the buffer then, as with the columns of a split.
+ */
 function advanceOf(buffer: string, kernel: TileKernel): [Dim | null, Dim | null, Dim | null] {
-  const addresses = addressesOf(buffer, kernel);
+  const accesses = accessesOf(buffer, kernel);
   const inTerms = (symbol: string, index: Dim): boolean =>
     index.symbols.some((name) => {
       const term = kernel.terms.find((candidate) => candidate.name === name);
@@ -209,7 +214,9 @@ function advanceOf(buffer: string, kernel: TileKernel): [Dim | null, Dim | null,
     const axis = kernel.axes.find((candidate) => candidate.kind === kind);
     if (axis === undefined) return null;
     let common: Dim | undefined;
-    for (const index of addresses) {
+    for (const { index, conditions } of accesses) {
+      const bounds = conditions.flatMap(({ left, right }) => [left, right]);
+      if (bounds.some((bound) => bound.symbols.includes(axis.name) || inTerms(axis.name, bound))) return null;
       if (inTerms(axis.name, index)) return null;
       const motion = index.sub(index.substitute({ [axis.name]: 0 })).divideExactly(Dim.symbol(axis.name));
       if (motion === undefined || motion.symbols.some((symbol) => !kernel.parameters.includes(symbol))) return null;
