@@ -1,4 +1,4 @@
-/** The functions of a model as graph modules, one module a function, from the configurations alone. */
+/** The functions of a model as graph modules, from the configurations alone. */
 import { createModule } from '../../frontend/index.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Module } from '../../ir/graph/graph.js';
@@ -30,8 +30,8 @@ export function buildFunction(
   dtypes: WeightDTypes,
   layers?: readonly number[],
 ): Module {
-  const { transformer, autoencoder, textEncoder, pipeline } = description;
   const module = createModule();
+  const { transformer, autoencoder, textEncoder, pipeline } = description;
   switch (name) {
     case 'text_encoder':
       addTextEncoder(
@@ -64,6 +64,21 @@ export function buildFunction(
       break;
   }
   return module.build();
+}
+
+/** The functions that the description's networks can have, in a fixed order. */
+export function availableFunctions({
+  transformer,
+  autoencoder,
+  textEncoder,
+  pipeline,
+}: Flux2Description): readonly NetworkName[] {
+  return [
+    ...(textEncoder && pipeline ? (['text_encoder'] as const) : []),
+    ...(autoencoder ? (['vae_encoder', 'vae_decoder'] as const) : []),
+    ...(transformer ? (['transformer', 'denoise', 'denoise_cfg'] as const) : []),
+    ...(transformer && pipeline?.cachedReferences === true ? (['denoise_cached'] as const) : []),
+  ];
 }
 
 function require<T>(part: T | undefined, { name }: Flux2Description, what: string): T {
