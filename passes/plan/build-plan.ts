@@ -122,11 +122,13 @@ class PlanBuilder {
   private lowerFused(operation: Extract<Operation, { kind: 'fused' }>): void {
     const body = operation.body as Block;
     const operands = operation.operands.map((operand) => this.viewOf(operand));
-    const read = new Set(operands.map(({ storage }) => storage));
+    const taken = new Set(operands.map(({ storage }) => storage));
     const results = operation.results.map((result) => {
       const wanted = this.destinations.take(result);
-      // One kernel must not read and write one buffer.
-      return wanted !== undefined && !read.has(wanted.storage) ? wanted : this.newDense(result);
+      // One kernel must not read and write one buffer, nor bind interleaved windows of one for writing.
+      const view = wanted !== undefined && !taken.has(wanted.storage) ? wanted : this.newDense(result);
+      taken.add(view.storage);
+      return view;
     });
     const group: KernelGroup = {
       anchor: operation.attributes.anchor,
