@@ -2,9 +2,11 @@ import type { Target } from '../../backends/target.js';
 import type { FusedAnchor } from '../../ir/graph/attributes.js';
 import type { Block, Module, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
+import { isRowOperation } from '../kernel/build/facts.js';
 import { elementCount } from '../kernel/build/group.js';
 import type { GraphPass } from '../pass.js';
 import { findHostOperations } from './host-operations.js';
+import { inlineFused } from './inline-fused.js';
 
 /**
  * Groups operations into `fused` ones, each of which becomes one kernel.
@@ -25,10 +27,10 @@ export const fuse: GraphPass = {
   run: (module: Module, target: Target): Module => ({
     weights: module.weights,
     functions: new Map(
-      [...module.functions].map(([name, fn]) => [
-        name,
-        { ...fn, body: fuseBlock(fn.body, target, findHostOperations(fn.body)) },
-      ]),
+      [...module.functions].map(([name, fn]) => {
+        const body = inlineFused(fn.body);
+        return [name, { ...fn, body: fuseBlock(body, target, findHostOperations(body)) }];
+      }),
     ),
   }),
 };
@@ -144,6 +146,8 @@ function mergedAnchor(group: Group, maker: Group, operation: Operation, operand:
   if (category !== 'pointwise' && category !== 'injective') return undefined;
   // Row numbers are read from memory, and a table is read at rows that are not this element's.
   if (operation.kind === 'gather') return undefined;
+  // Nothing guards the read of a row number: a padded element would look for its row outside of the numbers.
+  if (operation.kind === 'pad' && maker.operations.some(({ kind }) => kind === 'gather')) return undefined;
   if (maker.anchor === 'map') {
     const grows = !elementCount(operand.type.shape).equals(elementCount(result.type.shape));
     const repeats = grows && maker.operations.some(({ kind }) => costly.has(kind));
@@ -162,6 +166,8 @@ function anchorFor(operation: Operation): FusedAnchor {
   const { category } = opTable[operation.kind];
   switch (category) {
     case 'row':
+      // Reductions leave the shape of a row.
+      return isRowOperation(operation) ? 'row' : 'statistics';
     case 'contraction':
     case 'attention':
     case 'statistics':

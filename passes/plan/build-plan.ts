@@ -27,6 +27,8 @@ class PlanBuilder {
   private readonly makers = new Map<Value, Operation>();
   private readonly host: ReadonlySet<Operation>;
   private steps: PlanStep[] = [];
+  /** Before everything else: host work never depends on the device. */
+  private readonly hostSteps: HostStep[] = [];
   private readonly destinations: Destinations;
 
   constructor(
@@ -57,7 +59,7 @@ class PlanBuilder {
       if (declaration === undefined) throw new Error(`internal: weight ${weight} is not declared`);
       return declaration;
     });
-    return { name, inputs, results, storages: this.storages, weights, steps: this.steps };
+    return { name, inputs, results, storages: this.storages, weights, steps: [...this.hostSteps, ...this.steps] };
   }
 
   private lowerBlock(block: Block): void {
@@ -89,6 +91,7 @@ class PlanBuilder {
         this.lowerConcat(operation);
         return;
       case 'constant':
+      case 'iota':
         this.lowerHost(operation);
         return;
       default:
@@ -179,7 +182,10 @@ class PlanBuilder {
     const body = operation.body as Block;
     const carried = body.parameters.map((parameter, place) => {
       const result = operation.results[place] as Value;
-      const storage = this.destinations.take(result) ?? this.newDense(parameter);
+      const wanted = this.destinations.take(result);
+      const isWhole = wanted !== undefined && wanted.offset.constant === 0 && isDense(wanted);
+      // Observers see carried values as dense storages.
+      const storage = isWhole ? wanted : this.newDense(parameter);
       this.copyTo(operation.operands[place] as Value, this.viewOf(operation.operands[place] as Value), storage);
       this.views.set(parameter, storage);
       this.views.set(result, storage);
@@ -189,11 +195,14 @@ class PlanBuilder {
     this.steps = [];
     this.lowerBlock(body);
     // All next values are at hand before any carried one is overwritten: a body may swap them.
-    const next = body.results.map((value) => {
+    const next = body.results.map((value, place) => {
+      if (value === body.parameters[place]) return carried[place] as View;
       const view = this.viewOf(value);
       return carried.some(({ storage }) => storage === view.storage) ? this.copyDense(value, view) : view;
     });
-    body.results.forEach((value, place) => this.copyTo(value, next[place] as View, carried[place] as View));
+    body.results.forEach((value, place) => {
+      if (next[place] !== carried[place]) this.copyTo(value, next[place] as View, carried[place] as View);
+    });
     const { count, symbol } = operation.attributes;
     outer.push({
       kind: 'loop',
@@ -225,7 +234,7 @@ class PlanBuilder {
       return { storage, dtype: result.type.dtype, shape: result.type.shape };
     });
     // The step's operation and attributes come from one operation, so they belong together.
-    this.steps.push({
+    this.hostSteps.push({
       kind: 'host',
       operation: operation.kind,
       attributes: operation.attributes,
@@ -290,7 +299,13 @@ class PlanBuilder {
   /** A plain copy where both are dense, a kernel otherwise. */
   private copyTo(value: Value, from: View, to: View): void {
     const label = `copy ${value.name}`;
-    if (from.storage !== to.storage && isDense(from) && isDense(to) && from.offset.isMultipleOf(1)) {
+    if (from.storage === to.storage) {
+      this.copyTo(value, this.copyDense(value, from), to);
+      return;
+    }
+    const [source, target] = [from, to].map((view) => this.storages[view.storage]?.storage);
+    // Stored weights have 16 bits, what kernels write has 32.
+    if (source === target && isDense(from) && isDense(to)) {
       const step: CopyStep = {
         kind: 'copy',
         from: { storage: from.storage, offset: from.offset },
@@ -301,7 +316,6 @@ class PlanBuilder {
       this.steps.push(step);
       return;
     }
-    if (from.storage === to.storage) throw new Error(`internal: ${label} would read and write one storage`);
     const element: Value = { name: value.name, type: value.type };
     const body: Block = { parameters: [element], operations: [], results: [element] };
     const group: KernelGroup = { anchor: 'map', body, operands: [this.layoutOf(from)], results: [this.layoutOf(to)] };

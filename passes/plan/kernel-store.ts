@@ -1,10 +1,13 @@
 import type { Target } from '../../backends/target.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
 import { Dim } from '../../ir/dim.js';
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import type { GridAxis } from '../../ir/plan.js';
-import { buildKernel } from '../kernel/build/build-kernel.js';
+import { buildKernel, tileOf } from '../kernel/build/build-kernel.js';
 import { describeGroup } from '../kernel/build/facts.js';
 import type { KernelGroup } from '../kernel/build/group.js';
+import { renameSymbols } from '../kernel/build/rename-symbols.js';
+import { checkSchedule } from '../kernel/check-schedule.js';
 import { chooseSchedule } from '../kernel/choose-schedule.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
@@ -39,10 +42,15 @@ export class KernelStore {
     private readonly options: KernelStoreOptions,
   ) {}
 
-  use(group: KernelGroup, hint: string): KernelUse {
+  /** @throws F2C306 more storage buffers than the target binds, and what building and lowering throw */
+  use(original: KernelGroup, hint: string): KernelUse {
+    const { group, original: names } = renameSymbols(original);
+    const restored = Object.fromEntries([...names].map(([name, symbol]) => [name, Dim.symbol(symbol)]));
+    const restore = (dim: Dim): Dim => dim.substitute(restored);
+    this.expectFewBuffers(group, hint);
     const schedule = chooseSchedule(describeGroup(group), this.target);
     const built = buildKernel(group, schedule, '');
-    const { kernel, names } = renameParameters(built);
+    const { kernel, names: parameters } = renameParameters(built);
     const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
     let compiled = this.byText.get(text);
     if (compiled === undefined) {
@@ -52,20 +60,38 @@ export class KernelStore {
     }
     const grid = (['grid_x', 'grid_y', 'grid_z'] as const).map((kind): GridAxis => {
       const axis = built.axes.find((candidate) => candidate.kind === kind);
-      return axis === undefined ? { extent: Dim.of(1), tile: 1 } : { extent: axis.extent, tile: axis.tile };
+      const tile = compiled.tile.axes.find((candidate) => candidate.kind === kind)?.tile ?? 1;
+      return { extent: axis === undefined ? Dim.of(1) : restore(axis.extent), tile };
     });
     return {
       kernel: compiled,
-      parameters: names.map(([name, symbol]) => ({ name, value: Dim.symbol(symbol) })),
+      parameters: parameters.map(([name, symbol]) => ({ name, value: restore(Dim.symbol(symbol)) })),
       grid: grid as [GridAxis, GridAxis, GridAxis],
-      advance: built.buffers.map(({ name }) => advanceOf(name, built)),
+      advance: built.buffers.map(({ name }) => {
+        const [x, y, z] = advanceOf(name, built);
+        return [x && restore(x), y && restore(y), z && restore(z)];
+      }),
     };
   }
 
-  private compile(tile: TileKernel, chosen: Schedule): CompiledKernel {
-    const schedule = this.options.schedules?.get(tile.name) ?? chosen;
+  private compile(built: TileKernel, chosen: Schedule): CompiledKernel {
+    const given = this.options.schedules?.get(built.name);
+    const schedule = given ?? chosen;
+    if (given !== undefined) checkSchedule(built, given, this.target);
+    const tile = { ...built, axes: built.axes.map((axis) => ({ ...axis, tile: tileOf(schedule, axis.name) })) };
     const thread = lowerTile(tile, schedule);
     return { name: tile.name, tile, schedule, thread, source: this.options.print(thread) };
+  }
+
+  private expectFewBuffers({ operands, results }: KernelGroup, hint: string): void {
+    const count = operands.length + results.length;
+    if (count <= this.target.maxStorageBuffers) return;
+    throw new Flux2cError('F2C306', 'a kernel needs more storage buffers than the target has', {
+      where: [hint],
+      expected: `at most ${this.target.maxStorageBuffers}`,
+      found: `${count}`,
+      hint: 'Use a device that binds more storage buffers to a kernel.',
+    });
   }
 
   /** The digest keeps names apart across modules: kernels of several may be loaded on one device. */

@@ -24,9 +24,7 @@ import { number, tile } from './tile-expressions.js';
  */
 export function buildKernel(group: KernelGroup, schedule: Schedule, name: string): TileKernel {
   const axes = describeGroup(group).axes.map((facts): Axis => {
-    const spread = schedule.spread[facts.name];
-    if (spread === undefined) throw new Error(`internal: the schedule of ${name} does not spread axis ${facts.name}`);
-    return { ...facts, tile: spread.threads * spread.registers * spread.vector };
+    return { ...facts, tile: tileOf(schedule, facts.name) };
   });
   const space = new IndexSpace(axes);
   const pull = new Scalarizer(group, space);
@@ -43,6 +41,13 @@ export function buildKernel(group: KernelGroup, schedule: Schedule, name: string
     terms: [...space.terms],
     body,
   };
+}
+
+/** Coordinates of an axis that a workgroup, or a chunk, covers. */
+export function tileOf(schedule: Schedule, axis: string): number {
+  const spread = schedule.spread[axis];
+  if (spread === undefined) throw new Error(`internal: the schedule does not spread axis ${axis}`);
+  return spread.threads * spread.registers * spread.vector;
 }
 
 function buildBody(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {

@@ -1,5 +1,7 @@
 import { Dim } from '../../../ir/dim.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
+import { reduceKinds } from '../../../ir/graph/attributes.js';
+import type { ReduceKind } from '../../../ir/graph/attributes.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
 import type { Axis } from '../../../ir/kernel/tile.js';
 import { elementCount, lastDim, leadingCount } from './group.js';
@@ -15,12 +17,8 @@ export interface KernelFacts {
 }
 
 const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
-const statisticsKinds: ReadonlySet<Operation['kind']> = new Set([
-  'group_statistics',
-  'reduce_sum',
-  'reduce_mean',
-  'reduce_max',
-]);
+type StatisticsKind = 'group_statistics' | ReduceKind;
+const statisticsKinds: readonly StatisticsKind[] = ['group_statistics', ...reduceKinds];
 
 export function isRowOperation(operation: Operation): boolean {
   return rowKinds.has(operation.kind);
@@ -43,10 +41,8 @@ export function anchorOf<K extends Operation['kind']>(
   return found[0] as Extract<Operation, { kind: K }>;
 }
 
-export function statisticsAnchor(group: KernelGroup): Operation {
-  const found = group.body.operations.find((operation) => statisticsKinds.has(operation.kind));
-  if (found === undefined) throw new Flux2cError('F2C302', 'a statistics kernel needs a reduction');
-  return found;
+export function statisticsAnchor(group: KernelGroup): Extract<Operation, { kind: StatisticsKind }> {
+  return anchorOf(group, statisticsKinds);
 }
 
 export function describeGroup(group: KernelGroup): KernelFacts {
@@ -104,12 +100,13 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       const anchor = statisticsAnchor(group);
       const source = anchor.operands[0] as Value;
       const result = anchor.results[0] as Value;
-      const rows =
-        anchor.kind === 'group_statistics'
-          ? elementCount(result.type.shape.slice(0, 2))
-          : elementCount(result.type.shape);
-      const depth = elementCount(source.type.shape).divideExactly(rows);
-      if (depth === undefined) throw new Error('internal: a reduction does not divide its input');
+      const { shape } = source.type;
+      const isGrouped = anchor.kind === 'group_statistics';
+      const rows = elementCount(isGrouped ? result.type.shape.slice(0, 2) : result.type.shape);
+      // Of the extents, not a quotient of element counts: a size may be 0.
+      const depth = isGrouped
+        ? elementCount(shape.slice(1, -1)).mul((shape.at(-1) as Dim).divideExactly(anchor.attributes.groups) as Dim)
+        : elementCount(anchor.attributes.axes.map((axis) => shape.at(axis) as Dim));
       return {
         anchor: 'statistics',
         axes: [

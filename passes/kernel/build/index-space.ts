@@ -78,6 +78,14 @@ export class IndexSpace {
     }
     const exact = rest.divideExactly(by);
     if (exact !== undefined) return { whole: whole.add(exact), inside: Dim.of(0), rest: undefined };
+    if (!isNeverNegative(rest)) {
+      // Quotients are truncated, so what is left to divide must not be negative where the whole is not.
+      const size = by.constant;
+      if (size === undefined) return { whole: Dim.of(0), inside: of, rest: of };
+      const lowered = floorCoefficients(rest, size);
+      whole = whole.add(lowered);
+      rest = rest.sub(lowered.mul(size));
+    }
     const largest = this.largest(rest);
     const fits = largest !== undefined && isNeverNegative(by.sub(1).sub(largest));
     return fits ? { whole, inside: rest, rest: undefined } : { whole, inside: rest, rest };
@@ -160,6 +168,14 @@ export class IndexSpace {
 /** Sizes are never negative, so a polynomial without a negative coefficient is not either. */
 export function isNeverNegative(value: Dim): boolean {
   return value.monomials().every(({ coefficient }) => coefficient >= 0);
+}
+
+/** Each coefficient divided by the size and rounded down. */
+function floorCoefficients(index: Dim, size: number): Dim {
+  return index.monomials().reduce((sum, { symbols, coefficient }) => {
+    const quotient = Dim.of(Math.floor(coefficient / size));
+    return sum.add(symbols.reduce((product, symbol) => product.mul(Dim.symbol(symbol)), quotient));
+  }, Dim.of(0));
 }
 
 /** The polynomial the symbol is multiplied with, when it appears only to the first power. */

@@ -5,7 +5,7 @@ import { isRowOperation } from './facts.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { binary, number, tile, unary } from './tile-expressions.js';
+import { binary, indexNumber, number, tile, unary } from './tile-expressions.js';
 
 /**
  * Statistics of each row operation of a group, in order, as tiles over rows; elements of its result are then pointwise.
@@ -21,7 +21,7 @@ function rowStatistics(operation: Operation, pull: Scalarizer, space: IndexSpace
   const size = source.type.shape.at(-1) as Dim;
   const rows = space.delinearize(Dim.symbol('m'), source.type.shape.slice(0, -1));
   const x = pull.elementOf(source, [...rows, Dim.symbol('c')]);
-  const count: TileExpression = { kind: 'index', index: size };
+  const count = indexNumber(size);
   const statistic = (
     hint: string,
     operator: 'add' | 'max',

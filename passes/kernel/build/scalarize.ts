@@ -1,11 +1,14 @@
 import { Dim } from '../../../ir/dim.js';
-import { unreachable } from '../../../ir/diagnostics.js';
+import { Flux2cError, unreachable } from '../../../ir/diagnostics.js';
+import { isFloat } from '../../../ir/dtype.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
+import { opTable } from '../../../ir/graph/ops/index.js';
+import { roundToDType } from '../../../ir/graph/ops/rounding.js';
 import type { IndexCondition, TileBuffer, TileExpression } from '../../../ir/kernel/tile.js';
 import type { IndexSpace } from './index-space.js';
 import { addressOf, denseStrides } from './group.js';
 import type { KernelGroup, MemoryLayout } from './group.js';
-import { binary, number, unary } from './tile-expressions.js';
+import { binary, constantOf, convert, indexNumber, number, scalarOf, unary } from './tile-expressions.js';
 
 /** Produces an element of a value at given coordinates; anchors register these for what they compute. */
 export type ElementRule = (index: readonly Dim[], conditions: readonly IndexCondition[]) => TileExpression;
@@ -69,10 +72,13 @@ export class Scalarizer {
     const parameter = this.parameters.get(value);
     if (parameter !== undefined) {
       const at = addressOf(this.space, parameter.layout, value.type.shape, index);
-      return { kind: 'load', buffer: parameter.name, index: at, conditions };
+      const element: TileExpression = { kind: 'load', buffer: parameter.name, index: at, conditions };
+      // Booleans are words in memory.
+      return value.type.dtype === 'bool' ? convert('bool', element) : element;
     }
     const produced = this.producers.get(value);
     if (produced === undefined) throw new Error(`internal: %${value.name} has no producer in its group`);
+    expectComputable(produced.operation, value);
     return this.apply(produced.operation, produced.place, index, conditions);
   }
 
@@ -91,7 +97,7 @@ export class Scalarizer {
       case 'constant': {
         const { values } = operation.attributes;
         if (values.length !== 1) throw new Error('internal: a dense constant reached a kernel');
-        return number(values[0] as number);
+        return constantOf(result.type.dtype, roundToDType(result.type.dtype, values[0] as number));
       }
       case 'iota':
         return { kind: 'index', index: index[0] as Dim };
@@ -110,25 +116,32 @@ export class Scalarizer {
       case 'gelu':
       case 'erf':
         return unary(operation.kind, pointwise(0));
+      case 'div': {
+        const { dtype } = result.type;
+        if (isFloat(dtype)) return binary('div', pointwise(0), pointwise(1));
+        // An integer divided by 0 is itself.
+        const [zero, one] = [constantOf(dtype, 0), constantOf(dtype, 1)];
+        const by = pointwise(1);
+        const safe: TileExpression = { kind: 'select', condition: binary('equal', by, zero), yes: one, no: by };
+        return binary('div', pointwise(0), safe);
+      }
       case 'add':
       case 'sub':
       case 'mul':
-      case 'div':
       case 'min':
       case 'max':
       case 'pow':
-      case 'equal':
       case 'less':
       case 'less_equal':
         return binary(operation.kind, pointwise(0), pointwise(1));
+      case 'equal': {
+        if (operand(0).type.dtype !== 'bool') return binary('equal', pointwise(0), pointwise(1));
+        return binary('equal', convert('i32', pointwise(0)), convert('i32', pointwise(1)));
+      }
       case 'cast': {
         const { dtype } = operation.attributes;
-        const inner = pointwise(0);
-        if (dtype === 'f16') return { kind: 'convert', to: 'f16', operand: inner };
-        if (dtype === 'i32' || dtype === 'u32') return { kind: 'convert', to: dtype, operand: inner };
-        if (dtype === 'bool') return { kind: 'convert', to: 'bool', operand: inner };
-        if (operand(0).type.dtype === 'bool') return { kind: 'convert', to: 'f32', operand: inner };
-        return inner;
+        if (dtype === 'f16') return convert('f16', convert('f32', pointwise(0)));
+        return convert(scalarOf(dtype), pointwise(0));
       }
       case 'select':
         return { kind: 'select', condition: pointwise(0), yes: pointwise(1), no: pointwise(2) };
@@ -185,9 +198,10 @@ export class Scalarizer {
           { kind: 'less', left: at, right: shape[axis] as Dim },
         ]);
         const inside = this.elementOf(operand(0), source, [...conditions, ...guards]);
+        const outside = constantOf(result.type.dtype, value);
         return value === 0 && this.isZeroOutside(operand(0))
           ? inside
-          : { kind: 'when', conditions: guards, yes: inside, no: number(value) };
+          : { kind: 'when', conditions: guards, yes: inside, no: outside };
       }
       case 'upsample_nearest': {
         const by = Dim.of(operation.attributes.factor);
@@ -255,7 +269,7 @@ export class Scalarizer {
     if (operation.attributes.style === 'interleaved') {
       const pair = space.floor(place, Dim.of(2));
       const other = this.elementOf(x, [...index.slice(0, -1), space.exclusiveOr(place, 1)], conditions);
-      const odd: TileExpression = { kind: 'index', index: space.modulo(place, Dim.of(2)) };
+      const odd = indexNumber(space.modulo(place, Dim.of(2)));
       // -1 for even places, 1 for odd ones
       const sign = binary('sub', binary('mul', number(2), odd), number(1));
       const turned = binary('mul', binary('mul', sign, other), this.elementOf(sin, [position, pair], conditions));
@@ -284,6 +298,19 @@ export class Scalarizer {
     this.ids.set(value, this.ids.size);
     return this.ids.size - 1;
   }
+}
+
+/** Kernels compute in 32 bits: narrower and wider integers can be moved and read, not made. */
+function expectComputable(operation: Operation, value: Value): void {
+  const { dtype } = value.type;
+  if (opTable[operation.kind].category !== 'pointwise' || operation.kind === 'select') return;
+  if (dtype !== 'i64' && dtype !== 'u8' && dtype !== 'i8') return;
+  throw new Flux2cError('F2C301', `a kernel cannot compute ${dtype} numbers`, {
+    where: [`%${value.name}`, operation.kind],
+    expected: 'f32, f16, bf16, i32, u32 or bool',
+    found: dtype,
+    hint: 'Cast to i32 first.',
+  });
 }
 
 /** Coordinates of a broadcast operand. */

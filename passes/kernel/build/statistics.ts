@@ -2,11 +2,11 @@ import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
 import type { TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { statisticsAnchor } from './facts.js';
-import { addressOf } from './group.js';
+import { addressOf, elementCount } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { binary, number, tile, unary } from './tile-expressions.js';
+import { binary, indexNumber, number, tile, unary } from './tile-expressions.js';
 
 /** Reductions over some axes and the (mean, 1/deviation) pairs of GroupNorm: one row `m` a result, reduced over `r`. */
 export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
@@ -27,7 +27,7 @@ export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: Ind
     const inside = space.delinearize(r, [...middle, size]);
     const channel = place.mul(size).add(inside.at(-1) as Dim);
     const x = pull.elementOf(source, [batch, ...inside.slice(0, -1), channel]);
-    const count: TileExpression = { kind: 'index', index: middle.reduce((product, dim) => product.mul(dim), size) };
+    const count = indexNumber(elementCount(middle).mul(size));
     const centred = binary('sub', x, tile('mean'));
     const store = (which: number, value: TileExpression): TileStatement => ({
       kind: 'store',
@@ -47,9 +47,6 @@ export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: Ind
       store(1, unary('rsqrt', binary('add', binary('div', tile('squares'), count), number(eps)))),
     ];
   }
-  if (anchor.kind !== 'reduce_sum' && anchor.kind !== 'reduce_mean' && anchor.kind !== 'reduce_max') {
-    throw new Error(`internal: ${anchor.kind} is no reduction`);
-  }
   const axes = anchor.attributes.axes.map((axis) => (axis < 0 ? axis + shape.length : axis));
   const kept = shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
   const outer = space.delinearize(
@@ -64,10 +61,7 @@ export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: Ind
     (_, axis) => (axes.includes(axis) ? inner[axes.indexOf(axis)] : outer[kept.indexOf(axis)]) as Dim,
   );
   const operator = anchor.kind === 'reduce_max' ? 'max' : 'add';
-  const count: TileExpression = {
-    kind: 'index',
-    index: axes.reduce((product, axis) => product.mul(shape[axis] as Dim), Dim.of(1)),
-  };
+  const count = indexNumber(elementCount(axes.map((axis) => shape[axis] as Dim)));
   const at = space.delinearize(m, result.type.shape);
   return [
     { kind: 'tile', name: 'sum', axes: ['m'], value: number(operator === 'max' ? -Infinity : 0) },

@@ -1,4 +1,7 @@
-import type { BinaryOperator } from '../../../ir/kernel/thread.js';
+import type { Dim } from '../../../ir/dim.js';
+import type { DType } from '../../../ir/dtype.js';
+import { isFloat } from '../../../ir/dtype.js';
+import type { BinaryOperator, ScalarType } from '../../../ir/kernel/thread.js';
 import type { TileExpression, TileUnaryOperator } from '../../../ir/kernel/tile.js';
 
 export function number(value: number): TileExpression {
@@ -15,4 +18,25 @@ export function binary(operator: BinaryOperator, left: TileExpression, right: Ti
 
 export function tile(name: string): TileExpression {
   return { kind: 'tile', name };
+}
+
+export function convert(to: ScalarType, operand: TileExpression): TileExpression {
+  return { kind: 'convert', to, operand };
+}
+
+/** An index as an f32: counts of elements, signs of lanes. */
+export function indexNumber(index: Dim): TileExpression {
+  return convert('f32', { kind: 'index', index });
+}
+
+/** What values of an element type are in registers: 16-bit floats are f32, the integers that kernels have are 32 bits. */
+export function scalarOf(dtype: DType): ScalarType {
+  if (isFloat(dtype)) return 'f32';
+  return dtype === 'bool' || dtype === 'u32' ? dtype : 'i32';
+}
+
+/** A number in the registers of an element type. */
+export function constantOf(dtype: DType, value: number): TileExpression {
+  const scalar = scalarOf(dtype);
+  return scalar === 'f32' ? number(value) : convert(scalar, number(value));
 }

@@ -2,7 +2,7 @@ import type { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type { IndexCondition, TileBuffer, TileExpression, TileKernel } from '../../../ir/kernel/tile.js';
 import { expandActivation, isActivation } from './activations.js';
-import { add, bool, Emitter, f32, i32, integer } from './emitter.js';
+import { add, bool, Emitter, i32, integer } from './emitter.js';
 import { laneMotion } from './lanes.js';
 import type { AxisPoint, Coordinates, Position } from './positions.js';
 
@@ -52,7 +52,7 @@ export class Elements {
     this.buffers = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer]));
   }
 
-  /** A value of f32 or bool with the context's lanes. Subexpressions that are one object are computed once. */
+  /** A value with the context's lanes. Subexpressions that are one object are computed once. */
   compute(expression: TileExpression, context: LaneContext): Computed {
     const outermost = this.shared === undefined;
     const shared = (this.shared ??= new Map<TileExpression, Computed>());
@@ -75,9 +75,11 @@ export class Elements {
       case 'tile':
         return this.readTile(expression.name, context);
       case 'index':
-        return { value: this.indexAsNumber(expression.index, context), scalar: 'f32' };
-      case 'load':
-        return { value: this.load(expression.buffer, expression.index, expression.conditions, context), scalar: 'f32' };
+        return { value: this.indexLanes(expression.index, context), scalar: 'i32' };
+      case 'load': {
+        const { buffer, index, conditions } = expression;
+        return { value: this.load(buffer, index, conditions, context), scalar: this.loadScalar(buffer) };
+      }
       case 'unary': {
         const operand = this.compute(expression.operand, context);
         if (isActivation(expression.operator)) {
@@ -118,20 +120,8 @@ export class Elements {
           context,
         );
       }
-      case 'convert': {
-        const operand = this.compute(expression.operand, context);
-        if (operand.scalar === expression.to) return operand;
-        if (operand.scalar === 'bool') {
-          const one = this.constant(1, context);
-          const zero = this.constant(0, context);
-          const value: Expression = { kind: 'select', condition: operand.value, yes: one, no: zero };
-          return { value: this.bind(value, 'f32', context), scalar: 'f32' };
-        }
-        if (expression.to === 'bool') return { value: this.asBool(operand, context), scalar: 'bool' };
-        // Rounding through a narrower type: the value stays f32 afterwards.
-        const narrow: Expression = { kind: 'convert', to: expression.to, operand: operand.value };
-        return { value: this.bind({ kind: 'convert', to: 'f32', operand: narrow }, 'f32', context), scalar: 'f32' };
-      }
+      case 'convert':
+        return this.convert(this.compute(expression.operand, context), expression.to, context);
     }
   }
 
@@ -197,13 +187,36 @@ export class Elements {
     }
   }
 
-  /** Declares a register for the value; f32 or bool with the context's lanes. */
+  /** Declares a register for the value, with the context's lanes. */
   bind(value: Expression, scalar: ScalarType, context: LaneContext): Expression {
     return this.emitter.bind('v', { scalar, lanes: context.lanes }, value);
   }
 
-  private constant(value: number, context: LaneContext): Expression {
-    return { kind: 'constant', type: { scalar: 'f32', lanes: context.lanes }, value };
+  /** f16: rounded to it, and f32 afterwards. Constants are converted here, so that integers stay exact. */
+  private convert({ value, scalar }: Computed, to: ScalarType, context: LaneContext): Computed {
+    if (scalar === to) return { value, scalar };
+    if (scalar === 'bool') {
+      const made = to === 'f16' ? 'f32' : to;
+      const [one, zero] = [this.constant(1, made, context), this.constant(0, made, context)];
+      return {
+        value: this.bind({ kind: 'select', condition: value, yes: one, no: zero }, made, context),
+        scalar: made,
+      };
+    }
+    if (to === 'bool') return { value: this.asBool({ value, scalar }, context), scalar: 'bool' };
+    if (to === 'f16') {
+      const narrow: Expression = { kind: 'convert', to, operand: value };
+      return { value: this.bind({ kind: 'convert', to: 'f32', operand: narrow }, 'f32', context), scalar: 'f32' };
+    }
+    const { lanes } = context;
+    if (value.kind === 'constant' && Number.isInteger(value.value)) {
+      return { value: { kind: 'constant', type: { scalar: to, lanes }, value: value.value }, scalar: to };
+    }
+    return { value: this.bind({ kind: 'convert', to, operand: value }, to, context), scalar: to };
+  }
+
+  private constant(value: number, scalar: ScalarType, context: LaneContext): Expression {
+    return { kind: 'constant', type: { scalar, lanes: context.lanes }, value };
   }
 
   private choose(condition: Expression, yes: Computed, no: Computed, context: LaneContext): Computed {
@@ -213,7 +226,7 @@ export class Elements {
 
   private asBool(operand: Computed, context: LaneContext): Expression {
     if (operand.scalar === 'bool') return operand.value;
-    const zero = this.constant(0, context);
+    const zero = this.constant(0, operand.scalar, context);
     const equal: Expression = { kind: 'binary', operator: 'equal', left: operand.value, right: zero };
     return this.bind({ kind: 'unary', operator: 'not', operand: equal }, 'bool', context);
   }
@@ -238,11 +251,9 @@ export class Elements {
     };
   }
 
-  private indexAsNumber(index: Dim, context: LaneContext): Expression {
-    const parts = this.lanePositions(index, context).map((place): Expression => {
-      return { kind: 'convert', to: 'f32', operand: this.at.polynomial(index, place) };
-    });
-    return this.assemble(parts, 'f32', context);
+  private indexLanes(index: Dim, context: LaneContext): Expression {
+    const parts = this.lanePositions(index, context).map((place) => this.at.polynomial(index, place));
+    return this.assemble(parts, 'i32', context);
   }
 
   /** Asked of the true coordinates: a mask past an extent must not see the clamped ones. */
@@ -257,16 +268,17 @@ export class Elements {
 
   private load(buffer: string, index: Dim, conditions: readonly IndexCondition[], context: LaneContext): Expression {
     const { lanes, axis, position } = context;
+    const scalar = this.loadScalar(buffer);
     const still = conditions.every((condition) => this.isStillCondition(condition, context));
     const motion = axis === undefined || lanes === 1 ? undefined : laneMotion(index, axis, lanes, this.at);
     if (lanes === 1 || (motion !== undefined && isStill(motion.deltas) && still)) {
       const element = this.loadElement(buffer, index, conditions, position);
-      return this.assemble([element], 'f32', context);
+      return this.assemble([element], scalar, context);
     }
     const quad = motion === undefined ? undefined : quadLanes(motion);
     if (lanes === 4 && still && motion !== undefined && quad !== undefined && this.isAligned(buffer)) {
       if (this.vectorBuffers.has(buffer)) {
-        const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 4 };
+        const type: RegisterType = { scalar, lanes: 4 };
         const condition = this.at.conditions(conditions, position);
         const raw: Expression = {
           kind: 'load',
@@ -274,11 +286,11 @@ export class Elements {
           index: this.guarded(this.quadIndex(buffer, index, motion.residue ?? 0, position, false), condition),
           type,
         };
-        const loaded = this.toFloat(this.emitter.bind(`${buffer}_v`, type, raw), type);
+        const loaded = this.emitter.bind(`${buffer}_v`, type, raw);
         const inOrder = quad.every((lane, place) => lane === place);
         const turned: Expression = inOrder ? loaded : { kind: 'shuffle', operand: loaded, lanes: quad };
-        const value = this.bind(turned, 'f32', context);
-        return condition === undefined ? value : this.bind(zeroUnless(condition, value, 4), 'f32', context);
+        const value = this.bind(turned, scalar, context);
+        return condition === undefined ? value : this.bind(zeroUnless(condition, value, type), scalar, context);
       }
     } else {
       this.scalarBuffers.add(buffer);
@@ -292,7 +304,7 @@ export class Elements {
       seen.set(delta, element);
       return element;
     });
-    return this.assemble(parts, 'f32', context);
+    return this.assemble(parts, scalar, context);
   }
 
   private loadElement(
@@ -305,11 +317,8 @@ export class Elements {
     const address = this.guarded(this.elementIndex(buffer, index, position, false), condition);
     const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
     if (this.vectorBuffers.has(buffer)) this.scalarBuffers.add(buffer);
-    const value = this.toFloat(
-      this.emitter.bind(`${buffer}_s`, type, { kind: 'load', buffer, index: address, type }),
-      type,
-    );
-    return condition === undefined ? value : this.emitter.bind('v', f32, zeroUnless(condition, value, 1));
+    const value = this.emitter.bind(`${buffer}_s`, type, { kind: 'load', buffer, index: address, type });
+    return condition === undefined ? value : this.emitter.bind('v', type, zeroUnless(condition, value, type));
   }
 
   private guarded(address: Expression, condition: Expression | undefined): Expression {
@@ -317,7 +326,8 @@ export class Elements {
     return this.emitter.hoist('i', i32, { kind: 'select', condition, yes: address, no: integer(0) });
   }
 
-  private loadScalar(buffer: string): ScalarType {
+  /** What an element of the buffer is in a register. */
+  loadScalar(buffer: string): ScalarType {
     const storage = this.buffers.get(buffer)?.storage;
     return storage === 'i32' || storage === 'u8'
       ? 'i32'
@@ -326,11 +336,6 @@ export class Elements {
         : storage === 'bool'
           ? 'bool'
           : 'f32';
-  }
-
-  private toFloat(value: Expression, type: RegisterType): Expression {
-    if (type.scalar === 'f32') return value;
-    return this.emitter.bind('v', { scalar: 'f32', lanes: type.lanes }, { kind: 'convert', to: 'f32', operand: value });
   }
 
   private elementIndex(buffer: string, index: Dim, position: Position, exact: boolean): Expression {
@@ -381,14 +386,9 @@ export class Elements {
   }
 }
 
-function zeroUnless(condition: Expression, value: Expression, lanes: 1 | 4): Expression {
-  const wide: Expression = lanes === 1 ? condition : { kind: 'splat', lanes, operand: condition };
-  return {
-    kind: 'select',
-    condition: wide,
-    yes: value,
-    no: { kind: 'constant', type: { scalar: 'f32', lanes }, value: 0 },
-  };
+function zeroUnless(condition: Expression, value: Expression, type: RegisterType): Expression {
+  const wide: Expression = type.lanes === 1 ? condition : { kind: 'splat', lanes: type.lanes, operand: condition };
+  return { kind: 'select', condition: wide, yes: value, no: { kind: 'constant', type, value: 0 } };
 }
 
 function isStill(deltas: readonly number[]): boolean {

@@ -20,7 +20,10 @@ import type { AxisPoint, Position } from './positions.js';
  * loads. Buffers whose every access is an aligned group of four get four lanes, the others one.
  */
 export function lowerTile(kernel: TileKernel, schedule: Schedule): ThreadKernel {
-  let vectorBuffers = new Set(kernel.buffers.filter((buffer) => buffer.alignment % 4 === 0).map(({ name }) => name));
+  // Row numbers are read one at a time.
+  const rowNumbers = new Set(kernel.terms.flatMap((term) => (term.kind === 'loaded' ? [term.buffer] : [])));
+  const mayBeVector = kernel.buffers.filter(({ name, alignment }) => alignment % 4 === 0 && !rowNumbers.has(name));
+  let vectorBuffers = new Set(mayBeVector.map(({ name }) => name));
   for (;;) {
     const lowering = new Lowering(kernel, schedule, vectorBuffers);
     lowering.run();
@@ -297,20 +300,11 @@ class Lowering {
       }
       const context = this.context(axes, position);
       this.emitter.when(inside, () => {
-        const computed = this.elements.compute(value, context);
-        const stored =
-          computed.scalar === 'bool'
-            ? this.elements.compute({ kind: 'convert', to: 'f32', operand: value }, context)
-            : computed;
-        this.elements.store(buffer, index, this.toStorage(buffer, stored.value, context), conditions, context);
+        const scalar = this.elements.loadScalar(buffer);
+        const stored = this.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
+        this.elements.store(buffer, index, stored.value, conditions, context);
       });
     }
-  }
-
-  private toStorage(buffer: string, value: Expression, context: LaneContext): Expression {
-    const storage = this.kernel.buffers.find(({ name }) => name === buffer)?.storage;
-    if (storage !== 'i32' && storage !== 'u32') return value;
-    return this.elements.bind({ kind: 'convert', to: storage, operand: value }, storage, context);
   }
 
   /** Runs the body for each unrolled step of each chunk of a loop or whole axis; inside an open `for`, for its chunk only. */
@@ -322,6 +316,7 @@ class Lowering {
       return;
     }
     const constant = extent.constant;
+    if (constant === 0) return;
     const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
     if (constant !== undefined && constant <= tile * steps) {
       this.at.setChunk(axis, integer(0));

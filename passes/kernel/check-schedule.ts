@@ -1,0 +1,52 @@
+import type { Target } from '../../backends/target.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
+import type { Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+
+/**
+ * Checks a schedule that was not chosen here (a tuner's, a user's) against the kernel it is for.
+ *
+ * @throws F2C304 an axis without a spread, a vector that does not divide its extent, an axis spread over invocations that
+ *   the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two
+ */
+export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
+  const reject = (axis: string, message: string, expected: string, found: string): never => {
+    throw new Flux2cError('F2C304', message, {
+      where: [`kernel ${kernel.name}`, `axis ${axis}`],
+      expected,
+      found,
+      hint: 'Leave the schedule out to get the chosen one.',
+    });
+  };
+  const reduced = new Set(kernel.body.flatMap(reducedAxes));
+  let invocations = 1;
+  for (const axis of kernel.axes) {
+    const spread = schedule.spread[axis.name];
+    if (spread === undefined) return reject(axis.name, 'the schedule lacks an axis', 'a spread', 'none');
+    const { threads, registers, vector } = spread;
+    if (!axis.extent.isMultipleOf(vector)) {
+      reject(axis.name, 'vectors do not divide an extent', `a divisor of ${axis.extent.text}`, `${vector}`);
+    }
+    if (axis.kind === 'whole' && axis.extent.constant !== threads * registers * vector) {
+      reject(axis.name, 'the tile of an axis must be all of it', axis.extent.text, `${threads * registers * vector}`);
+    }
+    if (threads === 1) continue;
+    invocations *= threads;
+    const place = schedule.threadOrder.indexOf(axis.name);
+    if (place < 0) reject(axis.name, 'the thread order lacks an axis', axis.name, schedule.threadOrder.join(', '));
+    if (!reduced.has(axis.name)) continue;
+    if (place !== 0 || (threads & (threads - 1)) !== 0) {
+      reject(axis.name, 'invocations cannot add up along an axis', 'a power of two, first in order', `${threads}`);
+    }
+    if (target.workgroupMemory === 0) {
+      reject(axis.name, 'the target has no workgroup memory to add up in', '1 thread', `${threads}`);
+    }
+  }
+  if (invocations > target.maxWorkgroupInvocations) {
+    reject('', 'too many invocations in a workgroup', `at most ${target.maxWorkgroupInvocations}`, `${invocations}`);
+  }
+}
+
+function reducedAxes(statement: TileStatement): readonly string[] {
+  if (statement.kind === 'for') return statement.body.flatMap(reducedAxes);
+  return statement.kind === 'reduce' || statement.kind === 'contract' ? [statement.over] : [];
+}
