@@ -10,6 +10,8 @@ export type ElementArray = Float64Array | Float32Array | Int32Array | Uint32Arra
 /** The elements of a tile at the current workgroup and chunk, row-major over its axes' tiles. */
 export interface TileValues {
   readonly axes: readonly string[];
+  /** Of the axes in the kernel. */
+  readonly places: readonly number[];
   readonly sizes: readonly number[];
   readonly elements: Float64Array;
 }
@@ -24,7 +26,11 @@ export interface BufferElement {
 
 /** Turns expressions and index polynomials into closures over the current coordinates. */
 export class TileEvaluator {
-  private readonly coordinates = new Map<string, number>();
+  /** By the axis' place in the kernel. */
+  private readonly coordinates: Float64Array;
+  /** First coordinates of the tiles that axes are at. */
+  private readonly bases: Float64Array;
+  private readonly places: ReadonlyMap<string, number>;
   private readonly terms: ReadonlyMap<string, IndexTerm>;
   private readonly tiles = new Map<string, TileValues>();
   private readonly compiled = new Map<TileExpression, Evaluate>();
@@ -36,14 +42,27 @@ export class TileEvaluator {
     private readonly kernel: TileKernel,
     private readonly buffers: Readonly<Record<string, ElementArray>>,
     private readonly parameters: DimBinding,
-    private readonly bases: ReadonlyMap<string, number>,
   ) {
     this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
-    for (const { name } of kernel.axes) this.coordinates.set(name, 0);
+    this.places = new Map(kernel.axes.map(({ name }, place) => [name, place]));
+    this.coordinates = new Float64Array(kernel.axes.length);
+    this.bases = new Float64Array(kernel.axes.length);
   }
 
   move(axis: string, coordinate: number): void {
-    this.coordinates.set(axis, coordinate);
+    this.coordinates[this.placeOf(axis)] = coordinate;
+  }
+
+  /** Enters the tile of an axis that starts at `base`. */
+  enter(axis: string, base: number): void {
+    this.bases[this.placeOf(axis)] = base;
+    this.move(axis, base);
+  }
+
+  private placeOf(axis: string): number {
+    const place = this.places.get(axis);
+    if (place === undefined) throw new Flux2cError('F2C250', `the kernel has no axis '${axis}'`);
+    return place;
   }
 
   /** Coordinates have moved: nothing computed before holds. */
@@ -54,7 +73,8 @@ export class TileEvaluator {
   declare(name: string, axes: readonly Axis[]): TileValues {
     const sizes = axes.map(({ tile }) => tile);
     const length = sizes.reduce((product, size) => product * size, 1);
-    const tile = { axes: axes.map((axis) => axis.name), sizes, elements: new Float64Array(length) };
+    const places = axes.map((axis) => this.placeOf(axis.name));
+    const tile = { axes: axes.map((axis) => axis.name), places, sizes, elements: new Float64Array(length) };
     this.tiles.set(name, tile);
     return tile;
   }
@@ -73,16 +93,19 @@ export class TileEvaluator {
     tile.elements[this.placeIn(tile)] = value;
   }
 
-  private placeIn({ axes, sizes }: TileValues): number {
-    let place = 0;
-    axes.forEach((axis, at) => {
-      const inside = (this.coordinates.get(axis) as number) - (this.bases.get(axis) ?? 0);
-      place = place * (sizes[at] as number) + inside;
-    });
-    return place;
+  private placeIn({ places, sizes }: TileValues): number {
+    let inside = 0;
+    for (let at = 0; at < places.length; at++) {
+      const place = places[at] as number;
+      const coordinate = (this.coordinates[place] as number) - (this.bases[place] as number);
+      inside = inside * (sizes[at] as number) + coordinate;
+    }
+    return inside;
   }
 
   polynomial(index: Dim): Evaluate {
+    const { constant } = index;
+    if (constant !== undefined) return () => constant;
     const monomials = index.monomials().map(({ symbols, coefficient }) => ({
       coefficient,
       factors: symbols.map((symbol) => this.symbol(symbol)),
@@ -99,7 +122,8 @@ export class TileEvaluator {
   }
 
   private symbol(name: string): Evaluate {
-    if (this.coordinates.has(name)) return () => this.coordinates.get(name) as number;
+    const place = this.places.get(name);
+    if (place !== undefined) return () => this.coordinates[place] as number;
     const known = this.compiledTerms.get(name);
     if (known !== undefined) return known;
     const term = this.terms.get(name);
@@ -144,7 +168,10 @@ export class TileEvaluator {
       const [a, b] = [this.polynomial(left), this.polynomial(right)];
       return kind === 'less' ? () => a() < b() : () => a() >= b();
     });
-    return () => tests.every((test) => test());
+    return () => {
+      for (const test of tests) if (!test()) return false;
+      return true;
+    };
   }
 
   element(buffer: string, index: Dim): BufferElement {
@@ -155,7 +182,7 @@ export class TileEvaluator {
     const place = (verb: string): number => {
       const found = at() + base;
       if (found >= 0 && found < elements.length) return found;
-      const coordinates = [...this.coordinates].map(([axis, coordinate]) => `${axis} = ${coordinate}`).join(', ');
+      const coordinates = [...this.places].map(([axis, place]) => `${axis} = ${this.coordinates[place]}`).join(', ');
       throw new Flux2cError('F2C271', `an element outside of a buffer is ${verb}`, {
         where: [`kernel @${this.kernel.name}`, `buffer ${buffer}`],
         expected: `an index below ${elements.length}`,

@@ -40,7 +40,7 @@ class TileInterpreter {
     }
     this.axes = new Map(kernel.axes.map((axis) => [axis.name, axis]));
     this.extents = new Map(kernel.axes.map(({ name, extent }) => [name, extent.evaluate(parameters)]));
-    this.evaluator = new TileEvaluator(kernel, buffers, parameters, this.bases);
+    this.evaluator = new TileEvaluator(kernel, buffers, parameters);
     this.body = this.compileBlock(kernel.body);
   }
 
@@ -61,7 +61,7 @@ class TileInterpreter {
 
   private enter(axis: string, base: number): void {
     this.bases.set(axis, base);
-    this.evaluator.move(axis, base);
+    this.evaluator.enter(axis, base);
   }
 
   private axisOf(name: string): Axis {
@@ -144,6 +144,7 @@ class TileInterpreter {
             body();
           }
           this.bases.delete(axis);
+          this.evaluator.enter(axis, 0);
         };
       }
       case 'store':

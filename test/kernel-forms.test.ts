@@ -1,0 +1,220 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { cpuTarget, portableWebgpu } from '../backends/target.js';
+import type { Target } from '../backends/target.js';
+import { createModule } from '../frontend/index.js';
+import type { ModuleGraph } from '../frontend/index.js';
+import type { DimBinding } from '../ir/dim.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, isFloat } from '../ir/dtype.js';
+import type { DType } from '../ir/dtype.js';
+import { compareTensors, countElements } from '../ir/host-tensor.js';
+import type { HostTensor } from '../ir/host-tensor.js';
+import { storageBytes } from '../ir/kernel/thread-interpret-memory.js';
+import { parseThreadKernel } from '../ir/kernel/thread-parse.js';
+import { printThreadKernel } from '../ir/kernel/thread-print.js';
+import { verifyThreadKernel } from '../ir/kernel/thread-verify.js';
+import type { StorageType, ThreadKernel } from '../ir/kernel/thread.js';
+import { runTileKernel } from '../ir/kernel/tile-interpret.js';
+import { parseTileKernel } from '../ir/kernel/tile-parse.js';
+import { printTileKernel } from '../ir/kernel/tile-print.js';
+import { verifyTileKernel } from '../ir/kernel/tile-verify.js';
+import { addVaeDecoder } from '../models/flux2/autoencoder.js';
+import { parseAutoencoderConfig, parseTextEncoderConfig } from '../models/flux2/config.js';
+import type { TransformerConfig } from '../models/flux2/config.js';
+import { addTextEncoder } from '../models/flux2/text-encoder.js';
+import { addTransformer } from '../models/flux2/transformer.js';
+import { compileModule } from '../passes/compile.js';
+import type { CompiledKernel } from '../passes/compiled.js';
+import type { BoundLaunch } from '../runtime/device.js';
+import { fromHostTensor } from '../runtime/host-array.js';
+import { InterpreterDevice } from '../runtime/interpreter-device.js';
+import { Session } from '../runtime/session.js';
+import { memoryWeights } from '../runtime/weight-provider.js';
+import { Random } from './random.js';
+
+/** f32 sums in another order than the tile interpreter's, which are in doubles. */
+const tolerance = 1e-5;
+
+/** Runs every launch in both phases and compares what they store: translation validation of the lowering. */
+class TwoPhaseDevice extends InterpreterDevice {
+  compared = 0;
+  readonly differences: string[] = [];
+
+  constructor(
+    target: Target,
+    private readonly compiledKernels: ReadonlyMap<string, CompiledKernel>,
+  ) {
+    super(target);
+  }
+
+  protected override execute(launch: BoundLaunch, kernel: ThreadKernel): void {
+    const { tile } = this.compiledKernels.get(launch.kernel) as CompiledKernel;
+    const read = (place: number): Float64Array => {
+      const { buffer, byteOffset, byteLength } = launch.bindings[place] as BoundLaunch['bindings'][number];
+      return decode(
+        kernel.buffers[place]?.storage ?? 'f32',
+        this.memoryOf(buffer).slice(byteOffset, byteOffset + byteLength),
+      );
+    };
+    const wanted = kernel.buffers.map((_, place) => read(place));
+    const parameters = Object.fromEntries(kernel.parameters.map((name, at) => [name, launch.parameters[at] as number]));
+    runTileKernel(
+      tile,
+      Object.fromEntries(kernel.buffers.map(({ name }, place) => [name, wanted[place] as Float64Array])),
+      parameters,
+    );
+    super.execute(launch, kernel);
+    kernel.buffers.forEach(({ access, name }, place) => {
+      if (access === 'read') return;
+      const want = wanted[place] as Float64Array;
+      const tensor = (data: Float64Array) => ({ dtype: 'f64', shape: [data.length], data }) as const;
+      const { relativeL2, maxAbs } = compareTensors(tensor(read(place)), tensor(want));
+      this.compared++;
+      if (relativeL2 > tolerance && maxAbs > tolerance) this.differences.push(`${launch.label} ${name}: ${relativeL2}`);
+    });
+  }
+}
+
+function decode(storage: StorageType, bytes: Uint8Array): Float64Array {
+  const { buffer } = bytes;
+  const length = bytes.byteLength / storageBytes(storage);
+  switch (storage) {
+    case 'f32':
+      return Float64Array.from(new Float32Array(buffer, 0, length));
+    case 'i32':
+      return Float64Array.from(new Int32Array(buffer, 0, length));
+    case 'u32':
+      return Float64Array.from(new Uint32Array(buffer, 0, length));
+    case 'bf16':
+      return Float64Array.from(new Uint16Array(buffer, 0, length), bf16ToF32);
+    case 'f16':
+      return Float64Array.from(new Uint16Array(buffer, 0, length), f16ToF32);
+    case 'u8':
+    case 'bool':
+      return Float64Array.from(bytes);
+  }
+}
+
+const transformer: TransformerConfig = {
+  inChannels: 8,
+  outChannels: 8,
+  hidden: 32,
+  heads: 2,
+  headDim: 16,
+  doubleBlocks: 1,
+  singleBlocks: 1,
+  textWidth: 12,
+  mlpHidden: 48,
+  ropeAxes: [4, 4, 4, 4],
+  ropeTheta: 2000,
+  timestepChannels: 16,
+  eps: 1e-6,
+  guidanceEmbeds: true,
+};
+
+const networks: readonly {
+  readonly name: string;
+  readonly functionName: string;
+  readonly sizes: DimBinding;
+  readonly build: (module: ModuleGraph) => void;
+}[] = [
+  {
+    name: 'the transformer',
+    functionName: 'transformer',
+    sizes: { batch: 2, img: 35, txt: 9 },
+    build: (module) => addTransformer(module, transformer, () => 'bf16'),
+  },
+  {
+    name: 'the decoder',
+    functionName: 'vae_decoder',
+    sizes: { batch: 1, h: 3, w: 2 },
+    build: (module) => {
+      const file = 'test/golden/vae-tiny/config.json';
+      const config = parseAutoencoderConfig(readFileSync(file, 'utf8'), file);
+      addVaeDecoder(module, { ...config, decoderChannels: [8, 16], latentChannels: 4 }, () => 'f32');
+    },
+  },
+  {
+    name: 'the text encoder',
+    functionName: 'text_encoder',
+    sizes: { batch: 1, txt: 7 },
+    build: (module) => {
+      const file = 'test/golden/text-encoder-tiny/config.json';
+      addTextEncoder(
+        module,
+        parseTextEncoderConfig(readFileSync(file, 'utf8'), file),
+        { layers: [1, 2] },
+        () => 'bf16',
+      );
+    },
+  },
+];
+
+const random = new Random(11);
+
+/** Floats that are bf16 numbers, so that each float type holds them exactly; integers of 0 and 1. */
+function randomTensor(dtype: DType, shape: readonly number[]): HostTensor {
+  const draw = isFloat(dtype) ? () => bf16ToF32(f32ToBf16(random.between(-0.5, 0.5))) : () => random.integer(0, 1);
+  return { dtype, shape, data: Float64Array.from({ length: countElements(shape) }, draw) };
+}
+
+describe.each([
+  ['portable WebGPU', portableWebgpu],
+  ['WebAssembly', cpuTarget],
+] as const)('kernels for %s', (_, target) => {
+  describe.each(networks)('of $name', ({ build, functionName, sizes }) => {
+    const graph = createModule();
+    build(graph);
+    const module = graph.build();
+    const compiled = compileModule(module, target, { print: () => '' });
+
+    it('verify and read back in both phases', () => {
+      expect(compiled.kernels.size).toBeGreaterThan(5);
+      for (const { name, tile, thread } of compiled.kernels.values()) {
+        verifyTileKernel(tile);
+        expect(parseTileKernel(printTileKernel(tile)), name).toEqual(tile);
+        verifyThreadKernel(thread);
+        expect(parseThreadKernel(printThreadKernel(thread)), name).toEqual(thread);
+      }
+    });
+
+    it('store the same numbers in both phases', async () => {
+      const plan = compiled.plans.get(functionName);
+      if (plan === undefined) throw new Error(`no plan of ${functionName}`);
+      const tensors = new Map<string, HostTensor>();
+      for (const { source, type } of module.weights.values()) {
+        if (source.kind !== 'tensor') throw new Error('the model declares plain tensors');
+        tensors.set(
+          source.tensor,
+          randomTensor(
+            type.dtype,
+            type.shape.map((dim) => dim.evaluate({})),
+          ),
+        );
+      }
+      const device = new TwoPhaseDevice(target, compiled.kernels);
+      const session = await Session.create({
+        plan,
+        kernels: compiled.kernels,
+        device,
+        weights: memoryWeights(tensors),
+      });
+      const inputs = plan.inputs.map(
+        ({ name, dtype, shape }) =>
+          [
+            name,
+            fromHostTensor(
+              randomTensor(
+                dtype,
+                shape.map((dim) => dim.evaluate(sizes)),
+              ),
+            ),
+          ] as const,
+      );
+      await session.run(new Map(inputs));
+      await session.destroy();
+      expect(device.differences).toEqual([]);
+      expect(device.compared).toBeGreaterThan(5);
+    });
+  });
+});
