@@ -1,0 +1,160 @@
+/** `flux2c inspect`: what a model compiles to, the text at any stage, and how a picture was made. */
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { writeFileAtomically } from '../frontend/checkpoint/node/write-file.js';
+import { Flux2cError } from '../ir/diagnostics.js';
+import { printModule } from '../ir/graph/print.js';
+import { componentOf } from '../models/flux2/component-functions.js';
+import type { NetworkName } from '../models/flux2/networks.js';
+import type { VariantName } from '../models/flux2/variants.js';
+import type { CliContext } from './context.js';
+import { dumpCompiled, emitStage } from './inspect/emit.js';
+import { renderInspectPage } from './inspect/html/inspect-page.js';
+import { PassRecorder } from './inspect/pass-recorder.js';
+import { formatMetadata, readMetadata } from './inspect/picture.js';
+import { type InspectReport, reportComponents, reportFunction, weightsOf } from './inspect/report.js';
+import { bindSizesOf, describeSizes, type PictureSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
+import { type InspectedFunction, type InspectSubject, withSubject } from './inspect/subject.js';
+import { formatReport } from './inspect/summary.js';
+import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, type ReportOptions } from './options.js'; // prettier-ignore
+import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
+import { VERSION } from './version.js';
+
+interface InspectOptions extends ComponentOptions, ReportOptions, PassOptions, SizeOptions {
+  readonly config?: VariantName;
+  readonly component?: NetworkName;
+  readonly target: 'webgpu' | 'cpu';
+  readonly html?: string;
+}
+
+const configs: readonly VariantName[] = ['dev', 'klein-9b', 'klein-4b'];
+
+const help = `
+Examples:
+  $ flux2c inspect circle.png
+  $ flux2c inspect --config dev --component denoise --html dev.html
+  $ flux2c inspect --component vae_decoder --emit source --kernel conv2d
+  $ flux2c inspect ./FLUX.2-dev --component denoise --stop-after merge-projections --emit graph`;
+
+export function inspectCommand(context: CliContext): Command {
+  const command = new Command('inspect')
+    .description(
+      'show what a model compiles to: sizes, kernels, memory, the text at any stage; or how a picture was made',
+    )
+    .argument('[file]', 'a model, an artifact or a .png that flux2c wrote (default: the embedded flux2-shapes)')
+    .addOption(new Option('--config <name>', 'a released model, without its weights').choices(configs))
+    .addOption(
+      new Option('--component <name>', 'only this function (default: those that make a picture)').choices(
+        Object.keys(componentOf),
+      ),
+    )
+    .addOption(new Option('--target <kind>', 'what to compile for').choices(['webgpu', 'cpu']).default('webgpu'))
+    .option('--width <pixels>', 'multiple of 16', integerOf('--width', 16))
+    .option('--height <pixels>', 'multiple of 16', integerOf('--height', 16))
+    .option('--steps <number>', 'denoising steps', integerOf('--steps', 1, 1000))
+    .option('--references <number>', 'reference pictures, of the same size', integerOf('--references', 0, 10))
+    .option('--text-tokens <number>', 'tokens of the prompt', integerOf('--text-tokens', 1, 4096))
+    .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
+    .addHelpText('after', help);
+  addPassOptions(addComponentOptions(addReportOptions(command, 'the report')));
+  return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
+}
+
+async function inspect(file: string | undefined, options: InspectOptions, context: CliContext): Promise<void> {
+  if (file?.toLowerCase().endsWith('.png') === true) {
+    const metadata = await readMetadata(file);
+    context.stdout.write(options.json === true ? `${JSON.stringify(metadata, null, 2)}\n` : formatMetadata(metadata));
+    return;
+  }
+  if (file !== undefined && options.config !== undefined) {
+    throw contradiction('--config takes the place of a model', 'Leave out one of the two.');
+  }
+  if (options.emit !== undefined && options.json === true) {
+    throw contradiction('--emit prints text, --json the report', 'Leave out one of the two.');
+  }
+  await withSubject({ ...options, ...(file !== undefined && { model: file }) }, async (subject) => {
+    const names = chooseFunctions(subject, options);
+    if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);
+    else await report(subject, names, options, context);
+  });
+}
+
+function chooseFunctions(subject: InspectSubject, { component }: InspectOptions): readonly NetworkName[] {
+  if (component === undefined) return subject.functions;
+  const sameNetwork = subject.functions.some((name) => componentOf[name] === componentOf[component]);
+  if (subject.source === 'artifact' ? subject.functions.includes(component) : sameNetwork) return [component];
+  throw new Flux2cError('F2C618', `the model has no ${component}`, {
+    where: [subject.name],
+    expected: subject.functions.join(', '),
+    found: component,
+  });
+}
+
+/** Text of one stage; a graph that is stopped at is never compiled further. */
+function emit(
+  subject: InspectSubject,
+  names: readonly NetworkName[],
+  options: InspectOptions,
+  { stdout, stderr }: CliContext,
+): void {
+  const { stopAfter, kernel, emit: stage = 'graph' } = options;
+  if (stopAfter !== undefined && stage !== 'graph') {
+    throw contradiction(`--stop-after ends before there is a stage '${stage}'`, 'Take --emit graph.');
+  }
+  for (const name of names) {
+    const instruments = createInstruments(options, subject.target, name, (text) => void stderr.write(text));
+    const text =
+      stopAfter === 'none' && subject.build !== undefined
+        ? printModule(subject.build(name))
+        : emitStage(subject, name, stage, kernel, instruments);
+    stdout.write(text);
+  }
+}
+
+async function report(
+  subject: InspectSubject,
+  names: readonly NetworkName[],
+  options: InspectOptions,
+  { stdout, stderr }: CliContext,
+): Promise<void> {
+  const sizes = resolveSizes(options, subject.defaults);
+  const inspected = names.map((name) => {
+    const recorder = new PassRecorder();
+    const instruments = createInstruments(options, subject.target, name, (text) => void stderr.write(text));
+    const compiled = subject.compile(name, options.html === undefined ? instruments : [...instruments, recorder]);
+    if (options.dumpDir !== undefined) dumpCompiled(join(options.dumpDir, name), compiled);
+    return { compiled, recorder, ...reportFunction(compiled, bindSizesOf(name, sizes), subject.target) };
+  });
+  const summary: InspectReport = {
+    name: subject.name,
+    source: subject.source,
+    target: subject.target,
+    components: reportComponents(inspected.map(({ compiled }) => describeWeights(subject, compiled))),
+    functions: inspected.map((one) => one.report),
+  };
+  if (options.html !== undefined) {
+    const page = renderInspectPage({
+      report: summary,
+      functions: inspected,
+      sizes: describe(names, sizes),
+      version: VERSION,
+    });
+    await writeFileAtomically(options.html, new TextEncoder().encode(page));
+  }
+  if (options.json === true) stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
+  else if (options.html !== undefined) {
+    if (options.quiet !== true) stdout.write(`${options.html}\n`);
+  } else stdout.write(formatReport(summary, sizes));
+}
+
+function describe(names: readonly NetworkName[], sizes: PictureSizes): ReadonlyMap<NetworkName, string> {
+  return new Map(names.map((name) => [name, describeSizes(name, sizes)]));
+}
+
+/** The graph's weights where there is one: packing renames them, and a network's functions share them. */
+function describeWeights(
+  subject: InspectSubject,
+  { name, plan }: InspectedFunction,
+): { readonly name: NetworkName; readonly weights: ReturnType<typeof weightsOf> } {
+  return { name, weights: weightsOf(subject.build?.(name) ?? plan) };
+}

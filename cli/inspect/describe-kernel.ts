@@ -1,0 +1,82 @@
+/** What a kernel does and how it is spread, from its tile form. */
+import type { Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import type { InspectedKernel } from './subject.js';
+
+export interface KernelFacts {
+  /** `contraction over k = 6144 of f32 and bf16`; empty for kernels of artifacts. */
+  readonly what: string;
+  readonly workgroupSize: number;
+  /** Bytes of workgroup memory. */
+  readonly sharedBytes: number;
+  /** Elements of the largest tile that one invocation holds in registers; undefined without a schedule. */
+  readonly registers: number | undefined;
+  /** `m 8·4, n 8·1×4`: threads · registers × lanes of each axis. */
+  readonly spread: string;
+  readonly buffers: number;
+}
+
+export function describeKernel({ tile, schedule, thread }: InspectedKernel): KernelFacts {
+  return {
+    what: tile === undefined ? '' : describeTile(tile),
+    workgroupSize: thread.workgroupSize,
+    sharedBytes: thread.shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0),
+    registers: tile === undefined || schedule === undefined ? undefined : countRegisters(tile, schedule),
+    spread: schedule === undefined ? '' : describeSpread(schedule),
+    buffers: thread.buffers.length,
+  };
+}
+
+function describeTile(tile: TileKernel): string {
+  const statements = [...allStatements(tile.body)];
+  const storages = [
+    ...new Set(tile.buffers.filter(({ access }) => access === 'read').map(({ storage }) => storage)),
+  ].join(' and ');
+  const extent = (name: string): string =>
+    `${name} = ${tile.axes.find((axis) => axis.name === name)?.extent.text ?? '?'}`;
+  const contractions = statements.filter((statement) => statement.kind === 'contract');
+  const reductions = statements.filter((statement) => statement.kind === 'reduce');
+  const stores = statements.filter((statement) => statement.kind === 'store').length;
+  const results = stores === 1 ? '' : `, ${stores} results`;
+  const of = storages === '' ? '' : ` of ${storages}`;
+  const [contraction] = contractions;
+  if (contraction !== undefined && reductions.length > 0) return `attention${of}${results}`;
+  if (contraction !== undefined) return `contraction over ${extent(contraction.over)}${of}${results}`;
+  const [reduction] = reductions;
+  if (reduction !== undefined) {
+    const passes = reductions.length === 1 ? '' : `, ${reductions.length} reductions`;
+    return `rows over ${extent(reduction.over)}${of}${passes}${results}`;
+  }
+  return `elementwise${of}${results}`;
+}
+
+function* allStatements(body: readonly TileStatement[]): Generator<TileStatement> {
+  for (const statement of body) {
+    yield statement;
+    if (statement.kind === 'for') yield* allStatements(statement.body);
+  }
+}
+
+function countRegisters(tile: TileKernel, schedule: Schedule): number {
+  let most = 0;
+  for (const statement of allStatements(tile.body)) {
+    if (statement.kind !== 'tile') continue;
+    const each = statement.axes.map((axis) => {
+      const spread = schedule.spread[axis];
+      return spread === undefined ? 1 : spread.registers * spread.vector;
+    });
+    most = Math.max(
+      most,
+      each.reduce((product, count) => product * count, 1),
+    );
+  }
+  return most;
+}
+
+function describeSpread({ spread }: Schedule): string {
+  return Object.entries(spread)
+    .map(([axis, { threads, registers, vector }]) => {
+      const own = vector === 1 ? `${registers}` : `${registers}×${vector}`;
+      return `${axis} ${threads}·${own}`;
+    })
+    .join(', ');
+}

@@ -1,0 +1,204 @@
+/** What there is to say about a compiled function for given sizes, as plain data. */
+import type { DimBinding } from '../../ir/dim.js';
+import { byteSize, type DType } from '../../ir/dtype.js';
+import type { Module, WeightDeclaration } from '../../ir/graph/graph.js';
+import type { Plan } from '../../ir/plan.js';
+import { componentOf } from '../../models/flux2/component-functions.js';
+import type { NetworkName } from '../../models/flux2/networks.js';
+import { instantiatePlan } from '../../runtime/instantiate.js';
+import type { BoundPlan, BoundStep, MemoryReport, PlannedLaunch } from '../../runtime/plan/bound-plan.js';
+import { describeKernel, type KernelFacts } from './describe-kernel.js';
+import { blockOf } from './label-block.js';
+import type { InspectedFunction, InspectSubject } from './subject.js';
+
+export interface Work {
+  readonly launches: number;
+  readonly flop: number;
+  readonly bytes: number;
+}
+
+export interface KernelReport extends KernelFacts {
+  readonly name: string;
+  /** Before and after the loop; all launches of a function without one. */
+  readonly once: Work;
+  /** In one iteration of the loop. */
+  readonly step: Work;
+  /** Of its first launches: what people look for. */
+  readonly labels: readonly string[];
+}
+
+/** Launches by kind of block: `single` with how many of them there are. */
+export interface BlockReport {
+  readonly family: string;
+  readonly count: number;
+  readonly work: Work;
+}
+
+export interface FunctionReport {
+  readonly name: NetworkName;
+  readonly component: string;
+  readonly sizes: DimBinding;
+  readonly inputs: readonly string[];
+  readonly results: readonly string[];
+  /** Iterations of the loop; 0 without one. */
+  readonly steps: number;
+  readonly once: Work;
+  readonly step: Work;
+  readonly hostSteps: number;
+  readonly copies: number;
+  /** Of a step, or of the function without a loop; most work first. */
+  readonly blocks: readonly BlockReport[];
+  /** Most work first. */
+  readonly kernels: readonly KernelReport[];
+  readonly parameters: number;
+  readonly memory: MemoryReport;
+  readonly largestBinding: { readonly bytes: number; readonly label: string };
+}
+
+export interface ComponentReport {
+  readonly name: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly tensors: number;
+  readonly dtypes: readonly DType[];
+}
+
+export interface InspectReport {
+  readonly name: string;
+  readonly source: InspectSubject['source'];
+  readonly target: InspectSubject['target'];
+  readonly components: readonly ComponentReport[];
+  readonly functions: readonly FunctionReport[];
+}
+
+/** Binds the plan to the sizes and counts. Errors of `instantiatePlan`: sizes that do not fit the target. */
+export function reportFunction(
+  compiled: InspectedFunction,
+  sizes: DimBinding,
+  target: InspectSubject['target'],
+): { readonly report: FunctionReport; readonly bound: BoundPlan } {
+  const { name, plan, kernels } = compiled;
+  const bound = instantiatePlan(plan, sizes, target, kernels);
+  const tally = new Tally();
+  tally.walk(bound.steps);
+  const repeated = tally.steps > 0 ? tally.stepLaunches : tally.onceLaunches;
+  const used = [...kernels.values()].filter(({ name: kernel }) => tally.labels.has(kernel));
+  const report: FunctionReport = {
+    name,
+    component: componentOf[name],
+    sizes: Object.fromEntries(symbolsOf(plan).map((symbol) => [symbol, sizes[symbol] ?? 0])),
+    inputs: plan.inputs.map(({ name: input, dtype, shape }) => `${input}: ${dtype}[${shape.join(', ')}]`),
+    results: plan.results.map(({ name: result, dtype, shape }) => `${result}: ${dtype}[${shape.join(', ')}]`),
+    steps: tally.steps,
+    once: sumWork(tally.onceLaunches),
+    step: sumWork(tally.stepLaunches),
+    hostSteps: bound.hostSteps.length,
+    copies: tally.copies,
+    blocks: groupByBlock(repeated),
+    kernels: used
+      .map((kernel) => ({
+        name: kernel.name,
+        once: sumWork(tally.onceLaunches.filter((launch) => launch.kernel === kernel.name)),
+        step: sumWork(tally.stepLaunches.filter((launch) => launch.kernel === kernel.name)),
+        labels: [...(tally.labels.get(kernel.name) ?? [])].slice(0, 3),
+        ...describeKernel(kernel),
+      }))
+      .sort((a, b) => b.step.flop - a.step.flop || b.once.flop - a.once.flop || (a.name < b.name ? -1 : 1)),
+    parameters: plan.weights.reduce((sum, weight) => sum + countElementsOf(weight), 0),
+    memory: bound.memory,
+    largestBinding: tally.largestBinding,
+  };
+  return { report, bound };
+}
+
+class Tally {
+  readonly onceLaunches: PlannedLaunch[] = [];
+  readonly stepLaunches: PlannedLaunch[] = [];
+  readonly labels = new Map<string, Set<string>>();
+  steps = 0;
+  copies = 0;
+  largestBinding = { bytes: 0, label: '' };
+
+  walk(steps: readonly BoundStep[], inLoop = false): void {
+    for (const step of steps) {
+      if (step.kind === 'loop') {
+        this.steps += step.count;
+        if (step.count > 0) this.walk(step.iteration(0), true);
+      } else if (step.kind === 'copy') this.copies++;
+      else this.launch(step, inLoop);
+    }
+  }
+
+  private launch(launch: PlannedLaunch, inLoop: boolean): void {
+    (inLoop ? this.stepLaunches : this.onceLaunches).push(launch);
+    const labels = this.labels.get(launch.kernel);
+    if (labels === undefined) this.labels.set(launch.kernel, new Set([launch.label]));
+    else labels.add(launch.label);
+    for (const { byteLength } of launch.bindings) {
+      if (byteLength > this.largestBinding.bytes) this.largestBinding = { bytes: byteLength, label: launch.label };
+    }
+  }
+}
+
+export function sumWork(launches: readonly Pick<PlannedLaunch, 'flop' | 'bytes'>[]): Work {
+  return {
+    launches: launches.length,
+    flop: launches.reduce((sum, { flop }) => sum + flop, 0),
+    bytes: launches.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}
+
+function groupByBlock(launches: readonly PlannedLaunch[]): readonly BlockReport[] {
+  const families = new Map<string, PlannedLaunch[]>();
+  const indices = new Map<string, Set<number | undefined>>();
+  for (const launch of launches) {
+    const block = blockOf(launch.label);
+    const family = block?.family ?? 'other';
+    families.set(family, [...(families.get(family) ?? []), launch]);
+    indices.set(family, (indices.get(family) ?? new Set()).add(block?.index));
+  }
+  return [...families]
+    .map(([family, members]) => ({ family, count: indices.get(family)?.size ?? 1, work: sumWork(members) }))
+    .sort((a, b) => b.work.flop - a.work.flop);
+}
+
+/** The networks and the weights that the functions of the modules use of them. */
+export function reportComponents(
+  modules: readonly { readonly name: NetworkName; readonly weights: Iterable<WeightDeclaration> }[],
+): readonly ComponentReport[] {
+  const components = new Map<string, Map<string, WeightDeclaration>>();
+  for (const { name, weights } of modules) {
+    const component = componentOf[name];
+    const known = components.get(component) ?? new Map<string, WeightDeclaration>();
+    for (const weight of weights) known.set(weight.name, weight);
+    components.set(component, known);
+  }
+  return [...components].map(([name, weights]) => {
+    const all = [...weights.values()];
+    return {
+      name,
+      parameters: all.reduce((sum, weight) => sum + countElementsOf(weight), 0),
+      bytes: all.reduce((sum, weight) => sum + countElementsOf(weight) * byteSize(weight.type.dtype), 0),
+      tensors: all.length,
+      dtypes: [...new Set(all.map(({ type }) => type.dtype))],
+    };
+  });
+}
+
+/** Weights of a graph or, where there is none, of a plan: those on the device and those the host reads rows of. */
+export function weightsOf(source: Module | Plan): readonly WeightDeclaration[] {
+  if ('functions' in source) return [...source.weights.values()];
+  const onHost = source.steps.flatMap((step) =>
+    step.kind === 'host' ? step.operands.flatMap((operand) => (operand.kind === 'weight' ? [operand.weight] : [])) : [],
+  );
+  return [...source.weights, ...onHost];
+}
+
+export function countElementsOf({ type }: WeightDeclaration): number {
+  return type.shape.reduce((product, dim) => product * dim.evaluate({}), 1);
+}
+
+function symbolsOf(plan: Plan): readonly string[] {
+  const symbols = plan.inputs.flatMap(({ shape }) => shape.flatMap((dim) => dim.symbols));
+  return [...new Set(symbols)].sort();
+}

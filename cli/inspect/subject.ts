@@ -1,0 +1,169 @@
+/** What `inspect` looks at: a model's files, an artifact, or the configuration of a released model. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { kernelPrinter } from '../../backends/print-kernel.js';
+import { cpuTarget, portableWebgpu, type Target } from '../../backends/target.js';
+import type { Module } from '../../ir/graph/graph.js';
+import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
+import type { Plan } from '../../ir/plan.js';
+import { buildFunction, componentOf } from '../../models/flux2/component-functions.js';
+import { pixelsPerToken } from '../../models/flux2/config.js';
+import { describeModel } from '../../models/flux2/compiled-model.js';
+import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
+import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
+import { openModelFiles } from '../../models/flux2/node/open-model.js';
+import { pipelineConfigOf } from '../../models/flux2/pipeline-config.js';
+import { type VariantName, variants } from '../../models/flux2/variants.js';
+import type { WeightDTypes } from '../../models/flux2/weights.js';
+import { compileModule } from '../../passes/compile.js';
+import { type Instrument, runGraphPasses } from '../../passes/pass.js';
+import { graphPassesFor } from '../../passes/pipeline.js';
+import { decodeArtifact, MANIFEST } from '../../runtime/artifact.js';
+import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
+import type { ComponentOptions } from '../options.js';
+
+export interface InspectSubject {
+  readonly name: string;
+  readonly source: 'checkpoint' | 'artifact' | 'configuration';
+  readonly target: Target;
+  /** In the order of their use; a loop's variants (with guidance, with cached references) are left to `--component`. */
+  readonly functions: readonly NetworkName[];
+  readonly defaults: SizeDefaults;
+  readonly compile: (name: NetworkName, instruments: readonly Instrument[]) => InspectedFunction;
+  /** The graph as the passes leave it; absent for artifacts, which have none. */
+  readonly runPasses?: (name: NetworkName, instruments: readonly Instrument[]) => Module;
+  /** The graph as the model's description builds it. */
+  readonly build?: (name: NetworkName) => Module;
+}
+
+/** Sizes that a model is made for. */
+export interface SizeDefaults {
+  readonly width: number;
+  readonly height: number;
+  readonly steps: number;
+  readonly textTokens: number;
+  readonly pixelsPerToken: number;
+}
+
+export interface InspectedFunction {
+  readonly name: NetworkName;
+  readonly plan: Plan;
+  readonly kernels: ReadonlyMap<string, InspectedKernel>;
+}
+
+/** A kernel; those of artifacts have lost how they were made. */
+export interface InspectedKernel extends LoadableKernel {
+  readonly tile?: TileKernel;
+  readonly schedule?: Schedule;
+}
+
+export interface SubjectRequest extends ComponentOptions {
+  /** A model's or an artifact's path; default: the embedded checkpoint. */
+  readonly model?: string;
+  readonly config?: VariantName;
+  readonly target: Target['backend'];
+}
+
+/** What compiles and is of interest, in the order in which a picture is made. */
+const order: readonly NetworkName[] = ['text_encoder', 'vae_encoder', 'denoise', 'vae_decoder'];
+
+/**
+ * Binding limits that every adapter guarantees, with buffers as large as those of current drivers: at the guaranteed
+ * 256 MiB the full models' activations do not fit for the default picture.
+ */
+export const planningTarget: Target = { ...portableWebgpu, maxBufferBytes: 4 * 2 ** 30 };
+
+/** Opens the subject; `use` ends before the files are closed. Errors of files, models and artifacts. */
+export async function withSubject<T>(
+  request: SubjectRequest,
+  use: (subject: InspectSubject) => Promise<T>,
+): Promise<T> {
+  const target = request.target === 'cpu' ? cpuTarget : planningTarget;
+  if (request.config !== undefined) return use(configurationSubject(request.config, target));
+  if (request.model !== undefined && (await isFile(join(request.model, MANIFEST)))) {
+    return use(await artifactSubject(request.model));
+  }
+  const { model: path, config: _config, target: _target, ...components } = request;
+  const model = await loadModel(await openModelFiles(path, components));
+  try {
+    const typesOf = (name: NetworkName): WeightDTypes => {
+      const component = componentOf[name];
+      const loaded = model[component];
+      return loaded === undefined ? () => 'f32' : storedTypes(component, loaded);
+    };
+    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, target));
+  } finally {
+    await closeModel(model);
+  }
+}
+
+function configurationSubject(config: VariantName, target: Target): InspectSubject {
+  const { name, transformer, autoencoder, textEncoder } = variants[config];
+  const pipeline = pipelineConfigOf(variants[config], config !== 'dev');
+  const description = { name, pipeline, transformer, autoencoder, textEncoder };
+  return describedSubject(name, 'configuration', description, () => () => 'bf16', target);
+}
+
+function describedSubject(
+  name: string,
+  source: InspectSubject['source'],
+  description: Flux2Description,
+  typesOf: (name: NetworkName) => WeightDTypes,
+  target: Target,
+): InspectSubject {
+  const { transformer, autoencoder, textEncoder, pipeline } = description;
+  const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
+  const build = (fn: NetworkName): Module => {
+    const layers = fn === 'text_encoder' && pipeline === undefined ? lastLayer(description) : undefined;
+    return buildFunction(description, fn, typesOf(fn), layers);
+  };
+  return {
+    name,
+    source,
+    target,
+    functions: order.filter((fn) => has[componentOf[fn]] !== undefined),
+    defaults: sizeDefaults(description),
+    build,
+    runPasses: (fn, instruments) => runGraphPasses(build(fn), graphPassesFor(target), target, instruments),
+    compile: (fn, instruments) => {
+      const { plans, kernels } = compileModule(build(fn), target, { print: kernelPrinter(target), instruments });
+      return { name: fn, plan: plans.get(fn)!, kernels };
+    },
+  };
+}
+
+/** A text encoder alone says nothing of the hidden states that a pipeline would join. */
+function lastLayer({ textEncoder }: Flux2Description): readonly number[] | undefined {
+  return textEncoder && [textEncoder.layers - 1];
+}
+
+function sizeDefaults({ pipeline, autoencoder }: Flux2Description): SizeDefaults {
+  const { width = 1024, height = 1024, steps = 50 } = pipeline?.sampling ?? {};
+  const pixels = autoencoder === undefined ? 16 : pixelsPerToken(autoencoder);
+  return { width, height, steps, textTokens: pipeline?.maxSequenceLength ?? 512, pixelsPerToken: pixels };
+}
+
+async function artifactSubject(path: string): Promise<InspectSubject> {
+  const { manifest, plans, kernels } = await decodeArtifact(path, async (file) => {
+    return (await isFile(join(path, file))) ? readFile(join(path, file)) : undefined;
+  });
+  const names = Object.keys(componentOf) as NetworkName[];
+  return {
+    name: path,
+    source: 'artifact',
+    target: manifest.target,
+    functions: names.filter((name) => plans.has(name)),
+    defaults: sizeDefaults({
+      name: path,
+      pipeline: undefined,
+      transformer: undefined,
+      autoencoder: undefined,
+      textEncoder: undefined,
+    }),
+    compile: (name) => ({ name, plan: plans.get(name)!, kernels }),
+  };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() === true;
+}
