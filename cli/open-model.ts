@@ -4,7 +4,8 @@ import { loadModel } from '../models/flux2/load-model.js';
 import { openModelFiles } from '../models/flux2/node/open-model.js';
 import type { Flux2Model } from '../models/flux2/networks.js';
 import type { Device } from '../runtime/device.js';
-import type { ComponentOptions } from './options.js';
+import { isArtifact, openArtifactModel } from './artifact-folder.js';
+import { type ComponentOptions, contradiction } from './options.js';
 
 export interface OpenModelRequest extends ComponentOptions {
   /** Default: the embedded checkpoint. */
@@ -15,8 +16,16 @@ export interface OpenModelRequest extends ComponentOptions {
 
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
 export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
-  const { vae, textEncoder, tokenizer, layers } = request;
-  const files = await openModelFiles(request.model, {
+  const { model, vae, textEncoder, tokenizer, layers } = request;
+  if (model !== undefined && (await isArtifact(model))) {
+    const given = [vae, textEncoder, tokenizer, layers].filter((option) => option !== undefined);
+    if (given.length === 0) return openArtifactModel(model, device);
+    throw contradiction(
+      'an artifact is complete: its components and layers were chosen when it was compiled',
+      'Leave out --vae, --text-encoder, --tokenizer and --layers, or compile it again with them.',
+    );
+  }
+  const files = await openModelFiles(model, {
     ...(vae !== undefined && { vae }),
     ...(textEncoder !== undefined && { textEncoder }),
     ...(tokenizer !== undefined && { tokenizer }),

@@ -1,8 +1,10 @@
 /** The command line as a whole. */
 import { Command } from 'commander';
+import { compileCommand } from './compile.js';
 import type { CliContext } from './context.js';
 import { devicesCommand } from './devices.js';
 import { generateCommand } from './generate.js';
+import { inspectCommand } from './inspect.js';
 import { reportError } from './report-error.js';
 import { runCommand } from './run.js';
 import { VERSION } from './version.js';
@@ -27,7 +29,8 @@ function createProgram(context: CliContext): Command {
     .version(VERSION, '-V, --version')
     .addHelpText('after', overview)
     .helpCommand('help [command]', 'help for a command');
-  for (const create of [generateCommand, runCommand, devicesCommand]) program.addCommand(create(context));
+  for (const create of [generateCommand, compileCommand, runCommand, inspectCommand, devicesCommand])
+    program.addCommand(create(context));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void context.stdout.write(text),

@@ -96,7 +96,9 @@ function formatLine(progress: Progress): string {
 
 function formatText({ stage, step, of, secondsLeft }: Progress): string {
   const left = secondsLeft === undefined || step === of ? '' : `, ${formatSeconds(secondsLeft)} left`;
-  return `${words[stage]} ${step}/${of}${left}`;
+  // Weights count bytes.
+  const done = stage === 'load' ? `${Math.floor((100 * step) / of)} %` : `${step}/${of}`;
+  return `${words[stage]} ${done}${left}`;
 }
 
 /** `0.4 s`, `12 s`, `3:05 min`, `1:02:03 h`. */

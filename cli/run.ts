@@ -60,7 +60,7 @@ async function run(model: string, options: RunOptions, context: CliContext): Pro
   await checkOutputFolder(options.outputs);
   const component = options.component ?? (await inferComponent(options.inputs));
   const line = createProgressLine(context.stderr, options.quiet === true);
-  const device = await context.openDevice(options, (sentence) => line.notice(sentence));
+  const device = await context.openDevice({ ...options, model }, (sentence) => line.notice(sentence));
   try {
     const opened = await context.openModel({ ...options, model }, device);
     try {

@@ -17,10 +17,12 @@ import {
   type ArtifactWeights,
   decodeManifest,
   encodeManifest,
+  sha256,
 } from './artifact/manifest.js';
 import { decodePlan, encodePlan } from './artifact/plan-json.js';
 import type { LoadableKernel } from './plan/bound-plan.js';
 
+export { sha256 } from './artifact/manifest.js';
 export type { ArtifactManifest, ArtifactWeights, WeightEntry, WeightFile } from './artifact/manifest.js';
 
 export const MANIFEST = 'manifest.json';
@@ -70,7 +72,7 @@ export async function encodeArtifact(parts: ArtifactParts): Promise<ReadonlyMap<
   for (const [path, text] of sorted(parts.files)) files.push(await add(path, text));
   const { compiler, target, model, weights } = parts;
   const manifest = { version: ARTIFACT_VERSION, compiler, target, model, functions, kernels, files, weights } as const;
-  written.set(MANIFEST, new TextEncoder().encode(encodeManifest(manifest)));
+  written.set(MANIFEST, new TextEncoder().encode(await encodeManifest(manifest)));
   return written;
 }
 
@@ -87,7 +89,7 @@ export async function decodeArtifact(
 ): Promise<Artifact> {
   const text = await read(MANIFEST);
   if (text === undefined) throw changed(name, MANIFEST, 'none');
-  const manifest = decodeManifest(text, `${name}/${MANIFEST}`);
+  const manifest = await decodeManifest(text, `${name}/${MANIFEST}`);
   const readChecked = async (file: ArtifactFile): Promise<Uint8Array> => {
     const bytes = await read(file.path);
     if (bytes === undefined) throw changed(name, file.path, 'none');
@@ -161,12 +163,6 @@ function changed(artifact: string, path: string, found: string): Flux2cError {
 
 function decodeText(bytes: Uint8Array): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-}
-
-/** In hexadecimal digits. Web Crypto is in browsers and in Node.js. */
-export async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function sorted<T>(entries: ReadonlyMap<string, T>): readonly (readonly [string, T])[] {

@@ -66,15 +66,13 @@ export function buildFunction(
   return module.build();
 }
 
-/** The functions that the description's networks can have, in a fixed order. */
-export function availableFunctions({
-  transformer,
-  autoencoder,
-  textEncoder,
-  pipeline,
-}: Flux2Description): readonly NetworkName[] {
+/** The functions that the description's networks can have, in a fixed order; `layers` are the text encoder's, if given. */
+export function availableFunctions(
+  { transformer, autoencoder, textEncoder, pipeline }: Flux2Description,
+  layers?: readonly number[],
+): readonly NetworkName[] {
   return [
-    ...(textEncoder && pipeline ? (['text_encoder'] as const) : []),
+    ...(textEncoder && (layers ?? pipeline) ? (['text_encoder'] as const) : []),
     ...(autoencoder ? (['vae_encoder', 'vae_decoder'] as const) : []),
     ...(transformer ? (['transformer', 'denoise', 'denoise_cfg'] as const) : []),
     ...(transformer && pipeline?.cachedReferences === true ? (['denoise_cached'] as const) : []),

@@ -19,6 +19,7 @@ import {
 /** Raised when a reader of the old version could misread the new one. */
 export const ARTIFACT_VERSION = 1;
 const FORMAT = 'flux2c-artifact';
+const NEW_LINE = 10;
 
 /** A file of the artifact, by its path in it, with its SHA-256 in hexadecimal digits. */
 export interface ArtifactFile {
@@ -74,16 +75,26 @@ export interface ArtifactManifest {
   readonly weights: ArtifactWeights | null;
 }
 
-/** The manifest's text; the same manifest gives the same text. */
-export function encodeManifest(manifest: ArtifactManifest): string {
-  const { version, ...rest } = manifest;
-  const plain = JSON.stringify({ format: FORMAT, version, ...rest }, (_, value: unknown) =>
+/**
+ * The manifest's text; the same manifest gives the same text. Its second line has the SHA-256 of all that follows, so
+ * that a damaged manifest is not taken for another one.
+ */
+export async function encodeManifest(manifest: ArtifactManifest): Promise<string> {
+  const { version, ...fields } = manifest;
+  const plain = JSON.stringify({ format: FORMAT, version, ...fields }, (_, value: unknown) =>
     value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value,
   );
-  return `${plain.replace(/^\{/, '{\n').replace(/\}$/, '\n}')}\n`;
+  const rest = `${plain.slice(1, -1)}\n}\n`;
+  return `{\n"checksum":"${await sha256(new TextEncoder().encode(rest))}",\n${rest}`;
 }
 
-const sha256: Decoder<string> = (value, at) => {
+/** In hexadecimal digits. Web Crypto is in browsers and in Node.js. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+const digest: Decoder<string> = (value, at) => {
   if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
   throw malformed(at, '64 hexadecimal digits', value);
 };
@@ -95,7 +106,7 @@ const innerPath: Decoder<string> = (value, at) => {
   throw malformed(at, 'a path inside the artifact', value);
 };
 
-const file: Decoder<ArtifactFile> = object({ path: innerPath, sha256 });
+const file: Decoder<ArtifactFile> = object({ path: innerPath, sha256: digest });
 
 const target: Decoder<Target> = (value, at) => {
   const fields = {
@@ -123,7 +134,7 @@ const weightEntry: Decoder<WeightEntry> = object({
 });
 
 const weights: Decoder<ArtifactWeights> = object({
-  files: list(object({ path: string, byteLength: count, modified: count, headerSha256: sha256 })),
+  files: list(object({ path: string, byteLength: count, modified: count, headerSha256: digest })),
   components: dictionary(dictionary(weightEntry)),
 });
 
@@ -133,6 +144,7 @@ const kernel: Decoder<ArtifactKernel> = object({
 });
 
 const body = object({
+  checksum: digest,
   format: oneOf(FORMAT),
   version: count,
   compiler: string,
@@ -151,7 +163,7 @@ const body = object({
  * Reads a manifest. F2C530 when it is malformed, F2C531 when it is of another version. Paths stay inside the artifact but
  * for those of weight files.
  */
-export function decodeManifest(bytes: Uint8Array, name: string): ArtifactManifest {
+export async function decodeManifest(bytes: Uint8Array, name: string): Promise<ArtifactManifest> {
   const json = parseStrictJson(bytes, name, 'F2C530', { depth: 64, values: 2_000_000 });
   const version = expectObject(json, [name]).get('version');
   if (version !== ARTIFACT_VERSION) {
@@ -162,6 +174,9 @@ export function decodeManifest(bytes: Uint8Array, name: string): ArtifactManifes
       hint: 'Compile it again with this version of flux2c.',
     });
   }
-  const { format: _format, version: _version, ...manifest } = body(json, [name]);
+  const { checksum, format: _format, version: _version, ...manifest } = body(json, [name]);
+  const rest = bytes.subarray(bytes.indexOf(NEW_LINE, bytes.indexOf(NEW_LINE) + 1) + 1);
+  const found = await sha256(rest);
+  if (found !== checksum) throw malformed([name], `content with the checksum ${checksum.slice(0, 12)}…`, found);
   return { ...manifest, version };
 }
