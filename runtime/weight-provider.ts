@@ -48,7 +48,7 @@ export async function readWhole(
 }
 
 /** Weights from tensors in memory, by the names that sources use; for small models and tests. */
-export function memoryWeights(tensors: ReadonlyMap<string, HostTensor>): WeightProvider {
+export function memoryWeights(tensors: Pick<ReadonlyMap<string, HostTensor>, 'get'>): WeightProvider {
   return {
     async *read(declaration, range) {
       const whole = hostTensorToBytes(

@@ -3,8 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Device } from '../device.js';
 import { openDevice } from './open-device.js';
 
-const lavapipe = ['/usr/share/vulkan/icd.d/lvp_icd.json', '/usr/share/vulkan/icd.d/lvp_icd.x86_64.json'].find(
-  (path) => existsSync(path),
+const lavapipe = ['/usr/share/vulkan/icd.d/lvp_icd.json', '/usr/share/vulkan/icd.d/lvp_icd.x86_64.json'].find((path) =>
+  existsSync(path),
 );
 const before = process.env.VK_DRIVER_FILES;
 
