@@ -32,6 +32,12 @@ describe('createProgressLine', () => {
     expect(texts[0]?.slice('\r\x1b[2K'.length)).toHaveLength(19);
   });
 
+  it('cuts nothing on terminals that give their width as 0', () => {
+    const { texts, line } = collectText(true, false, 0);
+    line.update(step(5));
+    expect(texts[0]).toBe('\r\x1b[2K[#####...............] denoising 5/20, 1.5 s left');
+  });
+
   it('writes few plain lines elsewhere', () => {
     const { texts, line, wait } = collectText(false);
     for (let number = 0; number <= 20; number++) {

@@ -43,7 +43,8 @@ class TerminalLine implements ProgressLine {
     const time = this.now();
     if (time - this.last < LINE_INTERVAL_MS && progress.step > 0 && progress.step < progress.of) return;
     this.last = time;
-    const columns = this.stream.columns ?? 80;
+    // Terminals without a size, as of some containers, say 0.
+    const columns = this.stream.columns || 80;
     this.stream.write(`\r\x1b[2K${formatLine(progress).slice(0, columns - 1)}`);
     this.shown = true;
   }

@@ -94,6 +94,7 @@ export class Flux2Pipeline {
       );
       const last = first + count === settings.count;
       if (last) await this.endStage('denoise', 'denoise_cfg', 'denoise_cached');
+      await this.open('vae_decoder', observer);
       for (let i = 0; i < count; i++) {
         observer.signal?.throwIfAborted();
         const perPicture = latents.length / count;
