@@ -1,5 +1,6 @@
 import type { Dim, DimBinding } from '../dim.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
+import { bf16ToF32, f32ToBf16 } from '../dtype.js';
 import { erf } from '../graph/ops/error-function.js';
 import { binaryFunction, convertFunction, unaryFunction } from './thread-interpret-operators.js';
 import type { Axis, IndexCondition, IndexTerm, TileExpression, TileKernel, TileUnaryOperator } from './tile.js';
@@ -252,7 +253,8 @@ export class TileEvaluator {
       }
       case 'convert': {
         const operand = this.expression(expression.operand);
-        const compute = convertFunction('f32', expression.to);
+        const { to } = expression;
+        const compute = to === 'bf16' ? roundToBf16 : convertFunction('f32', to);
         return () => compute(operand());
       }
       default:
@@ -276,4 +278,8 @@ function tileUnaryFunction(operator: TileUnaryOperator): (value: number) => numb
     default:
       return unaryFunction(operator, 'f32');
   }
+}
+
+function roundToBf16(value: number): number {
+  return bf16ToF32(f32ToBf16(value));
 }

@@ -1,12 +1,13 @@
 import { Dim } from '../dim.js';
 import { TextScanner } from './text-scanner.js';
 import { infixOperators } from './thread-print.js';
-import type { BinaryOperator, BufferParameter, ScalarType, StorageType } from './thread.js';
+import type { BinaryOperator, BufferParameter, StorageType } from './thread.js';
 import type {
   Axis,
   IndexCondition,
   IndexTerm,
   TileBuffer,
+  TileConversion,
   TileExpression,
   TileKernel,
   TileStatement,
@@ -15,7 +16,7 @@ import type {
 
 const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'u8', 'bool'];
 const accesses: readonly BufferParameter['access'][] = ['read', 'write', 'read_write'];
-const scalars: readonly ScalarType[] = ['f32', 'f16', 'i32', 'u32', 'bool'];
+const conversions: readonly TileConversion[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'bool'];
 const unaryCalls: readonly TileUnaryOperator[] = [
   'abs',
   'exp',
@@ -263,7 +264,7 @@ class TileParser {
       const [condition, yes, no] = this.operands(3) as [TileExpression, TileExpression, TileExpression];
       return { kind: 'select', condition, yes, no };
     }
-    const to = scalars.find((scalar) => name === `to_${scalar}`);
+    const to = conversions.find((scalar) => name === `to_${scalar}`);
     if (to !== undefined) return { kind: 'convert', to, operand: this.operands(1)[0] as TileExpression };
     return this.scanner.fail('operands of a function of the kernel language', `${name}(`);
   }

@@ -78,6 +78,9 @@ export interface IndexCondition {
 /** What a tile computes elementwise: the thread operators and the activations that lower to several of them. */
 export type TileUnaryOperator = UnaryOperator | 'sigmoid' | 'silu' | 'gelu' | 'erf';
 
+/** A type of register; `f16` and `bf16` round to the nearest of theirs, ties to even. */
+export type TileConversion = ScalarType | 'bf16';
+
 /** One element of a tile computation; free axes are those of the statement it stands in. */
 export type TileExpression =
   | { readonly kind: 'number'; readonly value: number }
@@ -112,7 +115,7 @@ export type TileExpression =
       readonly yes: TileExpression;
       readonly no: TileExpression;
     }
-  | { readonly kind: 'convert'; readonly to: ScalarType; readonly operand: TileExpression };
+  | { readonly kind: 'convert'; readonly to: TileConversion; readonly operand: TileExpression };
 
 export type TileStatement =
   /** Declares a tile over axes, innermost (vectorised) last; assignable. */

@@ -6,7 +6,7 @@ import { addressOf } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { binary, number, tile, unary } from './tile-expressions.js';
+import { binary, number, roundTo, tile, unary } from './tile-expressions.js';
 
 /** Below any score, above the exponent range's end: differences of two of them are 0, never NaN. */
 const masked = -1e30;
@@ -73,12 +73,12 @@ export function buildAttention(group: KernelGroup, pull: Scalarizer, space: Inde
       axes: ['m', 'd'],
       index: addressOf(space, layout, result.type.shape, [batch, head, m, d]),
       conditions: [],
-      value: {
+      value: roundTo(result.type.dtype, {
         kind: 'select',
         condition: binary('less', number(0), tile('sum')),
         yes: binary('div', tile('out'), tile('sum')),
         no: number(0),
-      },
+      }),
     },
   ];
 }

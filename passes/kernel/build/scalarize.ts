@@ -1,14 +1,14 @@
 import { Dim } from '../../../ir/dim.js';
 import { Flux2cError, unreachable } from '../../../ir/diagnostics.js';
 import { isFloat } from '../../../ir/dtype.js';
+import type { OpKind } from '../../../ir/graph/attributes.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
-import { opTable } from '../../../ir/graph/ops/index.js';
 import { roundToDType } from '../../../ir/graph/ops/rounding.js';
 import type { IndexCondition, TileBuffer, TileExpression } from '../../../ir/kernel/tile.js';
 import type { IndexSpace } from './index-space.js';
 import { addressOf, denseStrides } from './group.js';
 import type { KernelGroup, MemoryLayout } from './group.js';
-import { binary, constantOf, convert, indexNumber, number, scalarOf, unary } from './tile-expressions.js';
+import { binary, constantOf, convert, indexNumber, number, roundTo, scalarOf, unary } from './tile-expressions.js';
 
 /** Produces an element of a value at given coordinates; anchors register these for what they compute. */
 export type ElementRule = (index: readonly Dim[], conditions: readonly IndexCondition[]) => TileExpression;
@@ -68,7 +68,7 @@ export class Scalarizer {
 
   private compute(value: Value, index: readonly Dim[], conditions: readonly IndexCondition[]): TileExpression {
     const rule = this.rules.get(value);
-    if (rule !== undefined) return rule(index, conditions);
+    if (rule !== undefined) return roundTo(value.type.dtype, rule(index, conditions));
     const parameter = this.parameters.get(value);
     if (parameter !== undefined) {
       const at = addressOf(this.space, parameter.layout, value.type.shape, index);
@@ -78,8 +78,11 @@ export class Scalarizer {
     }
     const produced = this.producers.get(value);
     if (produced === undefined) throw new Error(`internal: %${value.name} has no producer in its group`);
-    expectComputable(produced.operation, value);
-    return this.apply(produced.operation, produced.place, index, conditions);
+    const { operation, place } = produced;
+    const element = this.apply(operation, place, index, conditions);
+    if (moving.has(operation.kind)) return element;
+    expectComputable(operation, value);
+    return roundTo(value.type.dtype, element);
   }
 
   private apply(
@@ -140,7 +143,6 @@ export class Scalarizer {
       }
       case 'cast': {
         const { dtype } = operation.attributes;
-        if (dtype === 'f16') return convert('f16', convert('f32', pointwise(0)));
         return convert(scalarOf(dtype), pointwise(0));
       }
       case 'select':
@@ -300,10 +302,15 @@ export class Scalarizer {
   }
 }
 
+/** What makes no new numbers. */
+const moving: ReadonlySet<OpKind> = new Set<OpKind>([
+  'constant', 'iota', 'select', 'reshape', 'transpose', 'slice', 'split', 'concat', 'broadcast', 'pad',
+  'upsample_nearest', 'gather',
+]); // prettier-ignore
+
 /** Kernels compute in 32 bits: narrower and wider integers can be moved and read, not made. */
 function expectComputable(operation: Operation, value: Value): void {
   const { dtype } = value.type;
-  if (opTable[operation.kind].category !== 'pointwise' || operation.kind === 'select') return;
   if (dtype !== 'i64' && dtype !== 'u8' && dtype !== 'i8') return;
   throw new Flux2cError('F2C301', `a kernel cannot compute ${dtype} numbers`, {
     where: [`%${value.name}`, operation.kind],

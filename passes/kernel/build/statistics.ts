@@ -6,7 +6,7 @@ import { addressOf, elementCount } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { binary, indexNumber, number, tile, unary } from './tile-expressions.js';
+import { binary, indexNumber, number, roundTo, tile, unary } from './tile-expressions.js';
 
 /** Reductions over some axes and the (mean, 1/deviation) pairs of GroupNorm: one row `m` a result, reduced over `r`. */
 export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
@@ -72,7 +72,10 @@ export function buildStatistics(group: KernelGroup, pull: Scalarizer, space: Ind
       axes: ['m'],
       index: addressOf(space, layout, result.type.shape, at),
       conditions: [],
-      value: anchor.kind === 'reduce_mean' ? binary('div', tile('sum'), count) : tile('sum'),
+      value: roundTo(
+        result.type.dtype,
+        anchor.kind === 'reduce_mean' ? binary('div', tile('sum'), count) : tile('sum'),
+      ),
     },
   ];
 }

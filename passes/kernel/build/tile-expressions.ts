@@ -2,7 +2,7 @@ import type { Dim } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
 import { isFloat } from '../../../ir/dtype.js';
 import type { BinaryOperator, ScalarType } from '../../../ir/kernel/thread.js';
-import type { TileExpression, TileUnaryOperator } from '../../../ir/kernel/tile.js';
+import type { TileConversion, TileExpression, TileUnaryOperator } from '../../../ir/kernel/tile.js';
 
 export function number(value: number): TileExpression {
   return { kind: 'number', value };
@@ -20,7 +20,7 @@ export function tile(name: string): TileExpression {
   return { kind: 'tile', name };
 }
 
-export function convert(to: ScalarType, operand: TileExpression): TileExpression {
+export function convert(to: TileConversion, operand: TileExpression): TileExpression {
   return { kind: 'convert', to, operand };
 }
 
@@ -33,6 +33,11 @@ export function indexNumber(index: Dim): TileExpression {
 export function scalarOf(dtype: DType): ScalarType {
   if (isFloat(dtype)) return 'f32';
   return dtype === 'bool' || dtype === 'u32' ? dtype : 'i32';
+}
+
+/** What an operation makes, in its element type: 16-bit floats are rounded, as the reference does after each operation. */
+export function roundTo(dtype: DType, element: TileExpression): TileExpression {
+  return dtype === 'f16' || dtype === 'bf16' ? convert(dtype, element) : element;
 }
 
 /** A number in the registers of an element type. */

@@ -1,9 +1,16 @@
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
-import type { IndexCondition, TileBuffer, TileExpression, TileKernel } from '../../../ir/kernel/tile.js';
+import type {
+  IndexCondition,
+  TileBuffer,
+  TileConversion,
+  TileExpression,
+  TileKernel,
+} from '../../../ir/kernel/tile.js';
 import { expandActivation, isActivation } from './activations.js';
 import { add, bool, Emitter, i32, integer } from './emitter.js';
 import { laneMotion } from './lanes.js';
+import { expandRounding } from './rounding.js';
 import type { AxisPoint, Coordinates, Position } from './positions.js';
 
 /** Which axis the lanes of the values being computed run along; one lane means scalars. */
@@ -192,22 +199,19 @@ export class Elements {
     return this.emitter.bind('v', { scalar, lanes: context.lanes }, value);
   }
 
-  /** f16: rounded to it, and f32 afterwards. Constants are converted here, so that integers stay exact. */
-  private convert({ value, scalar }: Computed, to: ScalarType, context: LaneContext): Computed {
+  /** Narrow floats are rounded and stay f32. Constants are converted here, so that integers stay exact. */
+  private convert({ value, scalar }: Computed, to: TileConversion, context: LaneContext): Computed {
+    if (to === 'f16' || to === 'bf16') {
+      const wide = this.convert({ value, scalar }, 'f32', context);
+      const bind = (part: Expression, type: ScalarType): Expression => this.bind(part, type, context);
+      return { value: expandRounding(to, wide.value, { lanes: context.lanes, bind }), scalar: 'f32' };
+    }
     if (scalar === to) return { value, scalar };
     if (scalar === 'bool') {
-      const made = to === 'f16' ? 'f32' : to;
-      const [one, zero] = [this.constant(1, made, context), this.constant(0, made, context)];
-      return {
-        value: this.bind({ kind: 'select', condition: value, yes: one, no: zero }, made, context),
-        scalar: made,
-      };
+      const [one, zero] = [this.constant(1, to, context), this.constant(0, to, context)];
+      return { value: this.bind({ kind: 'select', condition: value, yes: one, no: zero }, to, context), scalar: to };
     }
     if (to === 'bool') return { value: this.asBool({ value, scalar }, context), scalar: 'bool' };
-    if (to === 'f16') {
-      const narrow: Expression = { kind: 'convert', to, operand: value };
-      return { value: this.bind({ kind: 'convert', to: 'f32', operand: narrow }, 'f32', context), scalar: 'f32' };
-    }
     const { lanes } = context;
     if (value.kind === 'constant' && Number.isInteger(value.value)) {
       return { value: { kind: 'constant', type: { scalar: to, lanes }, value: value.value }, scalar: to };

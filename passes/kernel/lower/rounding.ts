@@ -1,0 +1,65 @@
+import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
+
+export type NarrowFloat = 'f16' | 'bf16';
+
+export interface RoundingParts {
+  readonly lanes: 1 | 2 | 4;
+  /** Gives a value a register, so that it is computed once. */
+  readonly bind: (value: Expression, scalar: ScalarType) => Expression;
+}
+
+/**
+ * Rounds f32 lanes to the nearest f16 or bf16, ties to even, as an f32: on the bits, because not every device has the types.
+ * What is too large becomes infinite; NaN stays.
+ */
+export function expandRounding(to: NarrowFloat, x: Expression, parts: RoundingParts): Expression {
+  const { lanes, bind } = parts;
+  const type = (scalar: ScalarType): RegisterType => ({ scalar, lanes });
+  const constant = (value: number, scalar: ScalarType = 'u32'): Expression => ({
+    kind: 'constant',
+    type: type(scalar),
+    value,
+  });
+  const binary = (
+    operator: Extract<Expression, { kind: 'binary' }>['operator'],
+    left: Expression,
+    right: Expression,
+  ): Expression => ({ kind: 'binary', operator, left, right });
+  const select = (condition: Expression, yes: Expression, no: Expression): Expression => ({
+    kind: 'select',
+    condition,
+    yes,
+    no,
+  });
+  /** Drops `dropped` bits of the fraction. */
+  const nearest = (bits: Expression, dropped: number): Expression => {
+    const odd = binary('and', binary('shift_right', bits, constant(dropped)), constant(1));
+    const raised = binary('add', bits, binary('add', odd, constant(2 ** (dropped - 1) - 1)));
+    return bind(binary('and', raised, constant((2 ** 32 - 2 ** dropped) >>> 0)), 'u32');
+  };
+  const float = (bits: Expression): Expression => ({ kind: 'bitcast', to: 'f32', operand: bits });
+  const keepNan = (rounded: Expression): Expression => bind(select(binary('equal', x, x), rounded, x), 'f32');
+  const bits = bind({ kind: 'bitcast', to: 'u32', operand: x }, 'u32');
+  if (to === 'bf16') return keepNan(float(nearest(bits, 16)));
+  const magnitude = bind(binary('and', bits, constant(0x7fffffff)), 'u32');
+  const normal = nearest(magnitude, 13);
+  // 0x47800000 is 65536, the first magnitude past the largest half.
+  const finite = select(binary('less', normal, constant(0x47800000)), normal, constant(0x7f800000));
+  // Below 2^-14 halves are multiples of 2^-24.
+  const units = bind(binary('mul', float(magnitude), constant(2 ** 24, 'f32')), 'f32');
+  const whole = bind({ kind: 'unary', operator: 'floor', operand: units }, 'f32');
+  const rest = bind(binary('sub', units, whole), 'f32');
+  const half = constant(0.5, 'f32');
+  const odd = binary('and', { kind: 'convert', to: 'u32', operand: whole }, constant(1));
+  const isUp = binary(
+    'or',
+    binary('less', half, rest),
+    binary('and', binary('equal', rest, half), binary('equal', odd, constant(1))),
+  );
+  const up = select(isUp, constant(1, 'f32'), constant(0, 'f32'));
+  const small = binary('mul', binary('add', whole, up), constant(2 ** -24, 'f32'));
+  const isSmall = binary('less', magnitude, constant(0x38800000));
+  const rounded = bind(select(isSmall, small, float(bind(finite, 'u32'))), 'f32');
+  const sign = binary('and', bits, constant(0x80000000));
+  return keepNan(float(binary('or', { kind: 'bitcast', to: 'u32', operand: rounded }, sign)));
+}
