@@ -12,9 +12,14 @@ export class Markup {
 /** What can stand in a template: text is escaped, lists are joined, undefined is nothing. */
 export type Content = string | number | Markup | undefined | readonly Content[];
 
-/** A template whose values are escaped: html`<b>${name}</b>`. */
-export function html(strings: TemplateStringsArray, ...values: readonly Content[]): Markup {
-  return new Markup(strings.reduce((text, part, at) => text + contentText(values[at - 1]) + part));
+/** A template whose values are escaped: markup`<b>${name}</b>`. Line breaks of the template itself become spaces. */
+export function markup(strings: TemplateStringsArray, ...values: readonly Content[]): Markup {
+  return new Markup(
+    strings.reduce(
+      (text, part, at) => text + (at === 0 ? '' : contentText(values[at - 1])) + part.replace(/\s*\n\s*/g, ' '),
+      '',
+    ),
+  );
 }
 
 export function escapeHtml(text: string): string {

@@ -1,5 +1,5 @@
 /** A page that needs nothing but itself: no network, styles and script inside, light and dark. */
-import { type Content, html, Markup } from './markup.js';
+import { type Content, markup, Markup } from './markup.js';
 import { pageScript } from './script.js';
 import { pageStyle } from './style.js';
 
@@ -17,7 +17,7 @@ export interface Tab {
 
 /** The text of a page. Its tabs are shown one at a time. */
 export function renderPage({ title, subtitle, tabs, footer }: Page): string {
-  return html`<!doctype html>
+  return markup`<!doctype html>
     <html lang="en">
       <head>
         <meta charset="utf-8" />
@@ -47,14 +47,14 @@ export function renderPage({ title, subtitle, tabs, footer }: Page): string {
 
 /** Buttons and panels; the first is open. One tab needs no button. */
 export function renderTabs(tabs: readonly Tab[], kind: 'main' | 'sub' | 'text'): Markup {
-  if (tabs.length === 1) return html`<div>${tabs[0]?.body}</div>`;
+  if (tabs.length === 1) return markup`<div>${tabs[0]?.body}</div>`;
   const buttons = tabs.map(
-    ({ title }, at) => html`<button data-tab="${at}" ${new Markup(at === 0 ? ' class="on"' : '')}>${title}</button>`,
+    ({ title }, at) => markup`<button data-tab="${at}" ${new Markup(at === 0 ? ' class="on"' : '')}>${title}</button>`,
   );
   const panels = tabs.map(
-    ({ body }, at) => html`<div class="panel" ${new Markup(at === 0 ? '' : ' hidden')}>${body}</div>`,
+    ({ body }, at) => markup`<div class="panel" ${new Markup(at === 0 ? '' : ' hidden')}>${body}</div>`,
   );
-  return html`<div class="tabs ${kind}">
+  return markup`<div class="tabs ${kind}">
     <nav>${buttons}</nav>
     ${panels}
   </div>`;
@@ -62,7 +62,7 @@ export function renderTabs(tabs: readonly Tab[], kind: 'main' | 'sub' | 'text'):
 
 /** Content that is put into the page when it is first opened: pages of a thousand operations stay quick. */
 export function renderLazyDetails(summary: Content, body: Content, className: string): Markup {
-  return html`<details class="${className}">
+  return markup`<details class="${className}">
     <summary>${summary}</summary>
     <template>${body}</template>
   </details>`;
@@ -70,7 +70,7 @@ export function renderLazyDetails(summary: Content, body: Content, className: st
 
 /** A figure with a name: one of the tiles at the top. */
 export function renderFigure(name: string, value: string, note = ''): Markup {
-  return html`<div class="figure"><span>${name}</span><b>${value}</b><small data-tip="${note}">${note}</small></div>`;
+  return markup`<div class="figure"><span>${name}</span><b>${value}</b><small data-tip="${note}">${note}</small></div>`;
 }
 
 export interface TableColumn {
@@ -87,24 +87,24 @@ export interface TableRow {
 /** A table that is sorted by a click on a title. */
 export function renderTable(columns: readonly TableColumn[], rows: readonly TableRow[]): Markup {
   const classOf = (at: number): string => (columns[at]?.numeric === true ? 'number' : '');
-  const head = columns.map(({ title }, at) => html`<th class="${classOf(at)}">${title}</th>`);
+  const head = columns.map(({ title }, at) => markup`<th class="${classOf(at)}">${title}</th>`);
   const body = rows.map(({ cells, more }) => {
     const tds = cells.map(
       ({ text, sort }, at) =>
-        html`<td class="${classOf(at)}" ${sort === undefined ? '' : html` data-sort="${sort}"`}>${text}</td>`,
+        markup`<td class="${classOf(at)}" ${sort === undefined ? '' : markup` data-sort="${sort}"`}>${text}</td>`,
     );
-    const row = html`<tr class="${more === undefined ? '' : 'opens'}">
+    const row = markup`<tr class="${more === undefined ? '' : 'opens'}">
       ${tds}
     </tr>`;
     if (more === undefined) return row;
     return [
       row,
-      html`<tr class="more" hidden>
+      markup`<tr class="more" hidden>
         <td colspan="${columns.length}"><template>${more}</template></td>
       </tr>`,
     ];
   });
-  return html`<div class="scroll">
+  return markup`<div class="scroll">
     <table class="sortable">
       <thead>
         <tr>
@@ -126,7 +126,7 @@ export function renderShares(
   const share = (value: number): number => (total === 0 ? 0 : (100 * value) / total);
   const parts = shares.map(
     ({ name, value, note, tone }) =>
-      html`<i
+      markup`<i
         class="tone${tone}"
         style="width:${share(value).toFixed(3)}%"
         data-tip="${`${name}\n${note}\n${share(value).toFixed(1)} %`}"
@@ -134,11 +134,11 @@ export function renderShares(
   );
   const legend = shares.map(
     ({ name, value, note, tone }) =>
-      html`<li>
+      markup`<li>
         <i class="tone${tone}"></i>${name} <b>${share(value).toFixed(1)} %</b> <span class="muted">${note}</span>
       </li>`,
   );
-  return html`<div class="shares">
+  return markup`<div class="shares">
     <div class="bar">${parts}</div>
     <ul>
       ${legend}

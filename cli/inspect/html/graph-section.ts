@@ -4,7 +4,7 @@ import { isInlineSource } from '../../../ir/graph/equal.js';
 import { opTable } from '../../../ir/graph/ops/index.js';
 import { printType } from '../../../ir/graph/types.js';
 import type { Plan, PlanStep } from '../../../ir/plan.js';
-import { type Content, html, type Markup } from '../../page/markup.js';
+import { type Content, markup, type Markup } from '../../page/markup.js';
 import { renderLazyDetails } from '../../page/page.js';
 import { blockLabel, blockOf } from '../label-block.js';
 
@@ -18,7 +18,7 @@ interface Section {
 export function renderGraph(module: Module, plan: Plan): Content {
   const kernels = kernelsByLabel(plan.steps);
   return [...module.functions.values()].map(({ body, resultNames }) => [
-    html`<p class="muted">
+    markup`<p class="muted">
       Takes ${joinTypes(body.parameters)}; gives ${resultNames.join(', ')}. Values that a block takes from others stand
       at its right.
     </p>`,
@@ -44,7 +44,7 @@ class GraphWriter {
     if (first?.kind === 'loop') {
       const { count, symbol } = first.attributes;
       const body = first.body as Block;
-      return html`<details class="block loop" open>
+      return markup`<details class="block loop" open>
         <summary>
           <b>loop</b>
           <span class="muted">${symbol} from 0 to ${count.text}, carries ${joinTypes(body.parameters)}</span>
@@ -53,14 +53,14 @@ class GraphWriter {
       </details>`;
     }
     const fused = operations.filter(({ kind }) => kind === 'fused').length;
-    const summary = html`<b>${label}</b>
+    const summary = markup`<b>${label}</b>
       <span class="muted"
         >${countOf(fused, 'kernel')},
         ${countOf(operations.length - fused, 'view or host operation', 'views and host operations')}</span
       ><span class="flow">${this.incoming(operations)}</span>`;
     return renderLazyDetails(
       summary,
-      html`<div>${operations.map((operation) => this.operation(operation))}</div>`,
+      markup`<div>${operations.map((operation) => this.operation(operation))}</div>`,
       'block',
     );
   }
@@ -75,24 +75,24 @@ class GraphWriter {
     if (first === undefined) return '';
     const more = rest.length === 0 ? '' : ` and ${rest.length} more`;
     const names = rest.map(({ name, type }) => `%${name} : ${printType(type)}`).join('\n');
-    return html`<span data-tip="${names}">← %${first.name} : ${printType(first.type)}${more}</span>`;
+    return markup`<span data-tip="${names}">← %${first.name} : ${printType(first.type)}${more}</span>`;
   }
 
   private operation(operation: Operation): Markup {
     const { kind, operands, results, body } = operation;
-    const values = html`${this.values(results)}
+    const values = markup`${this.values(results)}
       <span class="type">: ${results.map(({ type }) => printType(type)).join(', ')}</span>`;
     if (operation.kind !== 'fused') {
       const category = opTable[kind].category === 'host' ? 'host' : 'plain';
-      return html`<div class="op ${category}">
+      return markup`<div class="op ${category}">
         <span class="kind">${kind}</span> ${this.values(operands)} → ${values}
       </div>`;
     }
     const inner = (body as Block).operations.filter((one) => !isInlineSource(one));
     const kernel = this.kernelOf(operation);
-    return html`<div class="op ${operation.attributes.anchor}">
+    return markup`<div class="op ${operation.attributes.anchor}">
       <span class="kind">${operation.attributes.anchor}</span
-      >${kernel === undefined ? '' : html` <code class="muted">${kernel}</code>`} ${this.values(operands)} → ${values}
+      >${kernel === undefined ? '' : markup` <code class="muted">${kernel}</code>`} ${this.values(operands)} → ${values}
       <div class="inner">${inner.map(({ kind: one }) => one).join(' → ')}</div>
     </div>`;
   }
@@ -114,10 +114,10 @@ class GraphWriter {
       const source = this.sources.get(value);
       const text =
         weight !== undefined
-          ? html`<span class="weight">@${weight}</span>`
+          ? markup`<span class="weight">@${weight}</span>`
           : source?.kind === 'constant'
             ? String(source.attributes.values[0])
-            : html`<span class="value" data-tip="${printType(value.type)}">%${value.name}</span>`;
+            : markup`<span class="value" data-tip="${printType(value.type)}">%${value.name}</span>`;
       return at === 0 ? text : [', ', text];
     });
   }

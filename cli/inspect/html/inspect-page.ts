@@ -1,5 +1,5 @@
 /** The page of `inspect --html`: one tab a function, with everything there is to see of it. */
-import { type Content, html } from '../../page/markup.js';
+import { type Content, markup } from '../../page/markup.js';
 import { renderFigure, renderPage, renderShares, renderTable, renderTabs } from '../../page/page.js';
 import type { BoundPlan } from '../../../runtime/plan/bound-plan.js';
 import { formatBytes, formatCount, formatFlop, formatInteger, formatNumber } from '../format.js';
@@ -65,10 +65,10 @@ function renderOverview(
     })),
   );
   return [
-    html`<h2>networks</h2>`,
+    markup`<h2>networks</h2>`,
     table,
     functions.map(({ report }) => [
-      html`<h2>${report.name} <span class="muted">${sizes.get(report.name)}</span></h2>`,
+      markup`<h2>${report.name} <span class="muted">${sizes.get(report.name)}</span></h2>`,
       renderFigures(report),
       renderBlockShares(report),
     ]),
@@ -80,7 +80,7 @@ function renderFunction(
   sizes: ReadonlyMap<string, string>,
 ): Content {
   return [
-    html`<p class="muted">${sizes.get(report.name)}</p>`,
+    markup`<p class="muted">${sizes.get(report.name)}</p>`,
     renderFigures(report),
     renderBlockShares(report),
     renderTabs(
@@ -115,7 +115,7 @@ function renderFigures({
   const around = looped ? `and ${formatInteger(once.launches)} around the loop` : `${hostSteps} host steps before`;
   const excess = memory.lowerBoundBytes === 0 ? 0 : memory.arenaBytes / memory.lowerBoundBytes - 1;
   const bound = `lower bound ${formatBytes(memory.lowerBoundBytes)}${excess < 0.0005 ? ', reached' : `, +${(100 * excess).toFixed(1)} %`}`;
-  return html`<div class="figures">
+  return markup`<div class="figures">
     ${[
       renderFigure(looped ? 'launches a step' : 'launches', formatInteger(work.launches), around),
       renderFigure('kernels', `${kernels.length}`, 'distinct'),

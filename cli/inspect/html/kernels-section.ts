@@ -1,5 +1,5 @@
 /** All kernels of a function with their texts. */
-import { type Content, html } from '../../page/markup.js';
+import { type Content, markup } from '../../page/markup.js';
 import { renderTable, renderTabs, type TableColumn, type TableRow } from '../../page/page.js';
 import { kernelText } from '../emit.js';
 import { formatInteger, formatNumber } from '../format.js';
@@ -27,7 +27,7 @@ export function renderKernels({ kernels, steps }: FunctionReport, compiled: Insp
     const work = looped ? step : once;
     return {
       cells: [
-        { text: html`<code>${kernel.name}</code>` },
+        { text: markup`<code>${kernel.name}</code>` },
         ...(looped ? [count(step)] : []),
         count(once),
         { text: formatNumber(work.flop / unit.flop), sort: work.flop },
@@ -43,7 +43,7 @@ export function renderKernels({ kernels, steps }: FunctionReport, compiled: Insp
   });
   const scope = looped ? 'Work is that of one step; kernels that only run around the loop have none.' : '';
   return [
-    html`<p class="muted">
+    markup`<p class="muted">
       A click on a kernel shows its text. ${scope} Registers: elements of the largest tile in the registers of one
       invocation.
     </p>`,
@@ -58,12 +58,12 @@ function count({ launches }: Work): TableRow['cells'][number] {
 function renderKernel(report: KernelReport, kernel: InspectedKernel | undefined): Content {
   const shared = report.sharedBytes === 0 ? '' : `, ${report.sharedBytes} bytes of workgroup memory`;
   const spread = report.spread === '' ? '' : ` Spread (threads · registers × lanes): ${report.spread}.`;
-  const facts = html`<p>${report.buffers} buffers${shared}.${spread}</p>
+  const facts = markup`<p>${report.buffers} buffers${shared}.${spread}</p>
     <p class="muted">Makes ${report.labels.join(', ')}${report.labels.length === 3 ? ', …' : ''}</p>`;
   if (kernel === undefined) return facts;
   const texts = (['tile', 'source', 'thread'] as const).flatMap((stage) => {
     const text = kernelText(kernel, stage);
-    return text === undefined ? [] : [{ title: stage, body: html`<pre>${text}</pre>` }];
+    return text === undefined ? [] : [{ title: stage, body: markup`<pre>${text}</pre>` }];
   });
   return [facts, renderTabs(texts, 'text')];
 }

@@ -1,6 +1,6 @@
 /** The picture of the arenas: which temporary lies where, and how long. */
 import type { BoundPlan } from '../../../runtime/plan/bound-plan.js';
-import { type Content, html, type Markup } from '../../page/markup.js';
+import { type Content, markup, type Markup } from '../../page/markup.js';
 import { formatBytes } from '../format.js';
 import { blockLabel, blockOf } from '../label-block.js';
 import { type MemoryTimeline, traceMemory } from '../timeline.js';
@@ -14,18 +14,18 @@ const CURVE_HEIGHT = 150;
 export function renderMemory(bound: BoundPlan): Content {
   const timeline = traceMemory(bound);
   const { memory } = bound;
-  if (timeline.spans.length === 0) return html`<p class="muted">This function keeps nothing in arenas.</p>`;
+  if (timeline.spans.length === 0) return markup`<p class="muted">This function keeps nothing in arenas.</p>`;
   return [
-    html`<p class="muted">
+    markup`<p class="muted">
       Time runs to the right, one place a step of the plan; a loop is walked once (shaded), because every iteration uses
       the same places. ${timeline.spans.length} temporaries in ${memory.arenas.length} arenas; colours are blocks of the
       network.
     </p>`,
-    html`<div class="chart">
+    markup`<div class="chart">
       <h3>live bytes</h3>
       ${renderCurve(timeline, memory.lowerBoundBytes, memory.arenaBytes)}
     </div>`,
-    html`<div class="chart">
+    markup`<div class="chart">
       <h3>places in the arenas</h3>
       ${renderSpans(timeline, memory.arenaBytes, memory.lowerBoundBytes)}
     </div>`,
@@ -43,7 +43,7 @@ function renderCurve(timeline: MemoryTimeline, bound: number, total: number): Ma
   const outline = timeline.liveBytes.map(
     (bytes, at) => `L${x(at).toFixed(1)} ${y(bytes).toFixed(1)}L${x(at + 1).toFixed(1)} ${y(bytes).toFixed(1)}`,
   );
-  return html`<svg viewBox="0 0 ${WIDTH} ${CURVE_HEIGHT + 4}">
+  return markup`<svg viewBox="0 0 ${WIDTH} ${CURVE_HEIGHT + 4}">
     ${loopShades(timeline, CURVE_HEIGHT)}${byteTicks(total, y)}
     <path class="live" d="M${LEFT} ${CURVE_HEIGHT}${outline.join('')}L${WIDTH} ${CURVE_HEIGHT}Z" />
     ${boundLine(y(bound), bound)}
@@ -58,7 +58,7 @@ function renderSpans(timeline: MemoryTimeline, total: number, bound: number): Ma
     const block = blockOf(label) ?? blockOf(timeline.steps[first] ?? '');
     const tip = `${label}\n${formatBytes(byteLength)} at ${formatBytes(byteOffset)}\nstep ${first} to ${last} of ${timeline.steps.length}: ${timeline.steps[first] ?? ''}\nblock ${blockLabel(block)}`;
     const height = y(byteOffset) - y(byteOffset + byteLength);
-    return html`<rect
+    return markup`<rect
       class="span tone${toneOf(block?.family ?? 'other')}"
       x="${x(first).toFixed(1)}"
       y="${y(byteOffset + byteLength).toFixed(1)}"
@@ -71,15 +71,15 @@ function renderSpans(timeline: MemoryTimeline, total: number, bound: number): Ma
     .slice(1, -1)
     .map(
       (start) =>
-        html`<line class="axis" x1="${LEFT}" x2="${WIDTH}" y1="${y(start).toFixed(1)}" y2="${y(start).toFixed(1)}" />`,
+        markup`<line class="axis" x1="${LEFT}" x2="${WIDTH}" y1="${y(start).toFixed(1)}" y2="${y(start).toFixed(1)}" />`,
     );
-  return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT + 4}">
+  return markup`<svg viewBox="0 0 ${WIDTH} ${HEIGHT + 4}">
     ${loopShades(timeline, HEIGHT)}${byteTicks(total, y)}${edges}${rectangles}${boundLine(y(bound), bound)}
   </svg>`;
 }
 
 function boundLine(y: number, bound: number): Markup {
-  return html`<line
+  return markup`<line
     class="bound"
     x1="${LEFT}"
     x2="${WIDTH}"
@@ -93,7 +93,7 @@ function loopShades(timeline: MemoryTimeline, height: number): Content {
   const x = timeScale(timeline);
   return timeline.loops.map(
     ({ first, last }) =>
-      html`<rect
+      markup`<rect
         class="shade"
         x="${x(first).toFixed(1)}"
         y="0"
@@ -111,7 +111,7 @@ function byteTicks(total: number, y: (bytes: number) => number): Content {
   for (let bytes = 0; bytes <= total; bytes += step) {
     const at = y(bytes).toFixed(1);
     ticks.push(
-      html`<line class="axis" x1="${LEFT}" x2="${WIDTH}" y1="${at}" y2="${at}" /><text
+      markup`<line class="axis" x1="${LEFT}" x2="${WIDTH}" y1="${at}" y2="${at}" /><text
           x="${LEFT - 8}"
           y="${at}"
           dy="4"

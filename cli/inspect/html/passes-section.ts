@@ -1,5 +1,5 @@
 /** What every pass did: numbers, time, and the lines it changed. */
-import { type Content, html } from '../../page/markup.js';
+import { type Content, markup } from '../../page/markup.js';
 import { renderTable, type TableRow } from '../../page/page.js';
 import { diffLines, groupHunks, type Hunk } from '../diff-lines.js';
 import { formatInteger } from '../format.js';
@@ -19,19 +19,19 @@ export function renderPasses({ initial, passes }: PassRecorder): Content {
     return {
       cells: [
         { text: at + 1 },
-        { text: html`<b>${name}</b>` },
+        { text: markup`<b>${name}</b>` },
         { text: milliseconds.toFixed(1), sort: milliseconds },
         { text: formatInteger(operationsBefore), sort: operationsBefore },
         { text: formatInteger(operationsAfter), sort: operationsAfter },
         { text: changes.removed === 0 ? '' : `−${formatInteger(changes.removed)}`, sort: changes.removed },
         { text: changes.added === 0 ? '' : `+${formatInteger(changes.added)}`, sort: changes.added },
-        { text: html`<span class="muted">${description}</span>` },
+        { text: markup`<span class="muted">${description}</span>` },
       ],
       ...(hunks.length > 0 && { more: renderHunks(hunks) }),
     };
   });
   return [
-    html`<p class="muted">A click on a pass shows the lines of the graph that it changed.</p>`,
+    markup`<p class="muted">A click on a pass shows the lines of the graph that it changed.</p>`,
     renderTable(
       [
         { title: '#', numeric: true },
@@ -59,18 +59,18 @@ function renderHunks(hunks: readonly Hunk[]): Content {
   let lines = 0;
   for (const hunk of hunks) {
     if (lines >= MOST_LINES) break;
-    shown.push(html`<span class="at">line ${hunk.before} → ${hunk.after}</span>`);
+    shown.push(markup`<span class="at">line ${hunk.before} → ${hunk.after}</span>`);
     const rest = hunk.lines.slice(0, MOST_LINES - lines);
     lines += rest.length;
     for (const { kind, text } of rest) {
       shown.push(
-        html`<span class="${kind}">${kind === 'added' ? '+ ' : kind === 'removed' ? '- ' : '  '}${text}</span>`,
+        markup`<span class="${kind}">${kind === 'added' ? '+ ' : kind === 'removed' ? '- ' : '  '}${text}</span>`,
       );
     }
   }
   const total = hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0);
   if (lines < total) {
-    shown.push(html`<span class="at">${formatInteger(total - lines)} more lines: --print-after shows all</span>`);
+    shown.push(markup`<span class="at">${formatInteger(total - lines)} more lines: --print-after shows all</span>`);
   }
-  return html`<pre class="diff">${shown}</pre>`;
+  return markup`<pre class="diff">${shown}</pre>`;
 }

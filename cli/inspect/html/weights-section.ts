@@ -3,7 +3,7 @@ import { byteSize } from '../../../ir/dtype.js';
 import type { WeightDeclaration } from '../../../ir/graph/graph.js';
 import { printType } from '../../../ir/graph/types.js';
 import type { Plan } from '../../../ir/plan.js';
-import { type Content, html, type Markup } from '../../page/markup.js';
+import { type Content, markup, type Markup } from '../../page/markup.js';
 import { renderTable } from '../../page/page.js';
 import { formatBytes } from '../format.js';
 import { blockLabel, blockOf } from '../label-block.js';
@@ -28,13 +28,13 @@ export function renderWeights(plan: Plan): Content {
     .map(describe)
     .sort((a, b) => b.bytes - a.bytes);
   const total = weights.reduce((sum, { bytes }) => sum + bytes, 0);
-  if (weights.length === 0) return html`<p class="muted">This function has no weights.</p>`;
+  if (weights.length === 0) return markup`<p class="muted">This function has no weights.</p>`;
   return [
-    html`<p class="muted">
+    markup`<p class="muted">
       ${weights.length} weights as the kernels take them (packed), ${formatBytes(total)}. Areas are bytes, together by
       block.
     </p>`,
-    html`<div class="chart">${renderAreas(weights)}</div>`,
+    markup`<div class="chart">${renderAreas(weights)}</div>`,
     renderTable(
       [
         { title: 'weight', numeric: false },
@@ -46,7 +46,7 @@ export function renderWeights(plan: Plan): Content {
       ],
       weights.map(({ name, bytes, type, block, source }) => ({
         cells: [
-          { text: html`<code class="wrap">${name}</code>` },
+          { text: markup`<code class="wrap">${name}</code>` },
           { text: formatBytes(bytes), sort: bytes },
           { text: `${((100 * bytes) / total).toFixed(2)} %`, sort: bytes },
           { text: type },
@@ -82,7 +82,7 @@ function renderAreas(weights: readonly SizedWeight[]): Markup {
     item: members,
   }));
   const placed = placeAreas(groups, { x: 0, y: 0, width: WIDTH, height: HEIGHT });
-  return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}">
+  return markup`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}">
     ${placed.map(({ area, rectangle }) => renderGroup(area.item, rectangle))}
   </svg>`;
 }
@@ -92,7 +92,7 @@ function renderGroup(members: readonly SizedWeight[], rectangle: Rectangle): Mar
   const areas = members.map((item) => ({ size: item.bytes, item }));
   const rects = placeAreas(areas, rectangle).map(({ area: { item }, rectangle: { x, y, width, height } }) => {
     const tip = `${item.name}\n${item.type}\n${formatBytes(item.bytes)}`;
-    return html`<rect
+    return markup`<rect
       class="span tone${toneOf(item.family)}"
       x="${x.toFixed(1)}"
       y="${y.toFixed(1)}"
@@ -104,9 +104,9 @@ function renderGroup(members: readonly SizedWeight[], rectangle: Rectangle): Mar
   const label = first?.block ?? '';
   const fits = rectangle.width > 7 * label.length + 8 && rectangle.height > 18;
   const text = fits
-    ? html`<text class="on" x="${(rectangle.x + 5).toFixed(1)}" y="${(rectangle.y + 14).toFixed(1)}">${label}</text>`
+    ? markup`<text class="on" x="${(rectangle.x + 5).toFixed(1)}" y="${(rectangle.y + 14).toFixed(1)}">${label}</text>`
     : '';
-  return html`<g
+  return markup`<g
     >${rects}<rect
       x="${rectangle.x.toFixed(1)}"
       y="${rectangle.y.toFixed(1)}"
