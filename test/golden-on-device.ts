@@ -100,7 +100,7 @@ export async function openTestDevice(
 ): Promise<Device | undefined> {
   const outcome = await openDawn({ adapter: driver });
   if (outcome.adapter !== undefined) return createWebgpuDevice(outcome.adapter, options);
-  console.warn(`SKIPPED: ${what} on ${driver}: ${outcome.reason}`);
+  process.stderr.write(`SKIPPED: ${what} on ${driver}: ${outcome.reason}\n`);
   it.skip(`${what} on ${driver}: ${outcome.reason}`, () => undefined);
   return undefined;
 }
