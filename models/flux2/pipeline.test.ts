@@ -5,7 +5,7 @@ import { Flux2Pipeline } from './pipeline.js';
 import { torchRandn } from './noise.js';
 import { pictureFromDecoded } from './picture.js';
 
-const noisy = { prompt: 'x', steps: 4, width: 32, height: 16, seeds: [7n] } as const;
+const noisy = { prompt: 'x', steps: 4, width: 32, height: 16, seeds: [7n], cfgScale: 1 } as const;
 
 function gradient(size: number): { width: number; height: number; data: Uint8Array } {
   return { width: size, height: size, data: Uint8Array.from({ length: size * size * 3 }, (_, i) => i % 251) };
