@@ -98,7 +98,7 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
-  { files: ['**/*.test.ts'], rules: { 'no-console': 'off' } },
+  { files: ['**/*.test.ts', '{test,examples,bench}/**/*.ts'], rules: { 'no-console': 'off' } },
   ...arrows.map(({ name, files, forbidden }) => ({
     name,
     files,
