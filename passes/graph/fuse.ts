@@ -218,6 +218,10 @@ function makeFused(group: Group, constants: ReadonlyMap<Value, Operation>): Oper
   const body: Operation[] = [];
   const inside = new Set(group.operations.flatMap(({ results }) => results));
   const taken = new Set<string>();
+  // Read from memory, constants too.
+  const rowNumbers = new Set(
+    group.operations.flatMap(({ kind, operands: [, ids] }) => (kind === 'gather' ? [ids] : [])),
+  );
   const copy = (value: Value): Value => {
     let name = value.name;
     for (let number = 1; taken.has(name); number++) name = `${value.name}_${number}`;
@@ -229,7 +233,7 @@ function makeFused(group: Group, constants: ReadonlyMap<Value, Operation>): Oper
   for (const operation of group.operations) {
     for (const operand of operation.operands) {
       if (inside.has(operand) || copies.has(operand)) continue;
-      const constant = constants.get(operand);
+      const constant = rowNumbers.has(operand) ? undefined : constants.get(operand);
       if (constant !== undefined) {
         body.push({ ...constant, results: [copy(operand)] });
         continue;

@@ -50,9 +50,12 @@ class PlanBuilder {
       return planValue(value.name, value, storage);
     });
     this.lowerBlock(body);
+    const placed = new Map<Value, number>();
     const results = body.results.map((value, place): PlanValue => {
       const label = resultNames[place] as string;
-      return planValue(label, value, this.asResult(value, label));
+      const storage = placed.get(value) ?? this.asResult(value, label);
+      placed.set(value, storage);
+      return planValue(label, value, storage);
     });
     const weights = [...this.weightStorages.keys()].map((weight) => {
       const declaration = this.module.weights.get(weight);
@@ -166,7 +169,7 @@ class PlanBuilder {
 
   private lowerConcat(operation: Extract<Operation, { kind: 'concat' }>): void {
     const result = operation.results[0] as Value;
-    const whole = this.destinations.take(result) ?? this.newDense(result);
+    const whole = this.destinations.wholeOf(operation);
     const { axis } = operation.attributes;
     let start = Dim.of(0);
     for (const operand of operation.operands) {
@@ -332,7 +335,9 @@ class PlanBuilder {
       view.offset.constant === 0 &&
       storage.size.equals(elementCount(value.type.shape));
     if (owns) return view.storage;
-    const id = this.addStorage('result', value, label);
+    const reserved = this.destinations.take(value)?.storage;
+    const isFree = reserved !== undefined && reserved !== view.storage && this.storages[reserved]?.kind === 'result';
+    const id = isFree ? reserved : this.addStorage('result', value, label);
     this.copyTo(value, view, denseView(id, value.type.shape));
     return id;
   }

@@ -1,5 +1,6 @@
 import { Dim } from '../../ir/dim.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+import { sameShape } from '../kernel/build/group.js';
 import { part, viewBefore } from './views.js';
 import type { View } from './views.js';
 
@@ -39,6 +40,14 @@ export class Destinations {
     return this.decided.get(value);
   }
 
+  /** Where a concatenation lies: a place in which its own shape has strides, so that parts of it have. Allocates at most once. */
+  wholeOf(join: Operation): View {
+    const result = join.results[0] as Value;
+    const wanted = this.take(result);
+    const hasParts = wanted !== undefined && sameShape(wanted.shape, result.type.shape);
+    return hasParts ? wanted : this.allocateOnce(result);
+  }
+
   private decide(value: Value): View | undefined {
     if (this.functionResults.has(value)) return this.allocate(value, value.name, true);
     const readers = this.readers.get(value) ?? [];
@@ -72,10 +81,5 @@ export class Destinations {
     const view = this.allocate(value, value.name, false);
     this.decided.set(value, view);
     return view;
-  }
-
-  private wholeOf(join: Operation): View {
-    const result = join.results[0] as Value;
-    return this.take(result) ?? this.allocateOnce(result);
   }
 }
