@@ -49,6 +49,7 @@ export class FakeFlux2Model implements Flux2Model {
   readonly opened: NetworkName[] = [];
   readonly destroyed: NetworkName[] = [];
   closed = false;
+  readonly maxTensorBytes = Infinity;
 
   constructor(
     readonly description: Flux2Description = embeddedDescription(),

@@ -25,6 +25,7 @@ export type OpenWeights = (component: string) => WeightProvider;
 
 export class ArtifactFlux2Model implements Flux2Model {
   readonly description: Flux2Description;
+  readonly maxTensorBytes: number;
 
   /** `closeWeights` ends what `openWeights` gives. F2C530 when the model's configurations are malformed. */
   constructor(
@@ -34,6 +35,7 @@ export class ArtifactFlux2Model implements Flux2Model {
     private readonly closeWeights: () => Promise<void>,
   ) {
     this.description = decodeDescription(artifact.manifest.model as JsonValue, 'manifest.json');
+    this.maxTensorBytes = device.target.maxBufferBytes;
     checkTarget(artifact, device);
   }
 

@@ -20,6 +20,7 @@ export interface CompiledModelOptions extends LoadOptions {
 
 export class CompiledFlux2Model implements Flux2Model {
   readonly description: Flux2Description;
+  readonly maxTensorBytes: number;
 
   /** Takes over `loaded` and closes it with itself. */
   constructor(
@@ -28,6 +29,7 @@ export class CompiledFlux2Model implements Flux2Model {
     private readonly options: CompiledModelOptions = {},
   ) {
     this.description = describeModel(loaded);
+    this.maxTensorBytes = device.target.maxBufferBytes;
   }
 
   async open(name: NetworkName, report?: ReportProgress): Promise<Network> {

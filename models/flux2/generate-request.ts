@@ -33,7 +33,10 @@ export interface GenerateRequest {
   readonly noise?: GivenTensor;
   /** Pictures denoised at once; default: as many as have the tokens of a 1024x1024 picture. */
   readonly batchSize?: number;
-  /** Decode in tiles when a side is longer than `size` tokens; `off` decodes whole. Default: 96, overlapping by 24. */
+  /**
+   * Decode in tiles when a side is longer than `size` tokens; `off` decodes whole. Default: 96 or what the device has room
+   * for, overlapping by a quarter.
+   */
   readonly tiles?: TileOptions | 'off';
 }
 
@@ -59,6 +62,8 @@ export interface GenerateConfigs {
   readonly transformer: TransformerConfig;
   readonly autoencoder: AutoencoderConfig;
   readonly pipeline: PipelineConfig;
+  /** The largest tensor that the device holds. */
+  readonly maxTensorBytes: number;
 }
 
 export const MOST_REFERENCES = 10;
@@ -67,7 +72,8 @@ const MOST_PICTURES = 10000;
 /** Position ids beyond a few hundred are outside of what any release was trained on; this also bounds memory. */
 const LONGEST_SIDE = 8192;
 const TOKENS_AT_ONCE = 4096;
-const defaultTiles: TileOptions = { size: 96, overlap: 24 };
+const LARGEST_DEFAULT_TILE = 96;
+const SMALLEST_DEFAULT_TILE = 8;
 
 /** Fills in the defaults. F2C666 for a number outside its range, F2C660 to F2C663 for guidance, seeds and noise. */
 export function resolveRequest(request: GenerateRequest, configs: GenerateConfigs): ResolvedRequest {
@@ -103,15 +109,27 @@ export function resolveRequest(request: GenerateRequest, configs: GenerateConfig
     noise,
     grid,
     batchSize: Math.min(count, requireInteger('batch size', request.batchSize ?? atOnce, 1, MOST_PICTURES)),
-    tiles: resolveTiles(request.tiles),
+    tiles: resolveTiles(request.tiles, configs),
   };
 }
 
-function resolveTiles(tiles: GenerateRequest['tiles']): TileOptions | undefined {
+function resolveTiles(tiles: GenerateRequest['tiles'], configs: GenerateConfigs): TileOptions | undefined {
   if (tiles === 'off') return undefined;
-  const { size, overlap } = tiles ?? defaultTiles;
+  const { size, overlap } = tiles ?? defaultTiles(configs);
   requireInteger('tile size', size, 4, LONGEST_SIDE);
   return { size, overlap: requireInteger('tile overlap', overlap, 1, size - 1) };
+}
+
+/** As large as fits: the decoder's largest activation has the channels of a level at the size it is upsampled to. */
+function defaultTiles({ autoencoder, maxTensorBytes }: GenerateConfigs): TileOptions {
+  const { decoderChannels } = autoencoder;
+  const bytesOfLevel = decoderChannels.map((channels, level) => {
+    const side = pixelsPerToken(autoencoder) / 2 ** Math.max(0, level - 1);
+    return Float32Array.BYTES_PER_ELEMENT * channels * side ** 2;
+  });
+  const fitting = Math.floor(Math.sqrt(maxTensorBytes / Math.max(...bytesOfLevel)));
+  const size = Math.max(SMALLEST_DEFAULT_TILE, Math.min(LARGEST_DEFAULT_TILE, fitting));
+  return { size, overlap: Math.ceil(size / 4) };
 }
 
 /** 32 random bits: PyTorch's CPU generator uses no more of a seed. */

@@ -51,6 +51,8 @@ export interface Flux2Description {
 /** A model that can run, compiled from its checkpoint or loaded from an artifact. */
 export interface Flux2Model {
   readonly description: Flux2Description;
+  /** The largest tensor that the device holds. */
+  readonly maxTensorBytes: number;
   /** Compiles or loads a function and puts its weights on the device. F2C618 when the model lacks what it needs. */
   open(name: NetworkName, report?: ReportProgress): Promise<Network>;
   /** F2C618 when the model has no tokenizer. */

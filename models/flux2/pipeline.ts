@@ -307,9 +307,10 @@ export class Flux2Pipeline {
   }
 
   private requireConfigs(): GenerateConfigs {
+    const { maxTensorBytes } = this.model;
     const { transformer, autoencoder, pipeline, name } = this.model.description;
     if (transformer !== undefined && autoencoder !== undefined && pipeline !== undefined) {
-      return { transformer, autoencoder, pipeline };
+      return { transformer, autoencoder, pipeline, maxTensorBytes };
     }
     const missing = [transformer ?? 'transformer', autoencoder ?? 'vae', pipeline ?? 'model_index.json'];
     throw new Flux2cError('F2C618', 'the model is not complete', {
