@@ -1,0 +1,177 @@
+/** The released models at 1024², planned and run through on a device that computes nothing. */
+import { afterAll, describe, expect, it } from 'vitest';
+import { kernelPrinter } from '../backends/print-kernel.js';
+import { portableWebgpu, type Target } from '../backends/target.js';
+import { Flux2cError } from '../ir/diagnostics.js';
+import type { DimBinding } from '../ir/dim.js';
+import { byteSize } from '../ir/dtype.js';
+import { countElements } from '../ir/host-tensor.js';
+import { buildFunction } from '../models/flux2/component-functions.js';
+import type { NetworkName } from '../models/flux2/networks.js';
+import { type VariantName, variants } from '../models/flux2/variants.js';
+import { compileModule } from '../passes/compile.js';
+import type { CompiledModule } from '../passes/compiled.js';
+import { fromHostTensor, type HostArray } from '../runtime/host-array.js';
+import { instantiatePlan } from '../runtime/instantiate.js';
+import { NullDevice } from '../runtime/null-device.js';
+import { type BoundPlan, flattenSteps } from '../runtime/plan/bound-plan.js';
+import { verifyBoundPlan } from '../runtime/plan/verify-bound-plan.js';
+import { Session } from '../runtime/session.js';
+import { countWeightBytes, pieceBytes, type WeightProvider } from '../runtime/weight-provider.js';
+
+const mib = 2 ** 20;
+
+/** What desktop drivers allow: bindings of nearly 2 GiB. */
+const desktop: Target = { ...portableWebgpu, maxBindingBytes: 2 ** 31 - 16, maxBufferBytes: 2 ** 32 - 16 };
+
+/** The same zeros again and again: no model is ever in memory. */
+const zeroWeights: WeightProvider = {
+  async *read(declaration, range) {
+    const zeros = new Uint8Array(Math.min(pieceBytes, range?.byteLength ?? countWeightBytes(declaration)));
+    let left = range?.byteLength ?? countWeightBytes(declaration);
+    for (; left > 0; left -= zeros.byteLength) yield zeros.subarray(0, Math.min(left, zeros.byteLength));
+  },
+};
+
+function compile(variant: VariantName, name: NetworkName, target: Target): CompiledModule {
+  const { transformer, autoencoder, textEncoder, textEncoderOutLayers } = variants[variant];
+  const description = { name: variant, pipeline: undefined, transformer, autoencoder, textEncoder };
+  const module = buildFunction(description, name, () => 'bf16', textEncoderOutLayers);
+  return compileModule(module, target, { print: kernelPrinter(target) });
+}
+
+function zeroInputs({ plan, sizes }: BoundPlan): ReadonlyMap<string, HostArray> {
+  return new Map(
+    plan.inputs.map(({ name, dtype, shape }) => {
+      const extents = shape.map((dim) => dim.evaluate(sizes));
+      return [name, fromHostTensor({ dtype, shape: extents, data: new Float64Array(countElements(extents)) })];
+    }),
+  );
+}
+
+/** Runs it all on the null device; the numbers that say what a change of the compiler costs or saves. */
+async function measure(
+  compiled: CompiledModule,
+  name: NetworkName,
+  sizes: DimBinding,
+  target: Target,
+): Promise<string> {
+  const plan = compiled.plans.get(name)!;
+  const bound = instantiatePlan(plan, sizes, target, compiled.kernels);
+  verifyBoundPlan(bound);
+  const device = new NullDevice(target);
+  const session = await Session.create({ plan, kernels: compiled.kernels, device, weights: zeroWeights });
+  const results = await session.run(zeroInputs(bound));
+  for (const { name: result, dtype, shape } of plan.results) {
+    const extents = shape.map((dim) => dim.evaluate(sizes));
+    expect(results.get(result)?.data.byteLength).toBe(countElements(extents) * byteSize(dtype));
+  }
+  const { arenaBytes, weightBytes } = session.memory;
+  expect(arenaBytes).toBe(bound.memory.arenaBytes);
+  const launches = [...flattenSteps(bound.steps)].filter((step) => step.kind === 'launch');
+  expect(device.events.filter(({ kind }) => kind === 'launch')).toHaveLength(launches.length);
+  const window = Math.max(...launches.flatMap(({ bindings }) => bindings.map(({ byteLength }) => byteLength)));
+  expect(window).toBeLessThanOrEqual(target.maxBindingBytes);
+  const loop = bound.steps.find((step) => step.kind === 'loop');
+  const perStep = loop?.kind === 'loop' ? `${loop.iteration(1).length} a step` : '';
+  await session.destroy();
+  expect(device.usage.bytes).toBe(0);
+  const inMib = (bytes: number): string => (bytes / mib).toFixed(0);
+  return [
+    `${compiled.kernels.size} kernels`,
+    `${launches.length} launches`,
+    perStep,
+    `arenas ${inMib(arenaBytes)} MiB of ${inMib(bound.memory.lowerBoundBytes)}`,
+    `weights ${inMib(weightBytes)} MiB`,
+    `bindings up to ${inMib(window)} MiB`,
+  ]
+    .filter((text) => text !== '')
+    .join(', ');
+}
+
+const textToImage = { batch: 1, img: 4096, txt: 512, ref: 0, steps: 4 };
+const oneReference = { ...textToImage, ref: 4096 };
+const square = { batch: 1, h: 64, w: 64 };
+
+interface Row {
+  readonly what: string;
+  readonly sizes: DimBinding;
+  readonly target: Target;
+}
+
+const denoiseRows: readonly Row[] = [
+  { what: 'portable', sizes: textToImage, target: portableWebgpu },
+  { what: 'portable, 1 reference', sizes: oneReference, target: portableWebgpu },
+  { what: 'desktop, 1 reference', sizes: oneReference, target: desktop },
+];
+const pictureRows: readonly Row[] = [
+  { what: 'portable, 256²', sizes: { batch: 1, h: 16, w: 16 }, target: portableWebgpu },
+  { what: 'portable', sizes: square, target: portableWebgpu },
+  { what: 'desktop', sizes: square, target: desktop },
+];
+const functions: readonly (readonly [VariantName, NetworkName, readonly Row[]])[] = [
+  ['dev', 'denoise', denoiseRows],
+  ['dev', 'text_encoder', [{ what: 'portable', sizes: { batch: 1, txt: 512 }, target: portableWebgpu }]],
+  ['dev', 'vae_encoder', pictureRows],
+  ['dev', 'vae_decoder', pictureRows],
+  ['klein-4b', 'denoise', denoiseRows],
+  ['klein-4b', 'denoise_cfg', denoiseRows],
+  ['klein-4b', 'denoise_cached', denoiseRows],
+  ['klein-4b', 'text_encoder', [{ what: 'portable', sizes: { batch: 2, txt: 512 }, target: portableWebgpu }]],
+];
+
+/** Peak resident memory of this process, which runs nothing else. */
+const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
+
+describe('released models at 1024² and 512 tokens of text', () => {
+  const table: string[] = [];
+
+  it.each(functions)('%s %s compiles in seconds', async (variant, name, rows) => {
+    // The processor's time: other tests run at the same time.
+    const started = process.cpuUsage();
+    const compiled = compile(variant, name, portableWebgpu);
+    const { user, system } = process.cpuUsage(started);
+    expect((user + system) / 1e6).toBeLessThan(10);
+    expect(compiled.kernels.size).toBeLessThan(50);
+    for (const { what, sizes, target } of rows) {
+      const row = await measure(compiled, name, sizes, target).catch((error: unknown) => {
+        if (!(error instanceof Flux2cError)) throw error;
+        return `${error.code} in ${error.detail.where?.join(' › ')}: ${error.detail.found}`;
+      });
+      table.push(`${variant} ${name}, ${what}: ${row}`);
+    }
+  });
+
+  it('has these sizes', () => {
+    expect(`\n${table.join('\n')}\n`).toMatchInlineSnapshot(`
+      "
+      dev denoise, portable: 38 kernels, 9283 launches, 2316 a step, arenas 1538 MiB of 1538, weights 61461 MiB, bindings up to 124 MiB
+      dev denoise, portable, 1 reference: F2C312 in transformer.transformer_blocks.0.attn.add_q_proj.add_k_proj.add_v_proj.weight › double.0.transpose.2: 209715200 bytes
+      dev denoise, desktop, 1 reference: 38 kernels, 2427 launches, 604 a step, arenas 3074 MiB of 3074, weights 61461 MiB, bindings up to 864 MiB
+      dev text_encoder, portable: 14 kernels, 512 launches, arenas 202 MiB of 202, weights 33081 MiB, bindings up to 108 MiB
+      dev vae_encoder, portable, 256²: 38 kernels, 81 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
+      dev vae_encoder, portable: F2C312 in down.0.group_norm.statistics › add: 536870912 bytes
+      dev vae_encoder, desktop: 38 kernels, 101 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
+      dev vae_decoder, portable, 256²: 37 kernels, 104 launches, arenas 160 MiB of 160, weights 95 MiB, bindings up to 64 MiB
+      dev vae_decoder, portable: F2C312 in up.2.group_norm.statistics › up.1.add.9: 536870912 bytes
+      dev vae_decoder, desktop: 37 kernels, 138 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 1024 MiB
+      klein-4b denoise, portable: 35 kernels, 1505 launches, 374 a step, arenas 769 MiB of 769, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise, portable, 1 reference: 35 kernels, 2206 launches, 549 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise, desktop, 1 reference: 35 kernels, 964 launches, 239 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 408 MiB
+      klein-4b denoise_cfg, portable: F2C312 in single.0.attention › single.0.concat: 228028416 bytes
+      klein-4b denoise_cfg, portable, 1 reference: F2C312 in transformer.transformer_blocks.0.attn.add_q_proj.add_k_proj.add_v_proj.weight › double.0.transpose.2: 209715200 bytes
+      klein-4b denoise_cfg, desktop, 1 reference: 36 kernels, 1168 launches, 292 a step, arenas 2977 MiB of 2977, weights 7392 MiB, bindings up to 816 MiB
+      klein-4b denoise_cached, portable: 41 kernels, 1513 launches, 374 a step, arenas 769 MiB of 769, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise_cached, portable, 1 reference: 41 kernels, 1832 launches, 374 a step, arenas 5869 MiB of 5761, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise_cached, desktop, 1 reference: 41 kernels, 1157 launches, 239 a step, arenas 5869 MiB of 5761, weights 7392 MiB, bindings up to 216 MiB
+      klein-4b text_encoder, portable: 14 kernels, 272 launches, arenas 124 MiB of 124, weights 5940 MiB, bindings up to 95 MiB
+      "
+    `);
+  });
+
+  it('never takes 2 GiB', () => {
+    expect(peakBytes()).toBeLessThan(2 ** 31);
+  });
+});
+
+afterAll(() => process.stderr.write(`full size: ${(peakBytes() / mib).toFixed(0)} MiB of memory at most\n`));
