@@ -1,6 +1,15 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import manifest from './package.json' with { type: 'json' };
+
+/** The examples import the package by its name; tests run the sources behind it, not a build. */
+const ownPackage = Object.entries(manifest.exports).map(([path, { default: built }]) => ({
+  find: new RegExp(`^${path.replace('.', 'flux2c')}$`),
+  replacement: fileURLToPath(new URL(built.replace('./dist', '.').replace(/js$/, 'ts'), import.meta.url)),
+}));
 
 export default defineConfig({
+  resolve: { alias: ownPackage },
   test: {
     environment: 'node',
     include: ['{ir,frontend,passes,backends,runtime,models,cli,bench,examples,test}/**/*.test.ts'],
