@@ -1,5 +1,6 @@
 /** The command line as a whole. */
 import { Command } from 'commander';
+import { benchCommand } from './bench.js';
 import { compileCommand } from './compile.js';
 import type { CliContext } from './context.js';
 import { devicesCommand } from './devices.js';
@@ -29,9 +30,9 @@ function createProgram(context: CliContext): Command {
     .version(VERSION, '-V, --version')
     .addHelpText('after', overview)
     .helpCommand('help [command]', 'help for a command');
-  for (const create of [generateCommand, compileCommand, runCommand, inspectCommand, devicesCommand])
+  for (const create of [generateCommand, compileCommand, runCommand, inspectCommand, benchCommand, devicesCommand])
     program.addCommand(create(context));
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void context.stdout.write(text),
       writeErr: (text) => void context.stderr.write(text),

@@ -2,13 +2,14 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kernelPrinter } from '../../backends/print-kernel.js';
-import { cpuTarget, portableWebgpu, type Target } from '../../backends/target.js';
+import { portableWebgpu, type Target } from '../../backends/target.js';
 import type { Module } from '../../ir/graph/graph.js';
 import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { Plan } from '../../ir/plan.js';
 import { buildFunction, componentOf } from '../../models/flux2/component-functions.js';
 import { pixelsPerToken } from '../../models/flux2/config.js';
 import { describeModel } from '../../models/flux2/compiled-model.js';
+import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
@@ -61,7 +62,8 @@ export interface SubjectRequest extends ComponentOptions {
   /** A model's or an artifact's path; default: the embedded checkpoint. */
   readonly model?: string;
   readonly config?: VariantName;
-  readonly target: Target['backend'];
+  /** What to compile for; an artifact has its own. */
+  readonly target: Target;
 }
 
 /** What compiles and is of interest, in the order in which a picture is made. */
@@ -78,7 +80,7 @@ export async function withSubject<T>(
   request: SubjectRequest,
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
-  const target = request.target === 'cpu' ? cpuTarget : planningTarget;
+  const { target } = request;
   if (request.config !== undefined) return use(configurationSubject(request.config, target));
   if (request.model !== undefined && (await isFile(join(request.model, MANIFEST)))) {
     return use(await artifactSubject(request.model));
@@ -153,13 +155,7 @@ async function artifactSubject(path: string): Promise<InspectSubject> {
     source: 'artifact',
     target: manifest.target,
     functions: names.filter((name) => plans.has(name)),
-    defaults: sizeDefaults({
-      name: path,
-      pipeline: undefined,
-      transformer: undefined,
-      autoencoder: undefined,
-      textEncoder: undefined,
-    }),
+    defaults: sizeDefaults(decodeDescription(manifest.model, path)),
     compile: (name) => ({ name, plan: plans.get(name)!, kernels }),
   };
 }

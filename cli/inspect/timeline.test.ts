@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { bindSizesOf, resolveSizes } from './sizes.js';
-import { withSubject } from './subject.js';
+import { planningTarget, withSubject } from './subject.js';
 import { reportFunction } from './report.js';
 import { traceMemory } from './timeline.js';
 
 describe('traceMemory', () => {
   it.each(['denoise', 'vae_decoder'] as const)('shows the arenas of %s as they were placed', async (name) => {
-    await withSubject({ target: 'webgpu' }, async (subject) => {
+    await withSubject({ target: planningTarget }, async (subject) => {
       const sizes = bindSizesOf(name, resolveSizes({ references: 1 }, subject.defaults));
       const { bound, report } = reportFunction(subject.compile(name, []), sizes, subject.target);
       const { spans, liveBytes, arenaStarts, loops, steps } = traceMemory(bound);

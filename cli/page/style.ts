@@ -57,7 +57,7 @@ tbody tr:last-child td{border-bottom:none}
 th{color:var(--muted);font-weight:600;font-size:12px;cursor:pointer;user-select:none}
 th[data-order=falling]::after{content:' ▾'}th[data-order=rising]::after{content:' ▴'}
 .number{text-align:right}
-td:last-child{white-space:normal;min-width:190px}
+td:last-child{white-space:normal;min-width:190px;overflow-wrap:anywhere}
 td code.wrap{white-space:normal;overflow-wrap:anywhere}
 .chart h3{margin:0 0 8px}
 tr.opens{cursor:pointer}tr.opens:hover,tr.open{background:var(--code)}
