@@ -99,6 +99,12 @@ export default tseslint.config(
     },
   },
   { files: ['**/*.test.ts', '{test,examples,bench}/**/*.ts'], rules: { 'no-console': 'off' } },
+  {
+    name: 'arrows/examples',
+    files: ['examples/**/*.ts'],
+    ignores: ['**/*.test.ts'],
+    rules: forbid([{ regex: '^\\.', message: 'Examples use what the package exports: flux2c, flux2c/runtime, ...' }]),
+  },
   ...arrows.map(({ name, files, forbidden }) => ({
     name,
     files,
