@@ -56,6 +56,7 @@ const costly: ReadonlySet<string> = new Set([
 
 function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): Block {
   const uses = countUses(block);
+  const constants = findScalars(block);
   const groupOf = new Map<Value, Group>();
   const viewOf = new Map<Value, Operation>();
   const closing = new Map<Operation, Group>();
@@ -69,7 +70,11 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     if (category === 'view') viewOf.set(operation.results[0] as Value, operation);
     if (operation.kind === 'split') {
       const source = groupOf.get(operation.operands[0] as Value);
-      if (source !== undefined && splitsLastAxis(operation) && canSplit(source, operation, uses, target)) {
+      if (
+        source !== undefined &&
+        splitsLastAxis(operation) &&
+        canSplit(source, operation, { uses, constants, target })
+      ) {
         closing.delete(source.operations.at(-1) as Operation);
         close({ anchor: source.anchor, operations: [...source.operations, operation] });
       }
@@ -78,7 +83,7 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     if (unfused.has(category) || operation.kind === 'concat' || host.has(operation)) continue;
     let group: Group = { anchor: anchorFor(operation), operations: [operation] };
     for (const operand of new Set(operation.operands)) {
-      const grown = absorb(group, operation, operand, { groupOf, viewOf, uses, target });
+      const grown = absorb(group, operation, operand, { groupOf, viewOf, constants, uses, target });
       if (grown === undefined) continue;
       closing.delete(grown.absorbed.operations.at(-1) as Operation);
       group = grown.group;
@@ -87,11 +92,7 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
   }
   const operations: Operation[] = [];
   const absorbed = new Set([...closing.values()].flatMap((group) => group.operations));
-  const constants = new Map<Value, Operation>();
   for (const operation of block.operations) {
-    if (operation.kind === 'constant' && operation.attributes.values.length === 1) {
-      constants.set(operation.results[0] as Value, operation);
-    }
     const group = closing.get(operation);
     if (group !== undefined) operations.push(makeFused(group, constants));
     else if (!absorbed.has(operation)) {
@@ -106,6 +107,7 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
 }
 
 interface Surroundings {
+  readonly constants: ReadonlyMap<Value, Operation>;
   readonly groupOf: ReadonlyMap<Value, Group>;
   readonly viewOf: ReadonlyMap<Value, Operation>;
   readonly uses: ReadonlyMap<Value, number>;
@@ -117,7 +119,7 @@ function absorb(
   group: Group,
   operation: Operation,
   operand: Value,
-  { groupOf, viewOf, uses, target }: Surroundings,
+  { groupOf, viewOf, constants, uses, target }: Surroundings,
 ): { readonly group: Group; readonly absorbed: Group } | undefined {
   const readHere = operation.operands.filter((value) => value === operand).length;
   if (uses.get(operand) !== readHere) return undefined;
@@ -131,7 +133,7 @@ function absorb(
   if (anchor === undefined) return undefined;
   const operations = [...maker.operations, ...(view === undefined ? [] : [view]), ...group.operations];
   const merged: Group = { anchor, operations };
-  return buffersOf(merged) <= target.maxStorageBuffers ? { group: merged, absorbed: maker } : undefined;
+  return buffersOf(merged, constants) <= target.maxStorageBuffers ? { group: merged, absorbed: maker } : undefined;
 }
 
 function mergedAnchor(group: Group, maker: Group, operation: Operation, operand: Value): FusedAnchor | undefined {
@@ -181,16 +183,33 @@ function splitsLastAxis(operation: Extract<Operation, { kind: 'split' }>): boole
   return operation.attributes.axis === (operation.operands[0] as Value).type.shape.length - 1;
 }
 
-function canSplit(source: Group, split: Operation, uses: ReadonlyMap<Value, number>, target: Target): boolean {
+function canSplit(
+  source: Group,
+  split: Operation,
+  { uses, constants, target }: Pick<Surroundings, 'uses' | 'constants' | 'target'>,
+): boolean {
   if (source.anchor !== 'contraction' || uses.get(split.operands[0] as Value) !== 1) return false;
-  return buffersOf({ anchor: source.anchor, operations: [...source.operations, split] }) <= target.maxStorageBuffers;
+  const operations = [...source.operations, split];
+  return buffersOf({ anchor: source.anchor, operations }, constants) <= target.maxStorageBuffers;
+}
+
+/** Constants of one number, which kernels hold in themselves. */
+function findScalars(block: Block): ReadonlyMap<Value, Operation> {
+  const constants = new Map<Value, Operation>();
+  for (const operation of block.operations) {
+    if (operation.kind !== 'constant' || operation.attributes.values.length !== 1) continue;
+    constants.set(operation.results[0] as Value, operation);
+  }
+  return constants;
 }
 
 /** Storage buffers the kernel will bind. */
-function buffersOf(group: Group): number {
+function buffersOf(group: Group, constants: ReadonlyMap<Value, Operation>): number {
   const inside = new Set(group.operations.flatMap(({ results }) => results));
   const outside = new Set(
-    group.operations.flatMap(({ operands }) => operands.filter((operand) => !inside.has(operand))),
+    group.operations.flatMap(({ operands }) =>
+      operands.filter((operand) => !inside.has(operand) && !constants.has(operand)),
+    ),
   );
   return outside.size + (group.operations.at(-1)?.results.length ?? 0);
 }

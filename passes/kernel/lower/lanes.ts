@@ -86,7 +86,8 @@ function symbolFactor(symbol: string, axis: string, lanes: number, at: Coordinat
   const inner = knownFactor(term.of, axis, lanes, at);
   switch (term.kind) {
     case 'exclusive_or':
-      return greatestCommonDivisor(inner, term.mask);
+      // Only low bits that are 0 on both sides stay 0.
+      return greatestCommonDivisor(inner & -inner, term.mask & -term.mask);
     case 'floor': {
       const by = term.by.constant;
       return by !== undefined && inner % by === 0 ? inner / by : 1;
