@@ -5,7 +5,7 @@ import type { NetworkTensor } from '../models/flux2/networks.js';
 import { encodeImage, writeImage } from '../models/flux2/node/image-files.js';
 import type { PictureMetadata } from '../models/flux2/picture-metadata.js';
 import type { RgbImage } from '../models/flux2/picture.js';
-import type { GeneratedPicture, GenerateObserver } from '../models/flux2/pipeline.js';
+import type { GenerateObserver } from '../models/flux2/pipeline.js';
 import type { CliContext } from './context.js';
 import type { GenerateOptions } from './generate-options.js';
 import { formatSeconds } from './progress-line.js';
@@ -77,19 +77,24 @@ export function createPreview(
 /** Gathers what `--save-latents` writes: `mid.latents.N` [pictures, tokens, channels] after step N, `out.decoded`. */
 export class LatentRecorder {
   private readonly steps: Float32Array[][] = [];
+  private readonly decoded: Float32Array[] = [];
 
   record(step: number, _first: number, latents: Float32Array): void {
     (this.steps[step] ??= []).push(latents.slice());
   }
 
-  async write(path: string, settings: ResolvedRequest, pictures: readonly GeneratedPicture[]): Promise<void> {
+  recordDecoded(decoded: Float32Array): void {
+    this.decoded.push(decoded);
+  }
+
+  async write(path: string, settings: ResolvedRequest): Promise<void> {
     const { count, grid, height, width } = settings;
     const tensors = new Map<string, NetworkTensor>();
     this.steps.forEach((batches, step) => {
       const shape = [count, grid.height * grid.width, grid.channels];
       tensors.set(`mid.latents.${step}`, { dtype: 'f32', shape, values: joinFloats(batches) });
     });
-    const decoded = joinFloats(pictures.map((picture) => picture.decoded));
+    const decoded = joinFloats(this.decoded);
     tensors.set('out.decoded', { dtype: 'f32', shape: [count, 3, height, width], values: decoded });
     await writeTensors(path, tensors);
   }

@@ -91,14 +91,15 @@ async function generate(prompt: string | undefined, options: GenerateOptions, co
     const files: { path: string; metadata: PictureMetadata }[] = [];
     let settings: ResolvedRequest | undefined;
     try {
-      const { pictures } = await pipeline.generate(request, {
+      await pipeline.generate(request, {
         signal: context.signal,
         onProgress: (progress) => line.update(progress),
         onNotice: notice,
         onSettings: (resolved) => (settings = resolved),
         ...(latents && { onLatents: latents.record.bind(latents) }),
         ...createPreview(options, context, notice),
-        onPicture: async ({ index, image }) => {
+        onPicture: async ({ index, image, decoded }) => {
+          latents?.recordDecoded(decoded);
           const path = numberedOutput(output, index, settings!.count);
           const metadata = describePicture(index, prompt, options, settings!, model.description.name);
           await writeImage(path, image, metadata);
@@ -108,7 +109,7 @@ async function generate(prompt: string | undefined, options: GenerateOptions, co
           await showPicture(image, context, notice);
         },
       });
-      if (latents && settings) await latents.write(options.saveLatents!, settings, pictures);
+      if (latents && settings) await latents.write(options.saveLatents!, settings);
     } finally {
       line.finish();
       await pipeline.close();

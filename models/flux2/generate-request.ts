@@ -71,6 +71,8 @@ const MOST_STEPS = 1000;
 const MOST_PICTURES = 10000;
 /** Position ids beyond a few hundred are outside of what any release was trained on; this also bounds memory. */
 const LONGEST_SIDE = 8192;
+/** One seed draws the noise of all pictures at once: 2 GiB of f32, 1024 pictures of 1024x1024. */
+const MOST_LATENT_VALUES = 2 ** 29;
 const TOKENS_AT_ONCE = 4096;
 const LARGEST_DEFAULT_TILE = 96;
 const SMALLEST_DEFAULT_TILE = 8;
@@ -94,6 +96,7 @@ export function resolveRequest(request: GenerateRequest, configs: GenerateConfig
     throw outOfRange('number of reference pictures', `at most ${MOST_REFERENCES}`, references);
   }
   const grid = { channels: transformer.inChannels, height: height / multiple, width: width / multiple };
+  requireInteger('number of latent values', count * grid.channels * grid.height * grid.width, 1, MOST_LATENT_VALUES);
   const noiseDType = request.noiseDType ?? 'f32';
   const seeds = request.noise === undefined ? (request.seeds ?? [randomSeed()]) : [];
   const noise = request.noise ? packGivenNoise(request.noise, count, grid) : drawNoise(seeds, count, grid, noiseDType);

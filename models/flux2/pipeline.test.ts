@@ -170,6 +170,7 @@ describe('generate', () => {
     { count: -1 },
     { references: Array.from({ length: 11 }, () => gradient(64)) },
     { tiles: { size: 8, overlap: 8 } },
+    { count: 10000, width: 1024, height: 1024 },
   ])('refuses %o', async (part) => {
     await expect(new Flux2Pipeline(new FakeFlux2Model()).generate({ ...noisy, ...part })).rejects.toMatchObject({
       code: 'F2C666',

@@ -41,7 +41,7 @@ export interface GenerateObserver {
     readonly every: (steps: number) => number;
     readonly show: (index: number, step: number, picture: RgbImage) => void | Promise<void>;
   };
-  /** As soon as it is done. */
+  /** Each picture as soon as it is done; what takes them here does not get them again at the end. */
   readonly onPicture?: (picture: GeneratedPicture) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
@@ -55,6 +55,7 @@ export interface GeneratedPicture {
 
 export interface Generated {
   readonly settings: ResolvedRequest;
+  /** None when `onPicture` took them. */
   readonly pictures: readonly GeneratedPicture[];
 }
 
@@ -103,8 +104,8 @@ export class Flux2Pipeline {
         const decoded = await this.decode(own, settings.grid, settings.tiles, observer.onProgress);
         const picture = { index: first + i, image: toPicture(decoded, settings), decoded };
         decodeMeter.current.done(first + i + 1);
-        pictures.push(picture);
-        await observer.onPicture?.(picture);
+        if (observer.onPicture === undefined) pictures.push(picture);
+        else await observer.onPicture(picture);
       }
     }
     await this.endStage('vae_decoder');
