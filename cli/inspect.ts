@@ -1,7 +1,7 @@
 /** `flux2c inspect`: what a model compiles to, the text at any stage, and how a picture was made. */
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { cpuTarget } from '../backends/target.js';
+import { cpuTarget, portableWebgpu } from '../backends/target.js';
 import { writeFileAtomically } from '../frontend/checkpoint/node/write-file.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { printModule } from '../ir/graph/print.js';
@@ -15,7 +15,7 @@ import { PassRecorder } from './inspect/pass-recorder.js';
 import { formatMetadata, readMetadata } from './inspect/picture.js';
 import { type InspectReport, reportComponents, reportFunction, weightsOf } from './inspect/report.js';
 import { bindSizesOf, describeSizes, type PictureSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
-import { type InspectedFunction, type InspectSubject, planningTarget, withSubject } from './inspect/subject.js';
+import { type InspectedFunction, type InspectSubject, withSubject } from './inspect/subject.js';
 import { formatReport } from './inspect/summary.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
@@ -73,7 +73,7 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   if (options.emit !== undefined && options.json === true) {
     throw contradiction('--emit prints text, --json the report', 'Leave out one of the two.');
   }
-  const target = options.target === 'cpu' ? cpuTarget : planningTarget;
+  const target = options.target === 'cpu' ? cpuTarget : portableWebgpu;
   await withSubject({ ...options, target, ...(file !== undefined && { model: file }) }, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);

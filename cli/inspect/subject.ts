@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kernelPrinter } from '../../backends/print-kernel.js';
-import { portableWebgpu, type Target } from '../../backends/target.js';
+import type { Target } from '../../backends/target.js';
 import type { Module } from '../../ir/graph/graph.js';
 import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { Plan } from '../../ir/plan.js';
@@ -68,12 +68,6 @@ export interface SubjectRequest extends ComponentOptions {
 
 /** What compiles and is of interest, in the order in which a picture is made. */
 const order: readonly NetworkName[] = ['text_encoder', 'vae_encoder', 'denoise', 'vae_decoder'];
-
-/**
- * Binding limits that every adapter guarantees, with buffers as large as those of current drivers: at the guaranteed
- * 256 MiB the full models' activations do not fit for the default picture.
- */
-export const planningTarget: Target = { ...portableWebgpu, maxBufferBytes: 4 * 2 ** 30 };
 
 /** Opens the subject; `use` ends before the files are closed. Errors of files, models and artifacts. */
 export async function withSubject<T>(

@@ -1,12 +1,13 @@
+import { portableWebgpu } from '../../backends/target.js';
 import { describe, expect, it } from 'vitest';
 import { bindSizesOf, resolveSizes } from './sizes.js';
-import { planningTarget, withSubject } from './subject.js';
+import { withSubject } from './subject.js';
 import { reportFunction } from './report.js';
 import { traceMemory } from './timeline.js';
 
 describe('traceMemory', () => {
   it.each(['denoise', 'vae_decoder'] as const)('shows the arenas of %s as they were placed', async (name) => {
-    await withSubject({ target: planningTarget }, async (subject) => {
+    await withSubject({ target: portableWebgpu }, async (subject) => {
       const sizes = bindSizesOf(name, resolveSizes({ references: 1 }, subject.defaults));
       const { bound, report } = reportFunction(subject.compile(name, []), sizes, subject.target);
       const { spans, liveBytes, arenaStarts, loops, steps } = traceMemory(bound);
