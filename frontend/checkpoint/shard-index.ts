@@ -83,6 +83,5 @@ export function checkShards(index: ShardIndex, files: ReadonlyMap<string, Safete
 
 /** No folders, no `..`, no absolute paths, no NUL. Links are fine: download caches keep files behind links. */
 function isPlainFileName(file: string): boolean {
-  // eslint-disable-next-line no-control-regex
   return file.endsWith('.safetensors') && file.length <= 255 && !/[/\\:\u0000-\u001f]/.test(file);
 }

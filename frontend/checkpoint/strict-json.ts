@@ -35,7 +35,7 @@ const DAMAGED = 'The file is damaged or is not of the kind its name says: fetch 
 const WHITE_SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 // Everything up to the closing quote that needs no decoding; control characters are not allowed inside strings.
-// eslint-disable-next-line no-control-regex
+
 const PLAIN_CHARACTERS = /[^"\\\u0000-\u001f]*/y;
 
 class Parser {

@@ -1,4 +1,4 @@
-import { Dim } from '../../../ir/dim.js';
+import type { Dim } from '../../../ir/dim.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { reduceKinds } from '../../../ir/graph/attributes.js';
 import type { ReduceKind } from '../../../ir/graph/attributes.js';

@@ -8,7 +8,8 @@ import type {
   TileKernel,
 } from '../../../ir/kernel/tile.js';
 import { expandActivation, isActivation } from './activations.js';
-import { add, bool, Emitter, i32, integer } from './emitter.js';
+import type { Emitter } from './emitter.js';
+import { add, bool, i32, integer } from './emitter.js';
 import { laneMotion } from './lanes.js';
 import { expandRounding } from './rounding.js';
 import type { AxisPoint, Coordinates, Position } from './positions.js';
