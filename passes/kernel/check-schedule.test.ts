@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { cpuTarget, portableWebgpu, type Target } from '../../backends/target.js';
+import { interpretFunction } from '../../ir/graph/interpret.js';
+import { parseModule } from '../../ir/graph/parse.js';
+import { compareTensors, type HostTensor } from '../../ir/host-tensor.js';
+import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import { patternCases } from '../../test/run-pass.js';
+import { runPlan } from '../../test/run-plan.js';
+import { compileModule } from '../compile.js';
+import type { CompiledModule } from '../compiled.js';
+
+const module = parseModule(`func @f(%a: f32[n, 12], %b: f32[20, 12], %x: f32[n, 24]) -> (p: %s, n: %l) {
+  %p = matmul(%a, %b) {transposeB = true}
+  %s = silu(%p)
+  %l = layer_norm(%x) {eps = 0.01}
+}`);
+
+function compile(schedules: ReadonlyMap<string, Schedule>, target: Target): CompiledModule {
+  return compileModule(module, target, { print: () => '', schedules });
+}
+
+const spread = (threads: number, registers: number, vector: 1 | 2 | 4): AxisSpread => ({ threads, registers, vector });
+
+/** Compiles with schedules in place of the chosen ones, by the first operation of a kernel. */
+function override(work: string, change: (chosen: Schedule) => Schedule, target = portableWebgpu): CompiledModule {
+  const chosen = [...compile(new Map(), target).kernels.values()].find(({ name }) => name.startsWith(work));
+  if (chosen === undefined) throw new Error(`no kernel for ${work}`);
+  return compile(new Map([[chosen.name, change(chosen.schedule)]]), target);
+}
+
+describe('schedules in place of the chosen ones', () => {
+  it.each<[string, string, (chosen: Schedule) => Schedule]>([
+    ['other tiles and lanes', 'matmul', (chosen) => ({ ...chosen, spread: { m: spread(2, 3, 1), n: spread(1, 2, 2), k: spread(1, 1, 4) } })],
+    ['lanes along the output', 'matmul', (chosen) => ({ ...chosen, unroll: 1, spread: { m: spread(4, 1, 1), n: spread(2, 1, 4), k: spread(1, 1, 1) } })],
+    ['rows in the order of the invocations', 'matmul', (chosen) => ({ ...chosen, threadOrder: ['m', 'n'] })],
+    ['an invocation a row', 'layer_norm', (chosen) => ({ ...chosen, spread: { m: spread(4, 1, 1), c: spread(1, 1, 4) } })],
+    ['more invocations than vectors in a row', 'layer_norm', (chosen) => ({ ...chosen, spread: { m: spread(2, 1, 1), c: spread(16, 1, 2) } })],
+  ])('compute the same: %s', (_, work, change) => {
+    const compiled = override(work, change);
+    const inputs = patternCases(module, { n: 7 })[0]?.inputs ?? new Map<string, HostTensor>();
+    const none = (): never => {
+      throw new Error('no weights');
+    };
+    const want = interpretFunction(module, 'f', inputs, none, { precision: 'f32' });
+    const { results } = runPlan(compiled, 'f', inputs, none);
+    for (const [name, tensor] of want) {
+      expect(compareTensors(results.get(name) as HostTensor, tensor).relativeL2).toBeLessThan(1e-5);
+    }
+  }); // prettier-ignore
+
+  it.each<[string, string, (chosen: Schedule) => Schedule, Target]>([
+    ['lacks an axis', 'matmul', (chosen) => ({ ...chosen, spread: { m: spread(1, 1, 1), n: spread(1, 1, 4) } }), portableWebgpu],
+    ['do not divide', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: spread(1, 1, 4) } }), portableWebgpu],
+    ['thread order', 'matmul', (chosen) => ({ ...chosen, threadOrder: ['n'] }), portableWebgpu],
+    ['too many', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: spread(512, 1, 1) } }), portableWebgpu],
+    ['add up', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['m', 'c'], spread: { m: spread(2, 1, 1), c: spread(2, 1, 4) } }), portableWebgpu],
+    ['add up', 'layer_norm', (chosen) => ({ ...chosen, spread: { m: spread(1, 1, 1), c: spread(3, 1, 4) } }), portableWebgpu],
+    ['no workgroup memory', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['c', 'm'], spread: { m: spread(1, 1, 1), c: spread(2, 1, 4) } }), cpuTarget],
+  ])('are refused when something %s', (message, work, change, target) => {
+    expect(() => override(work, change, target)).toThrow(
+      expect.objectContaining({ code: 'F2C304', message: expect.stringContaining(message) as string }),
+    );
+  }); // prettier-ignore
+});
