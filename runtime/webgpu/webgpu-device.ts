@@ -1,3 +1,5 @@
+// So that programs which import the package know the types of WebGPU, too.
+/// <reference types="@webgpu/types" preserve="true" />
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Target } from '../../backends/target.js';
 import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, Sequence } from '../device.js';

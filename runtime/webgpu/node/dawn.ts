@@ -1,3 +1,5 @@
+// So that programs which import the package know the types of WebGPU, too.
+/// <reference types="@webgpu/types" preserve="true" />
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
