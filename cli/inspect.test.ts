@@ -60,6 +60,16 @@ describe('flux2c inspect', () => {
     expect(parameters).toBeCloseTo(3.88, 1);
   });
 
+  it('says which functions do not fit, and shows the others', async () => {
+    // Four gigapixels: no device has buffers for the decoder's pictures.
+    const sizes = ['--width', '65536', '--height', '65536'];
+    const { stdout, exitCode } = await runCommandLine(['inspect', ...sizes]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/\nvae_decoder {2}65536x65536\n {2}error F2C31\d: /);
+    expect(stdout).toMatch(/\ntext_encoder {2}32 text tokens\n {2}takes/);
+    expect((await runCommandLine(['inspect', ...sizes, '--component', 'vae_decoder'])).exitCode).toBe(1);
+  });
+
   it('prints text that parses at every stage', async () => {
     const emit = async (...options: string[]): Promise<string> => {
       const line = ['inspect', '--component', 'vae_decoder', ...options];

@@ -120,12 +120,20 @@ async function report(
   { stdout, stderr }: CliContext,
 ): Promise<void> {
   const sizes = resolveSizes(options, subject.defaults);
-  const inspected = names.map((name) => {
+  const misfits: { readonly name: NetworkName; readonly reason: string }[] = [];
+  const inspected = names.flatMap((name) => {
     const recorder = new PassRecorder();
     const instruments = createInstruments(options, subject.target, name, (text) => void stderr.write(text));
     const compiled = subject.compile(name, options.html === undefined ? instruments : [...instruments, recorder]);
     if (options.dumpDir !== undefined) dumpCompiled(join(options.dumpDir, name), compiled);
-    return { compiled, recorder, ...reportFunction(compiled, bindSizesOf(name, sizes), subject.target) };
+    try {
+      return [{ compiled, recorder, ...reportFunction(compiled, bindSizesOf(name, sizes), subject.target) }];
+    } catch (error) {
+      // Sizes that one function does not fit the target with say nothing of the others.
+      if (names.length === 1 || !(error instanceof Flux2cError)) throw error;
+      misfits.push({ name, reason: error.format() });
+      return [];
+    }
   });
   const summary: InspectReport = {
     name: subject.name,
@@ -133,6 +141,7 @@ async function report(
     target: subject.target,
     components: reportComponents(inspected.map(({ compiled }) => describeWeights(subject, compiled))),
     functions: inspected.map((one) => one.report),
+    misfits,
   };
   if (options.html !== undefined) {
     const page = renderInspectPage({

@@ -69,6 +69,8 @@ export interface InspectReport {
   readonly target: InspectSubject['target'];
   readonly components: readonly ComponentReport[];
   readonly functions: readonly FunctionReport[];
+  /** Functions that do not fit the target with these sizes, and why. */
+  readonly misfits: readonly { readonly name: NetworkName; readonly reason: string }[];
 }
 
 /** Binds the plan to the sizes and counts. Errors of `instantiatePlan`: sizes that do not fit the target. */

@@ -34,6 +34,9 @@ export function formatReport(report: InspectReport, sizes: PictureSizes): string
     ),
   ];
   for (const fn of report.functions) lines.push('', ...formatFunction(fn, sizes, mostKernels));
+  for (const { name, reason } of report.misfits) {
+    lines.push('', `${name}  ${describeSizes(name, sizes)}`, ...reason.split('\n').map((line) => `  ${line}`));
+  }
   return `${lines.join('\n')}\n`;
 }
 

@@ -42,7 +42,7 @@ export function renderInspectPage({ report, functions, sizes, version }: Inspect
 }
 
 function renderOverview(
-  { components }: InspectReport,
+  { components, misfits }: InspectReport,
   functions: readonly PageFunction[],
   sizes: ReadonlyMap<string, string>,
 ): Content {
@@ -71,6 +71,10 @@ function renderOverview(
       markup`<h2>${report.name} <span class="muted">${sizes.get(report.name)}</span></h2>`,
       renderFigures(report),
       renderBlockShares(report),
+    ]),
+    misfits.map(({ name, reason }) => [
+      markup`<h2>${name} <span class="muted">${sizes.get(name)}</span></h2>`,
+      markup`<pre>${reason}</pre>`,
     ]),
   ];
 }
