@@ -47,7 +47,11 @@ export function generateCommand(context: CliContext): Command {
       "the model's own guidance: its embedding, or classifier-free on base models",
       numberOf('--guidance', 0),
     )
-    .option('--cfg-scale <scale>', 'classifier-free guidance on any model; 1 is off', numberOf('--cfg-scale', 0))
+    .option(
+      '--cfg-scale <scale>',
+      "classifier-free guidance on any model; 1 is off (default: the model's, off for most)",
+      numberOf('--cfg-scale', 0),
+    )
     .option('--negative-prompt <text>', 'what to go away from with classifier-free guidance')
     .option('--noise <file>', 'safetensors with the initial noise: in.noise')
     .addOption(

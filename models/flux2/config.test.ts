@@ -73,7 +73,7 @@ describe('the embedded checkpoint', () => {
         steps: 20,
         guidanceScale: 4,
         guidance: 'embedded',
-        cfgScale: 1,
+        cfgScale: 2.5,
         negativePrompt: '',
       },
     });
@@ -206,7 +206,7 @@ describe('pipelines', () => {
   it('take defaults by class and by distillation', () => {
     const dev = parsePipelineConfig(index({ _class_name: 'Flux2Pipeline' }), 'model_index.json');
     expect(dev).toMatchObject({ textEncoderOutLayers: [10, 20, 30], systemMessage: SYSTEM_MESSAGE });
-    expect(dev.sampling).toMatchObject({ steps: 50, guidanceScale: 4, guidance: 'embedded' });
+    expect(dev.sampling).toMatchObject({ steps: 50, guidanceScale: 4, guidance: 'embedded', cfgScale: 1 });
     const base = parsePipelineConfig(index({ _class_name: 'Flux2KleinPipeline' }), 'model_index.json');
     expect(base).toMatchObject({ textEncoderOutLayers: [9, 18, 27], systemMessage: null, distilled: false });
     expect(base.sampling).toMatchObject({ steps: 50, guidance: 'classifier-free', negativePrompt: '' });
