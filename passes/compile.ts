@@ -1,9 +1,11 @@
 import type { Target } from '../backends/target.js';
 import type { Module } from '../ir/graph/graph.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
+import { Flux2cError } from '../ir/diagnostics.js';
 import type { Schedule } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
 import type { CompiledModule } from './compiled.js';
+import type { OperandPrecision } from './kernel/build/group.js';
 import { graphPassesFor } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
 import type { Instrument } from './pass.js';
@@ -16,18 +18,38 @@ export interface CompileOptions {
   readonly instruments?: readonly Instrument[];
   /** Schedules by kernel name, in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
+  /**
+   * What the factors of products (matmul, conv2d, attention) are rounded to before they are multiplied; sums and
+   * everything else stay f32. `f16` needs a target that has it. Default `f32`.
+   */
+  readonly operands?: OperandPrecision;
   /** Only these functions; all by default. */
   readonly functions?: readonly string[];
 }
 
-/** Runs the whole way from a graph module to kernels and plans. Errors: F2C1xx to F2C3xx of the stages. */
+/**
+ * Runs the whole way from a graph module to kernels and plans.
+ *
+ * @throws F2C307 operands in f16 for a target without it, and F2C1xx to F2C3xx of the stages
+ */
 export function compileModule(module: Module, target: Target, options: CompileOptions): CompiledModule {
+  const { print, schedules, operands = 'f32' } = options;
+  expectOperands(operands, target);
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
   const fused = runGraphPasses({ ...module, functions }, graphPassesFor(target), target, options.instruments ?? []);
-  const { print, schedules } = options;
-  const kernels = new KernelStore(target, schedules === undefined ? { print } : { print, schedules });
+  const kernels = new KernelStore(target, { print, operands, ...(schedules && { schedules }) });
   const plans = new Map<string, Plan>();
   for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels));
   return { target, plans, kernels: kernels.kernels };
+}
+
+function expectOperands(operands: OperandPrecision, target: Target): void {
+  if (operands === 'f32' || target.f16) return;
+  throw new Flux2cError('F2C307', 'the target has no f16 numbers for the operands of products', {
+    where: ['operands'],
+    expected: 'f32',
+    found: operands,
+    hint: 'Leave the operands in f32, or use an adapter with the feature shader-f16.',
+  });
 }

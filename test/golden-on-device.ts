@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { kernelPrinter } from '../backends/print-kernel.js';
 import { compareTensors } from '../ir/host-tensor.js';
-import { compileModule } from '../passes/compile.js';
+import { compileModule, type CompileOptions } from '../passes/compile.js';
 import type { CompiledModule } from '../passes/compiled.js';
 import type { Device } from '../runtime/device.js';
 import { toHostTensor } from '../runtime/host-array.js';
@@ -34,9 +34,13 @@ export class RunningNetwork {
     this.store = new WeightStore(device);
   }
 
-  static async open(network: GoldenNetwork, device: Device): Promise<RunningNetwork> {
+  static async open(
+    network: GoldenNetwork,
+    device: Device,
+    options: Pick<CompileOptions, 'operands'> = {},
+  ): Promise<RunningNetwork> {
     const { module, weights } = await network.load();
-    const compiled = compileModule(module, device.target, { print: kernelPrinter(device.target) });
+    const compiled = compileModule(module, device.target, { ...options, print: kernelPrinter(device.target) });
     return new RunningNetwork(compiled, device, weights);
   }
 
@@ -67,16 +71,17 @@ export class RunningNetwork {
   }
 }
 
-/** One test a case. `tolerance` replaces the networks' own. */
+/** One test a case. `tolerance` replaces the networks' own, `options` are the compiler's. */
 export function describeGoldenCases(
   device: () => Device,
   networks: readonly GoldenNetwork[],
   tolerance?: Tolerance,
+  options: Pick<CompileOptions, 'operands'> = {},
 ): void {
   describe.each(networks)('$name', { timeout: compilingTimeoutMs }, (network) => {
     let running: Promise<RunningNetwork> | undefined;
     it.each(network.cases)('$function $name', async (golden) => {
-      running ??= RunningNetwork.open(network, device());
+      running ??= RunningNetwork.open(network, device(), options);
       const allowed = tolerance ?? network.tolerance;
       const differences = await (await running).run(golden);
       expect(differences.length).toBeGreaterThan(0);

@@ -5,7 +5,7 @@ import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatemen
 import type { GridAxis } from '../../ir/plan.js';
 import { buildKernel, tileOf } from '../kernel/build/build-kernel.js';
 import { describeGroup } from '../kernel/build/facts.js';
-import type { KernelGroup } from '../kernel/build/group.js';
+import type { KernelGroup, OperandPrecision } from '../kernel/build/group.js';
 import { renameSymbols } from '../kernel/build/rename-symbols.js';
 import { checkSchedule } from '../kernel/check-schedule.js';
 import { chooseSchedule } from '../kernel/choose-schedule.js';
@@ -25,6 +25,7 @@ export interface KernelUse {
 export interface KernelStoreOptions {
   /** Makes the backend's text from a lowered kernel. */
   readonly print: (kernel: CompiledKernel['thread']) => string;
+  readonly operands: OperandPrecision;
   /** Schedules by kernel name, in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
 }
@@ -49,7 +50,7 @@ export class KernelStore {
     const restore = (dim: Dim): Dim => dim.substitute(restored);
     this.expectFewBuffers(group, hint);
     const schedule = chooseSchedule(describeGroup(group), this.target);
-    const built = buildKernel(group, schedule, '');
+    const built = buildKernel(group, schedule, this.options.operands);
     const { kernel, names: parameters } = renameParameters(built);
     const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
     let compiled = this.byText.get(text);

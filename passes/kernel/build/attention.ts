@@ -3,7 +3,7 @@ import type { Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { anchorOf } from './facts.js';
 import { addressOf } from './group.js';
-import type { KernelGroup } from './group.js';
+import type { KernelGroup, OperandPrecision } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
 import { binary, number, roundTo, tile, unary } from './tile-expressions.js';
@@ -15,7 +15,12 @@ const masked = -1e30;
  * Attention with an online softmax (Milakov and Gimelshein 2018; FlashAttention): keys in chunks, a running maximum and sum a
  * query, the output rescaled when the maximum rises. No score leaves the registers.
  */
-export function buildAttention(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+export function buildAttention(
+  group: KernelGroup,
+  pull: Scalarizer,
+  space: IndexSpace,
+  operands: OperandPrecision,
+): TileStatement[] {
   const anchor = anchorOf(group, ['attention']);
   const [query, key, value, mask] = anchor.operands as readonly [Value, Value, Value, Value | undefined];
   const result = anchor.results[0] as Value;
@@ -39,12 +44,13 @@ export function buildAttention(group: KernelGroup, pull: Scalarizer, space: Inde
     return { kind: 'when', conditions, yes: inner, no };
   };
   const exp = (operand: TileExpression): TileExpression => unary('exp', operand);
+  const factor = (operand: TileExpression): TileExpression => roundTo(operands, operand);
   return [
     {
       kind: 'tile',
       name: 'q',
       axes: ['m', 'd'],
-      value: binary('mul', pull.elementOf(query, [batch, head, m, d]), number(scale)),
+      value: factor(binary('mul', pull.elementOf(query, [batch, head, m, d]), number(scale))),
     },
     { kind: 'tile', name: 'out', axes: ['m', 'd'], value: number(0) },
     { kind: 'tile', name: 'largest', axes: ['m'], value: number(masked) },
@@ -54,7 +60,13 @@ export function buildAttention(group: KernelGroup, pull: Scalarizer, space: Inde
       axis: 'j',
       body: [
         { kind: 'tile', name: 's', axes: ['m', 'j'], value: number(0) },
-        { kind: 'contract', name: 's', over: 'd', a: tile('q'), b: pull.elementOf(key, [batch, keyHead, j, d]) },
+        {
+          kind: 'contract',
+          name: 's',
+          over: 'd',
+          a: tile('q'),
+          b: factor(pull.elementOf(key, [batch, keyHead, j, d])),
+        },
         { kind: 'assign', name: 's', value: whereAllowed(tile('s'), number(masked)) },
         { kind: 'tile', name: 'next', axes: ['m'], value: tile('largest') },
         { kind: 'reduce', name: 'next', over: 'j', operator: 'max', value: tile('s') },
@@ -64,7 +76,13 @@ export function buildAttention(group: KernelGroup, pull: Scalarizer, space: Inde
         { kind: 'assign', name: 'sum', value: binary('mul', tile('sum'), tile('shrink')) },
         { kind: 'reduce', name: 'sum', over: 'j', operator: 'add', value: tile('s') },
         { kind: 'assign', name: 'out', value: binary('mul', tile('out'), tile('shrink')) },
-        { kind: 'contract', name: 'out', over: 'j', a: tile('s'), b: pull.elementOf(value, [batch, keyHead, j, d]) },
+        {
+          kind: 'contract',
+          name: 'out',
+          over: 'j',
+          a: factor(tile('s')),
+          b: factor(pull.elementOf(value, [batch, keyHead, j, d])),
+        },
       ],
     },
     {

@@ -11,30 +11,30 @@ import type {
 import { buildAttention } from './attention.js';
 import { anchorOf, describeGroup } from './facts.js';
 import { addressOf, denseStrides } from './group.js';
-import type { KernelGroup } from './group.js';
+import type { KernelGroup, OperandPrecision } from './group.js';
 import { IndexSpace } from './index-space.js';
 import { buildRowStatistics } from './row.js';
 import { broadcastIndex, buffersOf, Scalarizer } from './scalarize.js';
 import { buildStatistics } from './statistics.js';
-import { number, tile } from './tile-expressions.js';
+import { number, roundTo, tile } from './tile-expressions.js';
 
 /**
- * Builds the tile form of a fused operation under a schedule (which gives the tile sizes). The body of the kernel is found
+ * Builds the tile form of a fused operation, without a name, under a schedule (which gives the tile sizes). The body of the kernel is found
  * by pulling each result's element through the group's operations to loads and to the anchor's accumulator.
  */
-export function buildKernel(group: KernelGroup, schedule: Schedule, name: string): TileKernel {
+export function buildKernel(group: KernelGroup, schedule: Schedule, operands: OperandPrecision): TileKernel {
   const axes = describeGroup(group).axes.map((facts): Axis => {
     return { ...facts, tile: tileOf(schedule, facts.name) };
   });
   const space = new IndexSpace(axes);
   const pull = new Scalarizer(group, space);
-  const body = buildBody(group, pull, space);
+  const body = buildBody(group, pull, space, operands);
   const used = new Set(axes.flatMap((axis) => axis.extent.symbols));
   const bound = new Set([...axes.map((axis) => axis.name), ...space.terms.map((term) => term.name)]);
   for (const symbol of symbolsOf(body, space)) if (!bound.has(symbol)) used.add(symbol);
   return {
     phase: 'tile',
-    name,
+    name: '',
     buffers: buffersOf(group),
     parameters: [...used].sort(),
     axes,
@@ -50,7 +50,12 @@ export function tileOf(schedule: Schedule, axis: string): number {
   return spread.threads * spread.registers * spread.vector;
 }
 
-function buildBody(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+function buildBody(
+  group: KernelGroup,
+  pull: Scalarizer,
+  space: IndexSpace,
+  operands: OperandPrecision,
+): TileStatement[] {
   switch (group.anchor) {
     case 'map':
       return storeResults(group, pull, ['m', 'n'], (result) => mapCoordinates(result, space));
@@ -63,9 +68,9 @@ function buildBody(group: KernelGroup, pull: Scalarizer, space: IndexSpace): Til
       return [...statistics, { kind: 'for', axis: 'c', body: stores }];
     }
     case 'contraction':
-      return buildContraction(group, pull, space);
+      return buildContraction(group, pull, space, operands);
     case 'attention':
-      return buildAttention(group, pull, space);
+      return buildAttention(group, pull, space, operands);
     case 'statistics':
       return buildStatistics(group, pull, space);
   }
@@ -98,7 +103,12 @@ function storeResults(
   });
 }
 
-function buildContraction(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+function buildContraction(
+  group: KernelGroup,
+  pull: Scalarizer,
+  space: IndexSpace,
+  operands: OperandPrecision,
+): TileStatement[] {
   const anchor = anchorOf(group, ['matmul', 'conv2d']);
   const result = anchor.results[0] as Value;
   const { shape } = result.type;
@@ -157,7 +167,7 @@ function buildContraction(group: KernelGroup, pull: Scalarizer, space: IndexSpac
   });
   return [
     { kind: 'tile', name: 'acc', axes, value: number(0) },
-    { kind: 'contract', name: 'acc', over: 'k', a, b },
+    { kind: 'contract', name: 'acc', over: 'k', a: roundTo(operands, a), b: roundTo(operands, b) },
     ...stores,
   ];
 }

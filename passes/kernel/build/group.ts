@@ -16,6 +16,9 @@ export interface MemoryLayout {
   readonly alignment: number;
 }
 
+/** What the factors of a product are rounded to before they are multiplied. */
+export type OperandPrecision = 'f32' | 'f16';
+
 /** A fused operation with the layouts of what it reads and writes: what a kernel is built from. */
 export interface KernelGroup {
   readonly anchor: OperationOf<'fused'>['attributes']['anchor'];

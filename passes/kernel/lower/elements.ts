@@ -73,6 +73,19 @@ export class Elements {
     return computed;
   }
 
+  /**
+   * A factor of a product. One that is rounded to f16 goes through an f16 register, and is multiplied in f32: products of
+   * halves are exact there.
+   */
+  computeFactor(expression: TileExpression, context: LaneContext): Expression {
+    const factor = wideFactor(expression);
+    const { value } = this.compute(factor, context);
+    const isExact = factor.kind === 'load' && this.buffers.get(factor.buffer)?.storage === 'f16';
+    if (factor === expression || isExact) return value;
+    const half: Expression = { kind: 'convert', to: 'f16', operand: value };
+    return this.bind({ kind: 'convert', to: 'f32', operand: this.bind(half, 'f16', context) }, 'f32', context);
+  }
+
   private computeNew(expression: TileExpression, context: LaneContext): Computed {
     switch (expression.kind) {
       case 'number':
@@ -389,6 +402,11 @@ export class Elements {
     if (parts.length === 1) return this.bind({ kind: 'splat', lanes: context.lanes, operand: first }, scalar, context);
     return this.bind({ kind: 'vector', parts }, scalar, context);
   }
+}
+
+/** A factor before it is rounded to f16. */
+export function wideFactor(expression: TileExpression): TileExpression {
+  return expression.kind === 'convert' && expression.to === 'f16' ? expression.operand : expression;
 }
 
 function zeroUnless(condition: Expression, value: Expression, type: RegisterType): Expression {

@@ -10,7 +10,7 @@ import type {
 } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { add, Emitter, f32, integer } from './emitter.js';
-import { Elements, moveLane, registerKey } from './elements.js';
+import { Elements, moveLane, registerKey, wideFactor } from './elements.js';
 import type { LaneContext, TileRegisters } from './elements.js';
 import { Coordinates } from './positions.js';
 import type { AxisPoint, Position } from './positions.js';
@@ -134,7 +134,8 @@ class Lowering {
     const tile = this.tile(name);
     const { vector } = this.at.spreadOf(over);
     const isDot = vector > 1 && [a, b].every((operand) => this.elements.readsVectors(operand, over, vector));
-    const masked: TileExpression = this.maskPastExtent(a, over, 0);
+    const wide = this.maskPastExtent(wideFactor(a), over, 0);
+    const masked: TileExpression = wideFactor(a) === a ? wide : { kind: 'convert', to: 'f16', operand: wide };
     if (!isDot) {
       const unrolled = this.at.isOpen(over) ? 1 : this.schedule.unroll;
       this.overChunks(over, unrolled, (step) => this.emitOuter(tile, over, step, masked, b));
@@ -166,7 +167,7 @@ class Lowering {
         const known = operandCache.get(key);
         if (known !== undefined) return known;
         const moved = withPoint(place, over, { register: step, lane: 0 });
-        const { value } = this.elements.compute(expression, { position: moved, axis: over, lanes: vector });
+        const value = this.elements.computeFactor(expression, { position: moved, axis: over, lanes: vector });
         operandCache.set(key, value);
         return value;
       };
@@ -203,7 +204,7 @@ class Lowering {
           const key = `${which} ${lane} ${free.map((axis) => keyPart(place, axis)).join(' ')}`;
           const known = cache.get(key);
           if (known !== undefined) return known;
-          const { value } = this.elements.compute(expression, context);
+          const value = this.elements.computeFactor(expression, context);
           cache.set(key, value);
           return value;
         };
