@@ -1,6 +1,7 @@
 /** The whole way from a prompt to pictures, on any device. Nothing here needs Node.js. */
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { pixelsPerToken } from './config.js';
+import { PictureDecoder } from './decode-picture.js';
 import { type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
 import { requireFinite } from './finite.js';
 import {
@@ -16,7 +17,7 @@ import { pictureFromDecoded, type RgbImage } from './picture.js';
 import { type ReportProgress, StageMeter } from './progress.js';
 import { prepareReference } from './reference-image.js';
 import { buildSchedule } from './schedule.js';
-import { cutTile, planTiles, TileBlender, type TileOptions } from './tiles.js';
+import type { TileOptions } from './tiles.js';
 import type { EncodedPrompt, PromptTokenizer } from './tokenizer.js';
 
 /** A reference picture as the transformer sees it. */
@@ -66,6 +67,7 @@ export interface PipelineOptions {
 
 export class Flux2Pipeline {
   private readonly networks = new Map<NetworkName, Network>();
+  private readonly decoder = new PictureDecoder();
   private tokenizer: PromptTokenizer | undefined;
 
   /** The pipeline takes over the model and closes it with itself. */
@@ -189,7 +191,7 @@ export class Flux2Pipeline {
     return values;
   }
 
-  /** Tokens `[height * width, channels]` of one picture to the decoder's `[3, height, width]`, in tiles if it is large. */
+  /** Tokens `[height * width, channels]` of one picture to the decoder's `[3, height, width]`, in tiles if it is large or the device small. */
   async decode(
     tokens: Float32Array,
     grid: LatentGrid,
@@ -206,16 +208,14 @@ export class Flux2Pipeline {
       requireFinite(image, 'the decoder');
       return image;
     };
-    if (tiles === undefined || Math.max(height, width) <= tiles.size) return run(latents, height, width);
-    const scale = pixelsPerToken(autoencoder);
-    const blender = new TileBlender(autoencoder.imageChannels, height * scale, width * scale);
-    for (const tile of planTiles(height, width, tiles)) {
-      const pixels = await run(cutTile(latents, channels, height, width, tile), tile.height, tile.width);
-      const { top, left } = tile;
-      const scaled = { top: top * scale, left: left * scale, height: tile.height * scale, width: tile.width * scale };
-      blender.add(scaled, pixels, tiles.overlap * scale);
-    }
-    return blender.finish();
+    const shape = {
+      channels,
+      height,
+      width,
+      imageChannels: autoencoder.imageChannels,
+      scale: pixelsPerToken(autoencoder),
+    };
+    return this.decoder.decode(run, latents, shape, tiles);
   }
 
   /** Frees the networks' memory; they load again when they are needed. */
