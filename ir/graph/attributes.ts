@@ -91,7 +91,7 @@ export interface OpAttributes
   pad: { readonly low: readonly number[]; readonly high: readonly number[]; readonly value: number };
   /** x[B, H, W, C] -> [B, factor·H, factor·W, C]. */
   upsample_nearest: { readonly factor: number };
-  /** (table[V, ...], ids i32[...]) -> [...ids, ...table tail]; an id outside 0..V-1 is an error on the host and row 0 on a device. */
+  /** (table[V, ...], ids i32[...]) -> [...ids, ...table tail]; an id outside 0..V-1 is an error on the host and the nearest row on a device. */
   gather: None;
 
   // ── control and grouping ──

@@ -38,11 +38,12 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       return schedule(
         {
           m: spread(rows, 1, 1),
+          h: spread(1, 1, 1),
           z: spread(1, 1, 1),
           d: spread(1, size / vector, vector),
           j: spread(1, target.stagingPays ? 4 : 1, 1),
         },
-        ['m', 'z'],
+        ['m', 'h', 'z'],
       );
     }
     case 'statistics': {

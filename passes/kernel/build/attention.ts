@@ -28,11 +28,10 @@ export function buildAttention(
   if (layout === undefined || group.body.results[0] !== result)
     throw new Error('internal: an attention kernel stores its anchor only');
   const { scale, causal } = anchor.attributes;
-  const [m, z, d, j] = ['m', 'z', 'd', 'j'].map((name) => Dim.symbol(name)) as [Dim, Dim, Dim, Dim];
+  const [m, head, batch, d, j] = ['m', 'h', 'z', 'd', 'j'].map((name) => Dim.symbol(name)) as [Dim, Dim, Dim, Dim, Dim];
   const heads = query.type.shape[1] as Dim;
   const keyHeads = key.type.shape[1] as Dim;
   const keys = key.type.shape[2] as Dim;
-  const [batch, head] = space.delinearize(z, [query.type.shape[0] as Dim, heads]) as [Dim, Dim];
   const grouped = heads.divideExactly(keyHeads);
   if (grouped === undefined) throw new Error('internal: query heads are not a multiple of key heads');
   const keyHead = space.floor(head, grouped);

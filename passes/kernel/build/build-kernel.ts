@@ -10,11 +10,11 @@ import type {
 } from '../../../ir/kernel/tile.js';
 import { buildAttention } from './attention.js';
 import { anchorOf, describeGroup } from './facts.js';
-import { addressOf, denseStrides } from './group.js';
+import { addressOf, sameShape } from './group.js';
 import type { KernelGroup, OperandPrecision } from './group.js';
 import { IndexSpace } from './index-space.js';
 import { buildRowStatistics } from './row.js';
-import { broadcastIndex, buffersOf, Scalarizer } from './scalarize.js';
+import { buffersOf, Scalarizer } from './scalarize.js';
 import { buildStatistics } from './statistics.js';
 import { number, roundTo, tile } from './tile-expressions.js';
 
@@ -152,7 +152,7 @@ function buildContraction(
   const axes = [...batchAxes, 'm', 'n'];
   pull.define(result, () => tile('acc'));
   const stores = group.body.results.map((value, place): TileStatement => {
-    const { at, conditions } = locate(value, result, coordinates, pull, space);
+    const { at, conditions } = locate(value, result, coordinates, pull);
     const layout = group.results[place];
     if (layout === undefined) throw new Error('internal: a result has no layout');
     const index = addressOf(space, layout, value.type.shape, at);
@@ -191,20 +191,19 @@ function broadcastTail(leading: readonly Dim[], operand: Value, tail: number): D
   return own.map((size, place) => (size.constant === 1 ? Dim.of(0) : (leading[place + offset] as Dim)));
 }
 
-/** Where a result's element lies, for the accumulator's coordinates: forward through pointwise operations and views. */
+/** Where a result's element lies, for the accumulator's coordinates: forward through pointwise operations and a split. */
 function locate(
   value: Value,
   anchor: Value,
   coordinates: readonly Dim[],
   pull: Scalarizer,
-  space: IndexSpace,
 ): { readonly at: readonly Dim[]; readonly conditions: readonly IndexCondition[] } {
   if (value === anchor) return { at: coordinates, conditions: [] };
   const producer = pull.producerOf(value);
   if (producer === undefined) throw new Error(`internal: %${value.name} does not come from the contraction`);
   const source = producer.operands.find((operand) => dependsOn(operand, anchor, pull));
   if (source === undefined) throw new Error(`internal: %${value.name} does not come from the contraction`);
-  const { at, conditions } = locate(source, anchor, coordinates, pull, space);
+  const { at, conditions } = locate(source, anchor, coordinates, pull);
   switch (producer.kind) {
     case 'split': {
       const { axis, sizes } = producer.attributes;
@@ -218,15 +217,8 @@ function locate(
         conditions: [...conditions, ...inside],
       };
     }
-    case 'reshape': {
-      const flat = space.linearize(at, denseStrides(source.type.shape));
-      return { at: space.delinearize(flat, value.type.shape), conditions };
-    }
-    case 'transpose':
-      return { at: producer.attributes.permutation.map((from) => at[from] as Dim), conditions };
     default:
-      if (broadcastIndex(at, value, source).length !== at.length)
-        throw new Error('internal: an epilogue changes the rank');
+      if (!sameShape(value.type.shape, source.type.shape)) throw new Error('internal: an epilogue changes the shape');
       return { at, conditions };
   }
 }

@@ -90,7 +90,9 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         anchor: 'attention',
         axes: [
           { name: 'm', kind: 'grid_x', extent: queries },
-          { name: 'z', kind: 'grid_y', extent: batch.mul(heads) },
+          // Apart, so that a launch can be cut by heads and by pictures: addresses are affine in both.
+          { name: 'h', kind: 'grid_y', extent: heads },
+          { name: 'z', kind: 'grid_z', extent: batch },
           { name: 'd', kind: 'whole', extent: size },
           { name: 'j', kind: 'loop', extent: key.type.shape[2] as Dim },
         ],

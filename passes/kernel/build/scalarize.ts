@@ -321,7 +321,7 @@ function expectComputable(operation: Operation, value: Value): void {
 }
 
 /** Coordinates of a broadcast operand. */
-export function broadcastIndex(index: readonly Dim[], result: Value, operand: Value): readonly Dim[] {
+function broadcastIndex(index: readonly Dim[], result: Value, operand: Value): readonly Dim[] {
   const { shape } = operand.type;
   const offset = result.type.shape.length - shape.length;
   return shape.map((size, axis) => (size.constant === 1 ? Dim.of(0) : (index[axis + offset] as Dim)));

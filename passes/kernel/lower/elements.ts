@@ -10,9 +10,10 @@ import type {
 import { expandActivation, isActivation } from './activations.js';
 import type { Emitter } from './emitter.js';
 import { add, bool, i32, integer } from './emitter.js';
-import { laneMotion } from './lanes.js';
+import { isStill, laneMotion, quadLanes } from './lanes.js';
 import { expandRounding } from './rounding.js';
-import type { AxisPoint, Coordinates, Position } from './positions.js';
+import { moveLane } from './positions.js';
+import type { Coordinates, Position } from './positions.js';
 
 /** Which axis the lanes of the values being computed run along; one lane means scalars. */
 export interface LaneContext {
@@ -143,34 +144,6 @@ export class Elements {
       }
       case 'convert':
         return this.convert(this.compute(expression.operand, context), expression.to, context);
-    }
-  }
-
-  /** True when every load and vector tile of the expression can be read as whole vectors along the axis. */
-  readsVectors(expression: TileExpression, axis: string, lanes: number): boolean {
-    switch (expression.kind) {
-      case 'number':
-      case 'index':
-        return true;
-      case 'tile': {
-        const tile = this.tiles.get(expression.name);
-        return tile === undefined || !tile.axes.includes(axis) || tile.axes.at(-1) === axis;
-      }
-      case 'load': {
-        const motion = laneMotion(expression.index, axis, lanes, this.at);
-        return motion !== undefined && (isStill(motion.deltas) || quadLanes(motion) !== undefined);
-      }
-      case 'unary':
-      case 'convert':
-        return this.readsVectors(expression.operand, axis, lanes);
-      case 'binary':
-        return this.readsVectors(expression.left, axis, lanes) && this.readsVectors(expression.right, axis, lanes);
-      case 'select':
-        return [expression.condition, expression.yes, expression.no].every((part) =>
-          this.readsVectors(part, axis, lanes),
-        );
-      case 'when':
-        return [expression.yes, expression.no].every((part) => this.readsVectors(part, axis, lanes));
     }
   }
 
@@ -412,24 +385,4 @@ export function wideFactor(expression: TileExpression): TileExpression {
 function zeroUnless(condition: Expression, value: Expression, type: RegisterType): Expression {
   const wide: Expression = type.lanes === 1 ? condition : { kind: 'splat', lanes: type.lanes, operand: condition };
   return { kind: 'select', condition: wide, yes: value, no: { kind: 'constant', type, value: 0 } };
-}
-
-function isStill(deltas: readonly number[]): boolean {
-  return deltas.every((delta) => delta === 0);
-}
-
-/** Lanes inside the aligned group of four that holds lane 0, when all lanes fall into it. */
-function quadLanes(motion: {
-  readonly deltas: readonly number[];
-  readonly residue: number | undefined;
-}): number[] | undefined {
-  if (motion.residue === undefined) return undefined;
-  const lanes = motion.deltas.map((delta) => delta + (motion.residue as number));
-  return lanes.every((lane) => lane >= 0 && lane < 4) ? lanes : undefined;
-}
-
-export function moveLane(position: Position, axis: string, lane: number): Position {
-  const moved = new Map<string, AxisPoint>(position);
-  moved.set(axis, { register: position.get(axis)?.register ?? 0, lane });
-  return moved;
 }

@@ -117,6 +117,18 @@ function residueOf(index: Dim, axis: string, lanes: number, at: Coordinates): nu
   return ((residue % 4) + 4) % 4;
 }
 
+/** No lane is elsewhere than lane 0. */
+export function isStill(deltas: readonly number[]): boolean {
+  return deltas.every((delta) => delta === 0);
+}
+
+/** Lanes inside the aligned group of four that holds lane 0, when all lanes fall into it. */
+export function quadLanes(motion: LaneMotion): number[] | undefined {
+  if (motion.residue === undefined) return undefined;
+  const lanes = motion.deltas.map((delta) => delta + (motion.residue as number));
+  return lanes.every((lane) => lane >= 0 && lane < 4) ? lanes : undefined;
+}
+
 export function greatestCommonDivisor(a: number, b: number): number {
   while (b !== 0) [a, b] = [b, a % b];
   return a;

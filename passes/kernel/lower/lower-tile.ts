@@ -10,9 +10,11 @@ import type {
 } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { add, Emitter, f32, integer } from './emitter.js';
-import { Elements, moveLane, registerKey, wideFactor } from './elements.js';
+import { freeAxes } from './free-axes.js';
+import { Elements, registerKey, wideFactor } from './elements.js';
 import type { LaneContext, TileRegisters } from './elements.js';
-import { Coordinates } from './positions.js';
+import { readsVectors } from './reads-vectors.js';
+import { Coordinates, keyPart, moveLane, withPoint } from './positions.js';
 import type { AxisPoint, Position } from './positions.js';
 
 /**
@@ -133,7 +135,8 @@ class Lowering {
   private lowerContract({ name, over, a, b }: Extract<TileStatement, { kind: 'contract' }>): void {
     const tile = this.tile(name);
     const { vector } = this.at.spreadOf(over);
-    const isDot = vector > 1 && [a, b].every((operand) => this.elements.readsVectors(operand, over, vector));
+    const isDot =
+      vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, this.at, this.elements.tiles));
     const wide = this.maskPastExtent(wideFactor(a), over, 0);
     const masked: TileExpression = wideFactor(a) === a ? wide : { kind: 'convert', to: 'f16', operand: wide };
     if (!isDot) {
@@ -161,7 +164,7 @@ class Lowering {
     this.overChunks(over, this.schedule.unroll, (step) => {
       const operandCache = new Map<string, Expression>();
       const operand = (which: 'a' | 'b', expression: TileExpression, place: Position): Expression => {
-        const key = `${which} ${this.freeAxes(expression, tile.axes)
+        const key = `${which} ${freeAxes(expression, tile.axes, this.at, this.elements.tiles)
           .map((axis) => keyPart(place, axis))
           .join(' ')}`;
         const known = operandCache.get(key);
@@ -200,7 +203,7 @@ class Lowering {
         const place = withPoint(position, over, { register: step, lane });
         const context = this.context(tile.axes, place);
         const operand = (which: 'a' | 'b', expression: TileExpression): Expression => {
-          const free = this.freeAxes(expression, tile.axes);
+          const free = freeAxes(expression, tile.axes, this.at, this.elements.tiles);
           const key = `${which} ${lane} ${free.map((axis) => keyPart(place, axis)).join(' ')}`;
           const known = cache.get(key);
           if (known !== undefined) return known;
@@ -219,7 +222,7 @@ class Lowering {
   private lowerReduce({ name, over, operator, value }: Extract<TileStatement, { kind: 'reduce' }>): void {
     const tile = this.tile(name);
     const { vector, threads } = this.at.spreadOf(over);
-    const lanes = this.elements.readsVectors(value, over, vector) ? vector : 1;
+    const lanes = readsVectors(value, over, vector, this.at, this.elements.tiles) ? vector : 1;
     const identity = operator === 'add' ? 0 : -Infinity;
     const masked = this.maskPastExtent(value, over, identity);
     const type: RegisterType = { scalar: 'f32', lanes };
@@ -401,62 +404,4 @@ class Lowering {
       yield position;
     }
   }
-
-  /** Of the given axes, those the expression's value depends on. */
-  private freeAxes(expression: TileExpression, axes: readonly string[]): readonly string[] {
-    const used = new Set<string>();
-    this.collectAxes(expression, used);
-    return axes.filter((axis) => used.has(axis));
-  }
-
-  private collectAxes(expression: TileExpression, into: Set<string>): void {
-    const fromSymbols = (symbols: readonly string[]): void => {
-      for (const symbol of symbols) {
-        const term = this.at.term(symbol);
-        if (this.at.isAxis(symbol)) into.add(symbol);
-        else if (term !== undefined) fromSymbols((term.kind === 'loaded' ? term.at : term.of).symbols);
-      }
-    };
-    const fromConditions = (conditions: Extract<TileExpression, { kind: 'load' }>['conditions']): void => {
-      for (const { left, right } of conditions) fromSymbols([...left.symbols, ...right.symbols]);
-    };
-    switch (expression.kind) {
-      case 'number':
-        return;
-      case 'tile':
-        for (const axis of this.tile(expression.name).axes) into.add(axis);
-        return;
-      case 'index':
-        fromSymbols(expression.index.symbols);
-        return;
-      case 'load':
-        fromSymbols(expression.index.symbols);
-        fromConditions(expression.conditions);
-        return;
-      case 'unary':
-      case 'convert':
-        this.collectAxes(expression.operand, into);
-        return;
-      case 'binary':
-        this.collectAxes(expression.left, into);
-        this.collectAxes(expression.right, into);
-        return;
-      case 'select':
-        for (const part of [expression.condition, expression.yes, expression.no]) this.collectAxes(part, into);
-        return;
-      case 'when':
-        fromConditions(expression.conditions);
-        for (const part of [expression.yes, expression.no]) this.collectAxes(part, into);
-        return;
-    }
-  }
-}
-
-function keyPart(position: Position, axis: string): string {
-  const point = position.get(axis);
-  return `${point?.register ?? 0}.${point?.lane ?? 0}`;
-}
-
-function withPoint(position: Position, axis: string, point: AxisPoint): Position {
-  return new Map(position).set(axis, point);
 }

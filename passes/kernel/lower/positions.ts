@@ -12,6 +12,24 @@ export interface AxisPoint {
 
 export type Position = ReadonlyMap<string, AxisPoint>;
 
+/** The position with one lane of an axis' vector picked. */
+export function moveLane(position: Position, axis: string, lane: number): Position {
+  const moved = new Map<string, AxisPoint>(position);
+  moved.set(axis, { register: position.get(axis)?.register ?? 0, lane });
+  return moved;
+}
+
+/** An axis' register and lane as a part of a key. */
+export function keyPart(position: Position, axis: string): string {
+  const point = position.get(axis);
+  return `${point?.register ?? 0}.${point?.lane ?? 0}`;
+}
+
+/** The position with another point of one axis. */
+export function withPoint(position: Position, axis: string, point: AxisPoint): Position {
+  return new Map(position).set(axis, point);
+}
+
 /**
  * Turns index polynomials into i32 expressions for a position. Knows each axis' chunk base (workgroup, loop variable)
  * and the spread over threads, registers and lanes.

@@ -1,0 +1,39 @@
+import type { TileExpression } from '../../../ir/kernel/tile.js';
+import type { TileRegisters } from './elements.js';
+import { isStill, laneMotion, quadLanes } from './lanes.js';
+import type { Coordinates } from './positions.js';
+
+/** True when every load and vector tile of the expression can be read as whole vectors along the axis. */
+export function readsVectors(
+  expression: TileExpression,
+  axis: string,
+  lanes: number,
+  at: Coordinates,
+  tiles: ReadonlyMap<string, TileRegisters>,
+): boolean {
+  const visit = (part: TileExpression): boolean => {
+    switch (part.kind) {
+      case 'number':
+      case 'index':
+        return true;
+      case 'tile': {
+        const tile = tiles.get(part.name);
+        return tile === undefined || !tile.axes.includes(axis) || tile.axes.at(-1) === axis;
+      }
+      case 'load': {
+        const motion = laneMotion(part.index, axis, lanes, at);
+        return motion !== undefined && (isStill(motion.deltas) || quadLanes(motion) !== undefined);
+      }
+      case 'unary':
+      case 'convert':
+        return visit(part.operand);
+      case 'binary':
+        return visit(part.left) && visit(part.right);
+      case 'select':
+        return [part.condition, part.yes, part.no].every(visit);
+      case 'when':
+        return [part.yes, part.no].every(visit);
+    }
+  };
+  return visit(expression);
+}
