@@ -117,6 +117,26 @@ describe('generate', () => {
     await expect(generate(guided)).rejects.toMatchObject({ code: 'F2C668' });
   });
 
+  it('goes without the default guidance where only its text encoder is missing', async () => {
+    const { prompt: _, cfgScale: __, ...rest } = noisy;
+    const promptEmbeds = { shape: [1, 9, 288], values: new Float32Array(9 * 288) };
+    const model = new FakeFlux2Model(
+      { ...embeddedDescription(), textEncoder: undefined },
+      { missing: ['text_encoder'] },
+    );
+    const notices: string[] = [];
+    const observer = { onNotice: (sentence: string) => void notices.push(sentence) };
+    const { settings } = await new Flux2Pipeline(model).generate({ ...rest, promptEmbeds }, observer);
+    expect(settings.guidance.cfgScale).toBeUndefined();
+    expect(notices).toEqual([expect.stringContaining('guidance is off')]);
+    const negativePromptEmbeds = promptEmbeds;
+    const both = await new Flux2Pipeline(model).generate({ ...rest, promptEmbeds, negativePromptEmbeds }, observer);
+    expect(both.settings.guidance.cfgScale).toBe(2.5);
+    await expect(new Flux2Pipeline(model).generate({ ...rest, promptEmbeds, cfgScale: 2 })).rejects.toMatchObject({
+      code: 'F2C618',
+    });
+  });
+
   it('says at which step numbers stop being finite', async () => {
     const model = new FakeFlux2Model(embeddedDescription(), { nanAtStep: 2 });
     await expect(new Flux2Pipeline(model).generate(noisy)).rejects.toMatchObject({

@@ -82,7 +82,7 @@ export class Flux2Pipeline {
    */
   async generate(request: GenerateRequest, observer: GenerateObserver = {}): Promise<Generated> {
     const configs = this.requireConfigs();
-    const settings = resolveRequest(request, configs);
+    const settings = resolveRequest(this.dropDefaultGuidance(request, configs, observer), configs);
     observer.onSettings?.(settings);
     for (const notice of settings.guidance.notices) observer.onNotice?.(notice);
     const { prompt, negative } = await this.encodeBoth(request, settings, observer);
@@ -226,6 +226,22 @@ export class Flux2Pipeline {
   async close(): Promise<void> {
     await this.release();
     await this.model.close();
+  }
+
+  /** A model's default of classifier-free guidance must not demand a text encoder that the request does without. */
+  private dropDefaultGuidance(
+    request: GenerateRequest,
+    { pipeline }: GenerateConfigs,
+    observer: GenerateObserver,
+  ): GenerateRequest {
+    const { promptEmbeds, negativePromptEmbeds, cfgScale } = request;
+    const isDefault = cfgScale === undefined && pipeline.sampling.cfgScale !== 1;
+    const lacksNegative = promptEmbeds !== undefined && negativePromptEmbeds === undefined;
+    if (!isDefault || !lacksNegative || this.model.description.textEncoder !== undefined) return request;
+    observer.onNotice?.(
+      'Classifier-free guidance is off: there are no embeddings of a negative prompt, and no text encoder to make them.',
+    );
+    return { ...request, cfgScale: 1 };
   }
 
   private async encodeBoth(
