@@ -158,7 +158,7 @@ describe('released models at 1024² and 512 tokens of text', () => {
       klein-4b denoise, portable: 35 kernels, 1505 launches, 374 a step, arenas 769 MiB of 769, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise, portable, 1 reference: 35 kernels, 2206 launches, 549 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise, desktop, 1 reference: 35 kernels, 964 launches, 239 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 408 MiB
-      klein-4b denoise_cfg, portable: F2C312 in single.0.attention › single.0.concat: 228028416 bytes
+      klein-4b denoise_cfg, portable: 36 kernels, 2209 launches, 552 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise_cfg, portable, 1 reference: F2C312 in transformer.transformer_blocks.0.attn.add_q_proj.add_k_proj.add_v_proj.weight › double.0.transpose.2: 209715200 bytes
       klein-4b denoise_cfg, desktop, 1 reference: 36 kernels, 1168 launches, 292 a step, arenas 2977 MiB of 2977, weights 7392 MiB, bindings up to 816 MiB
       klein-4b denoise_cached, portable: 41 kernels, 1513 launches, 374 a step, arenas 769 MiB of 769, weights 7392 MiB, bindings up to 108 MiB
