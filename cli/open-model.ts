@@ -12,17 +12,18 @@ export interface OpenModelRequest extends ComponentOptions {
   readonly model?: string;
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
+  readonly operands?: 'f32' | 'f16';
 }
 
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
 export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
-  const { model, vae, textEncoder, tokenizer, layers } = request;
+  const { model, vae, textEncoder, tokenizer, layers, operands } = request;
   if (model !== undefined && (await isArtifact(model))) {
-    const given = [vae, textEncoder, tokenizer, layers].filter((option) => option !== undefined);
+    const given = [vae, textEncoder, tokenizer, layers, operands].filter((option) => option !== undefined);
     if (given.length === 0) return openArtifactModel(model, device);
     throw contradiction(
-      'an artifact is complete: its components and layers were chosen when it was compiled',
-      'Leave out --vae, --text-encoder, --tokenizer and --layers, or compile it again with them.',
+      'an artifact is complete: its components, layers and operands were chosen when it was compiled',
+      'Leave out --vae, --text-encoder, --tokenizer, --layers and --operands.',
     );
   }
   const files = await openModelFiles(model, {
@@ -31,5 +32,6 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
     ...(tokenizer !== undefined && { tokenizer }),
   });
   const loadOptions = layers === undefined ? {} : { textEncoderLayers: layers };
-  return new CompiledFlux2Model(await loadModel(files, loadOptions), device, loadOptions);
+  const compileOptions = operands === undefined ? loadOptions : { ...loadOptions, operands };
+  return new CompiledFlux2Model(await loadModel(files, loadOptions), device, compileOptions);
 }

@@ -75,6 +75,8 @@ export function addReportOptions(command: Command, json: string): Command {
 export interface DeviceOptions {
   readonly device: 'auto' | 'webgpu' | 'cpu';
   readonly adapter?: string;
+  /** What the factors of products are rounded to before they are multiplied. */
+  readonly operands?: 'f32' | 'f16';
 }
 
 export function addDeviceOptions(command: Command): Command {
@@ -84,7 +86,13 @@ export function addDeviceOptions(command: Command): Command {
         .choices(['auto', 'webgpu', 'cpu'])
         .default('auto'),
     )
-    .option('--adapter <name>', 'WebGPU adapter by a part of its name or its number in `flux2c devices`');
+    .option('--adapter <name>', 'WebGPU adapter by a part of its name or its number in `flux2c devices`')
+    .addOption(
+      new Option(
+        '--operands <type>',
+        'what the factors of products are rounded to; sums stay f32, and f16 needs shader-f16 (default: f32)',
+      ).choices(['f32', 'f16']),
+    );
 }
 
 /** Components that a model does not bring. */

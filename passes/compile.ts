@@ -5,7 +5,7 @@ import { Flux2cError } from '../ir/diagnostics.js';
 import type { Schedule } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
 import type { CompiledModule } from './compiled.js';
-import type { OperandPrecision } from './kernel/build/group.js';
+import type { OperandPrecision } from './kernel/from-group/group.js';
 import { graphPassesFor } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
 import type { Instrument } from './pass.js';

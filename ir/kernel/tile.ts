@@ -121,7 +121,7 @@ export type TileStatement =
   /** Declares a tile over axes, innermost (vectorised) last; assignable. */
   | { readonly kind: 'tile'; readonly name: string; readonly axes: readonly string[]; readonly value: TileExpression }
   | { readonly kind: 'assign'; readonly name: string; readonly value: TileExpression }
-  /** tile += sum over all of the axis of a·b (f32 accumulation). The schedule may stage a and b in workgroup memory. */
+  /** tile += sum over all of the axis of a·b (f32 accumulation). */
   | {
       readonly kind: 'contract';
       readonly name: string;
@@ -164,8 +164,6 @@ export interface Schedule {
   readonly spread: Readonly<Record<string, AxisSpread>>;
   /** Axes from the fastest varying part of the local index to the slowest. */
   readonly threadOrder: readonly string[];
-  /** Operands of `contract` staged in workgroup memory, by statement tile name. */
-  readonly stage: Readonly<Record<string, { readonly a: boolean; readonly b: boolean }>>;
   /** Chunks of the contracted axis unrolled in the loop body. */
   readonly unroll: number;
 }

@@ -16,6 +16,7 @@ import type { Component } from './weights.js';
 
 export interface CompiledModelOptions extends LoadOptions {
   readonly instruments?: CompileOptions['instruments'];
+  readonly operands?: CompileOptions['operands'];
 }
 
 export class CompiledFlux2Model implements Flux2Model {
@@ -46,8 +47,12 @@ export class CompiledFlux2Model implements Flux2Model {
     const dtypes = storedTypes(component, this.requireComponent(component));
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
     const { target } = this.device;
-    const { instruments } = this.options;
-    return compileModule(module, target, { print: kernelPrinter(target), ...(instruments && { instruments }) });
+    const { instruments, operands } = this.options;
+    return compileModule(module, target, {
+      print: kernelPrinter(target),
+      ...(instruments && { instruments }),
+      ...(operands && { operands }),
+    });
   }
 
   async openTokenizer(): Promise<PromptTokenizer> {

@@ -2,7 +2,7 @@ import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
-import type { KernelFacts } from './build/facts.js';
+import type { KernelFacts } from './from-group/facts.js';
 
 /**
  * Chooses how a kernel's axes are spread over invocations, registers and lanes, from its extents and the target's
@@ -87,7 +87,7 @@ function spread(threads: number, registers: number, vector: 1 | 4): AxisSpread {
 }
 
 function schedule(spreads: Readonly<Record<string, AxisSpread>>, threadOrder: readonly string[], unroll = 1): Schedule {
-  return { spread: spreads, threadOrder, stage: {}, unroll };
+  return { spread: spreads, threadOrder, unroll };
 }
 
 function vectorOf(extent: Dim): 1 | 4 {

@@ -1,6 +1,6 @@
 import { Dim } from '../../ir/dim.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
-import { sameShape } from '../kernel/build/group.js';
+import { sameShape } from '../kernel/from-group/group.js';
 import { part, viewBefore } from './views.js';
 import type { View } from './views.js';
 

@@ -1,6 +1,6 @@
 import { Dim } from '../../ir/dim.js';
 import type { Operation } from '../../ir/graph/graph.js';
-import { denseStrides, sameShape } from '../kernel/build/group.js';
+import { denseStrides, sameShape } from '../kernel/from-group/group.js';
 
 /**
  * Where a value lies: a storage, an offset in elements and strides over `shape`, which is the value's own shape or a reshape

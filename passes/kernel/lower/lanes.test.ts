@@ -4,7 +4,7 @@ import { Dim } from '../../../ir/dim.js';
 import type { Axis, AxisSpread, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { evaluateIndex } from '../../../test/evaluate-index.js';
 import { Random } from '../../../test/random.js';
-import { IndexSpace } from '../build/index-space.js';
+import { IndexSpace } from '../from-group/index-space.js';
 import { Emitter } from './emitter.js';
 import { laneMotion, type LaneMotion } from './lanes.js';
 import { Coordinates } from './positions.js';
@@ -18,7 +18,7 @@ const axes: readonly Axis[] = [
 function coordinatesOf(terms: readonly IndexTerm[]): Coordinates {
   const kernel: TileKernel = { phase: 'tile', name: 'lanes', buffers: [], parameters: ['s'], axes, terms, body: [] };
   const one: AxisSpread = { threads: 1, registers: 1, vector: 1 };
-  const schedule: Schedule = { spread: { m: one, n: { ...one, vector: 4 } }, threadOrder: [], stage: {}, unroll: 1 };
+  const schedule: Schedule = { spread: { m: one, n: { ...one, vector: 4 } }, threadOrder: [], unroll: 1 };
   return new Coordinates(kernel, schedule, new Emitter());
 }
 
