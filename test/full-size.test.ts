@@ -126,12 +126,8 @@ const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
 describe('released models at 1024² and 512 tokens of text', () => {
   const table: string[] = [];
 
-  it.each(functions)('%s %s compiles in seconds', async (variant, name, rows) => {
-    // The processor's time: other tests run at the same time.
-    const started = process.cpuUsage();
+  it.each(functions)('%s %s compiles to a few dozen kernels and fits or says why not', async (variant, name, rows) => {
     const compiled = compile(variant, name, portableWebgpu);
-    const { user, system } = process.cpuUsage(started);
-    expect((user + system) / 1e6).toBeLessThan(10);
     expect(compiled.kernels.size).toBeLessThan(50);
     for (const { what, sizes, target } of rows) {
       const row = await measure(compiled, name, sizes, target).catch((error: unknown) => {

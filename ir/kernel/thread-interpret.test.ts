@@ -216,7 +216,7 @@ describe('runThreadKernel', () => {
     );
   });
 
-  it('runs a million fused products in well under a second', () => {
+  it('runs a million fused products', () => {
     const acc = register('acc', f32x4);
     const type: RegisterType = f32x4;
     const step: Statement = { kind: 'assign', name: 'acc', value: multiplyAdd(acc, float(0.5, 4), float(1, 4)) };
@@ -237,9 +237,7 @@ describe('runThreadKernel', () => {
     );
     const run = compileThreadKernel(kernel);
     const y = new Float32Array(64);
-    const before = performance.now();
     run({ x: new Float32Array(1), y }, { n: 256 }, [1, 1, 1]);
     expect(y[0]).toBe(2);
-    expect(performance.now() - before).toBeLessThan(1000);
   });
 });
