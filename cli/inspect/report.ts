@@ -6,6 +6,7 @@ import type { Plan } from '../../ir/plan.js';
 import { componentOf } from '../../models/flux2/component-functions.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
 import { instantiatePlan } from '../../runtime/instantiate.js';
+import { verifyBoundPlan } from '../../runtime/plan/verify-bound-plan.js';
 import type { BoundPlan, BoundStep, MemoryReport, PlannedLaunch } from '../../runtime/plan/bound-plan.js';
 import { describeKernel, type KernelFacts } from './describe-kernel.js';
 import { blockOf } from './label-block.js';
@@ -73,7 +74,7 @@ export interface InspectReport {
   readonly misfits: readonly { readonly name: NetworkName; readonly reason: string }[];
 }
 
-/** Binds the plan to the sizes and counts. Errors of `instantiatePlan`: sizes that do not fit the target. */
+/** Binds the plan to the sizes and counts. Errors of `instantiatePlan`: sizes that do not fit the target; F2C315 of the verifier. */
 export function reportFunction(
   compiled: InspectedFunction,
   sizes: DimBinding,
@@ -81,6 +82,7 @@ export function reportFunction(
 ): { readonly report: FunctionReport; readonly bound: BoundPlan } {
   const { name, plan, kernels } = compiled;
   const bound = instantiatePlan(plan, sizes, target, kernels);
+  verifyBoundPlan(bound);
   const tally = new Tally();
   tally.walk(bound.steps);
   const repeated = tally.steps > 0 ? tally.stepLaunches : tally.onceLaunches;

@@ -4,7 +4,6 @@ import type { BinaryOperator, ScalarType, UnaryOperator } from './thread.js';
 import type { Values } from './thread-interpret-memory.js';
 
 /** Fills `out` from the operands, elementwise over all lanes of all invocations. */
-export type UnaryLoop = (a: Values, out: Values) => void;
 export type BinaryLoop = (a: Values, b: Values, out: Values) => void;
 
 /** Rounds values of an f16 expression, which the interpreter keeps as f32. */

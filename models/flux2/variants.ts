@@ -57,9 +57,6 @@ const autoencoder: AutoencoderConfig = {
   postQuantConv: true,
 };
 
-/** The published small decoder's channels: the encoder is the full one. */
-export const smallDecoderChannels: readonly number[] = [96, 192, 384, 384];
-
 /** Mistral Small 3.x, 24 B. */
 const mistralSmall3: TextEncoderConfig = {
   family: 'mistral',

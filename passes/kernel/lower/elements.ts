@@ -1,3 +1,4 @@
+import { add, bool, i32, integer } from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type {
@@ -9,7 +10,6 @@ import type {
 } from '../../../ir/kernel/tile.js';
 import { expandActivation, isActivation } from './activations.js';
 import type { Emitter } from './emitter.js';
-import { add, bool, i32, integer } from './emitter.js';
 import { isStill, laneMotion, quadLanes } from './lanes.js';
 import { expandRounding } from './rounding.js';
 import { moveLane } from './positions.js';

@@ -1,8 +1,5 @@
+import { i32, operandsOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType, Statement } from '../../../ir/kernel/thread.js';
-
-export const f32: RegisterType = { scalar: 'f32', lanes: 1 };
-export const i32: RegisterType = { scalar: 'i32', lanes: 1 };
-export const bool: RegisterType = { scalar: 'bool', lanes: 1 };
 
 interface Scope {
   readonly statements: Statement[];
@@ -68,36 +65,10 @@ export class Emitter {
 
   /** The scope (0 = kernel body) in which everything the expression names is defined. */
   depthNeeded(expression: Expression): number {
-    switch (expression.kind) {
-      case 'register':
-        return this.depthOf.get(expression.name) ?? 0;
-      case 'constant':
-      case 'parameter':
-      case 'builtin':
-        return 0;
-      case 'load':
-      case 'load_shared':
-        return this.depth;
-      case 'unary':
-      case 'convert':
-      case 'bitcast':
-      case 'splat':
-      case 'lane':
-      case 'shuffle':
-      case 'subgroup_broadcast':
-      case 'subgroup_reduce':
-        return this.depthNeeded(expression.operand);
-      case 'binary':
-        return Math.max(this.depthNeeded(expression.left), this.depthNeeded(expression.right));
-      case 'dot':
-        return Math.max(this.depthNeeded(expression.a), this.depthNeeded(expression.b));
-      case 'fma':
-        return Math.max(...[expression.a, expression.b, expression.c].map((part) => this.depthNeeded(part)));
-      case 'select':
-        return Math.max(...[expression.condition, expression.yes, expression.no].map((part) => this.depthNeeded(part)));
-      case 'vector':
-        return Math.max(...expression.parts.map((part) => this.depthNeeded(part)));
-    }
+    if (expression.kind === 'register') return this.depthOf.get(expression.name) ?? 0;
+    // What is in memory may change from statement to statement.
+    if (expression.kind === 'load' || expression.kind === 'load_shared') return this.depth;
+    return operandsOf(expression).reduce((depth, operand) => Math.max(depth, this.depthNeeded(operand)), 0);
   }
 
   /** for (variable = start; variable < end; variable += step). */
@@ -121,23 +92,4 @@ export class Emitter {
     const scope = this.scopes.pop() as Scope;
     this.push({ kind: 'if', condition, then: scope.statements });
   }
-}
-
-export function integer(value: number): Expression {
-  return { kind: 'constant', type: i32, value };
-}
-
-export function add(left: Expression, right: Expression): Expression {
-  if (left.kind === 'constant' && right.kind === 'constant') return integer(left.value + right.value);
-  if (left.kind === 'constant' && left.value === 0) return right;
-  if (right.kind === 'constant' && right.value === 0) return left;
-  return { kind: 'binary', operator: 'add', left, right };
-}
-
-export function multiply(left: Expression, right: Expression): Expression {
-  if (left.kind === 'constant' && right.kind === 'constant') return integer(left.value * right.value);
-  if (left.kind === 'constant') return left.value === 1 ? right : multiply(right, left);
-  if (right.kind === 'constant' && right.value === 1) return left;
-  if (right.kind === 'constant' && right.value === 0) return right;
-  return { kind: 'binary', operator: 'mul', left, right };
 }

@@ -1,3 +1,4 @@
+import { add, f32, integer } from '../../../ir/kernel/expressions.js';
 import { unreachable } from '../../../ir/diagnostics.js';
 import { Dim } from '../../../ir/dim.js';
 import type {
@@ -9,7 +10,7 @@ import type {
   ThreadKernel,
 } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
-import { add, Emitter, f32, integer } from './emitter.js';
+import { Emitter } from './emitter.js';
 import { freeAxes } from './free-axes.js';
 import { Elements, registerKey, wideFactor } from './elements.js';
 import type { LaneContext, TileRegisters } from './elements.js';

@@ -1,8 +1,8 @@
+import { add, i32, integer, multiply } from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
-import { add, i32, integer, multiply } from './emitter.js';
 
 /** Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector). */
 export interface AxisPoint {
