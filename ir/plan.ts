@@ -73,13 +73,8 @@ export interface BufferBinding {
   /** Elements before the view. */
   readonly offset: Dim;
   readonly access: 'read' | 'write' | 'read_write';
-  /** Elements of the storage that may be touched, from `offset`. */
+  /** Elements of the storage that may be touched, from `offset`; which of them by a part of the grid says the kernel's `accesses`. */
   readonly span: Dim;
-  /**
-   * Elements that the first touched element moves per coordinate of grid x, y, z, where the index is affine in it; `null` where
-   * the window does not shrink when the grid is cut along that axis.
-   */
-  readonly advance: readonly [Dim | null, Dim | null, Dim | null];
 }
 
 /** Dense copy between storages, in elements. */

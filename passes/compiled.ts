@@ -1,4 +1,5 @@
 import type { Target } from '../backends/target.js';
+import type { AccessMap } from '../ir/kernel/access.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { Schedule, TileKernel } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
@@ -17,6 +18,7 @@ export interface CompiledKernel {
   readonly tile: TileKernel;
   readonly schedule: Schedule;
   readonly thread: ThreadKernel;
+  readonly accesses: AccessMap;
   /** The backend's text (WGSL); empty for the CPU, which compiles the thread form when it loads. */
   readonly source: string;
 }

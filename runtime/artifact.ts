@@ -13,12 +13,14 @@ import type { Plan } from '../ir/plan.js';
 import {
   ARTIFACT_VERSION,
   type ArtifactFile,
+  type ArtifactKernel,
   type ArtifactManifest,
   type ArtifactWeights,
   decodeManifest,
   encodeManifest,
   sha256,
 } from './artifact/manifest.js';
+import { decodeAccesses, encodeAccesses } from './artifact/access-json.js';
 import { decodePlan, encodePlan } from './artifact/plan-json.js';
 import type { LoadableKernel } from './plan/bound-plan.js';
 
@@ -61,10 +63,11 @@ export async function encodeArtifact(parts: ArtifactParts): Promise<ReadonlyMap<
   for (const [name, { component, plan }] of sorted(parts.functions)) {
     functions.set(name, { component, plan: await add(`plans/${name}.json`, encodePlan(plan)) });
   }
-  const kernels = new Map<string, { thread: ArtifactFile; source: ArtifactFile | null }>();
-  for (const [name, { thread, source }] of sorted(parts.kernels)) {
+  const kernels = new Map<string, ArtifactKernel>();
+  for (const [name, { thread, accesses, source }] of sorted(parts.kernels)) {
     kernels.set(name, {
       thread: await add(`kernels/${name}.thread`, printThreadKernel(thread)),
+      accesses: await add(`kernels/${name}.accesses.json`, encodeAccesses(accesses)),
       source: source === '' ? null : await add(`kernels/${name}.wgsl`, source),
     });
   }
@@ -103,10 +106,17 @@ export async function decodeArtifact(
     plans.set(fn, decodePlan(parseStrictJson(await readChecked(plan), file, 'F2C530', planLimits), file));
   }
   const kernels = new Map<string, LoadableKernel>();
-  for (const [kernel, { thread, source }] of manifest.kernels) {
+  for (const [kernel, { thread: threadFile, accesses, source }] of manifest.kernels) {
+    const thread = parseKernel(kernel, decodeText(await readChecked(threadFile)), manifest.target);
+    const where = `${name}/${accesses.path}`;
     kernels.set(kernel, {
       name: kernel,
-      thread: parseKernel(kernel, decodeText(await readChecked(thread)), manifest.target),
+      thread,
+      accesses: decodeAccesses(
+        parseStrictJson(await readChecked(accesses), where, 'F2C530', planLimits),
+        where,
+        thread,
+      ),
       source: source === null ? '' : decodeText(await readChecked(source)),
     });
   }

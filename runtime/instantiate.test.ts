@@ -1,6 +1,17 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { binding, copy, launch, loop, plan, roomyTarget, signature, storage, value } from '../test/plan-samples.js';
+import {
+  accessMap,
+  binding,
+  copy,
+  launch,
+  loop,
+  plan,
+  roomyTarget,
+  signature,
+  storage,
+  value,
+} from '../test/plan-samples.js';
 import type { PlanStep, Storage } from '../ir/plan.js';
 import { instantiatePlan } from './instantiate.js';
 import { flattenSteps } from './plan/bound-plan.js';
@@ -13,6 +24,8 @@ const kernels = new Map(
     signature('join', ['read', 'read', 'write']),
     signature('step', ['read', 'write'], ['step']),
     signature('update', ['read', 'read_write']),
+    signature('linear', ['read', 'read', 'write'], [], accessMap(['k', '64*x+k', 'x'], { k: 64 })),
+    signature('block', ['read', 'read', 'write'], [], accessMap(['6144*y+k', 'k', '6144*y+x'], { k: 6144 })),
   ].map((kernel) => [kernel.name, kernel]),
 );
 
@@ -80,7 +93,7 @@ describe('instantiatePlan', () => {
   it('keeps what a loop carries through the loop, and shares the rest between iterations', () => {
     const body = [
       map('forward', 1, 2, 64),
-      launch('scaled', 'step', [binding(2, 'read', 64, [1, null, null], '64*i'), binding(3, 'write', 64)], [[64, 64]], {
+      launch('scaled', 'step', [binding(2, 'read', 64, '64*i'), binding(3, 'write', 64)], [[64, 64]], {
         step: 'i',
       }),
       copy(3, 1, 64),
@@ -133,12 +146,8 @@ describe('instantiatePlan', () => {
     const weight = { ...storage(1, 'weight', 4096 * 64), label: 'w', weight: 'w' };
     const step = launch(
       'linear',
-      'join',
-      [
-        binding(0, 'read', 64, [null, null, null]),
-        binding(1, 'read', 4096 * 64, [64, null, null]),
-        binding(2, 'write', 4096),
-      ],
+      'linear',
+      [binding(0, 'read', 64), binding(1, 'read', 4096 * 64), binding(2, 'write', 4096)],
       [[4096, 32]],
     );
     const declared = {
@@ -205,12 +214,12 @@ describe('instantiatePlan', () => {
       const span = `6144*img`;
       return launch(
         `launch ${index}`,
-        'join',
+        'block',
         [
-          binding(index === 0 ? 0 : id - 1, 'read', span, [null, 6144, null]),
+          binding(index === 0 ? 0 : id - 1, 'read', span),
           // Every other launch reads its step's row of a table.
-          binding(1, 'read', 6144, [null, null, null], index % 2 === 0 ? '6144*i' : 0),
-          binding(id, 'write', span, [1, 6144, null]),
+          binding(1, 'read', 6144, index % 2 === 0 ? '6144*i' : 0),
+          binding(id, 'write', span),
         ],
         [
           [6144, 64],
@@ -300,7 +309,7 @@ describe('verifyBoundPlan', () => {
     const bound = instantiatePlan(
       plan(
         [storage(0, 'result', 256)],
-        [launch('shift', 'map', [binding(0, 'read', 64, undefined, 64), binding(0, 'write', 64)], [[64, 64]])],
+        [launch('shift', 'map', [binding(0, 'read', 64, 64), binding(0, 'write', 64)], [[64, 64]])],
       ),
       {},
       roomyTarget,
@@ -335,8 +344,7 @@ const randomProgram = fc
       const to = 1 + (c % sizes.length);
       if (to === from || to === other) return undefined;
       const amount = (id: number): number => Math.min(sizeOf(id), sizeOf(to), 200);
-      const read = (id: number): ReturnType<typeof binding> =>
-        binding(id, 'read', amount(id), [sizeOf(id) < sizeOf(to) ? null : 1, null, null]);
+      const read = (id: number): ReturnType<typeof binding> => binding(id, 'read', amount(id));
       const grid = [[sizeOf(to), 16]] as const;
       if (kind === 'update' && !readable.includes(to)) return undefined;
       readable.push(to);
@@ -360,7 +368,7 @@ const randomProgram = fc
     const final = launch(
       'result',
       'map',
-      [binding(last, 'read', Math.min(64, sizeOf(last)), [null, null, null]), binding(result, 'write', 64)],
+      [binding(last, 'read', Math.min(64, sizeOf(last))), binding(result, 'write', 64)],
       [[64, 16]],
     );
     const steps: PlanStep[] = [...before, loop('i', 'n', inside), ...after, final];

@@ -2,13 +2,14 @@ import type { Target } from '../backends/target.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { DimBinding } from '../ir/dim.js';
 import type { HostStep, Plan } from '../ir/plan.js';
+import { AccessWindows } from './plan/access-windows.js';
 import type { BoundPlan, BoundStep, LoadableKernel, Placement, PlannedCopy, Segment } from './plan/bound-plan.js';
 import { cutLaunch } from './plan/cut-launch.js';
 import type { CutContext } from './plan/cut-launch.js';
 import { findLifetimes } from './plan/liveness.js';
 import { placeStorages } from './plan/place-storages.js';
 import { SizeScope, sizeSteps, stepsOfIteration } from './plan/size-plan.js';
-import type { SizedCopy, SizedStep } from './plan/size-plan.js';
+import type { SizedCopy, SizedLaunch, SizedStep } from './plan/size-plan.js';
 import { roundUp } from './plan/storage-layout.js';
 
 /**
@@ -24,7 +25,7 @@ export function instantiatePlan(
   plan: Plan,
   sizes: DimBinding,
   target: Target,
-  kernels: ReadonlyMap<string, Pick<LoadableKernel, 'thread'>>,
+  kernels: ReadonlyMap<string, PlannedKernel>,
 ): BoundPlan {
   const scope = new SizeScope(sizes);
   const sized = sizeSteps(plan.steps, scope);
@@ -36,12 +37,17 @@ export function instantiatePlan(
   return { plan, sizes, target, buffers, placements, hostSteps, steps, memory };
 }
 
+/** What of a kernel a plan is instantiated with. */
+export type PlannedKernel = Pick<LoadableKernel, 'thread' | 'accesses'>;
+
 class StepBinder {
+  /** By kernel and sizes: a model's blocks share them. */
+  private readonly windows = new Map<string, AccessWindows>();
   /** Steps that several iterations share are bound once. */
   private readonly bound = new WeakMap<SizedStep, readonly BoundStep[]>();
 
   constructor(
-    private readonly kernels: ReadonlyMap<string, Pick<LoadableKernel, 'thread'>>,
+    private readonly kernels: ReadonlyMap<string, PlannedKernel>,
     private readonly context: CutContext,
   ) {}
 
@@ -62,7 +68,7 @@ class StepBinder {
     switch (step.kind) {
       case 'launch': {
         const kernel = this.kernels.get(step.step.kernel);
-        if (kernel !== undefined) return cutLaunch(step, kernel.thread, this.context);
+        if (kernel !== undefined) return cutLaunch(step, kernel.thread, this.windowsOf(step, kernel), this.context);
         throw new Flux2cError('F2C314', 'the artifact lacks a kernel of the plan', {
           where: [step.step.label],
           expected: step.step.kernel,
@@ -80,6 +86,16 @@ class StepBinder {
         return [{ kind: 'loop', symbol, count: step.count, isUniform, iteration, carried }];
       }
     }
+  }
+
+  private windowsOf({ step, parameters }: SizedLaunch, { accesses }: PlannedKernel): AccessWindows {
+    const key = [step.kernel, ...parameters.values()].join(' ');
+    let windows = this.windows.get(key);
+    if (windows === undefined) {
+      windows = new AccessWindows(accesses, parameters);
+      this.windows.set(key, windows);
+    }
+    return windows;
   }
 
   private bindCopy({ step, fromOffset, toOffset, size }: SizedCopy): PlannedCopy {

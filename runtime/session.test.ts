@@ -134,7 +134,7 @@ describe('Session', () => {
     const linear = launch(
       'linear',
       'linear',
-      [binding(0, 'read', k, [null, null, null]), binding(1, 'read', n * k, [k, null, null]), binding(2, 'write', n)],
+      [binding(0, 'read', k), binding(1, 'read', n * k), binding(2, 'write', n)],
       [[n, 16]],
       { n, k },
     );

@@ -141,22 +141,22 @@ describe('released models at 1024² and 512 tokens of text', () => {
   it('has these sizes', () => {
     expect(`\n${table.join('\n')}\n`).toMatchInlineSnapshot(`
       "
-      dev denoise, portable: 38 kernels, 9283 launches, 2316 a step, arenas 1538 MiB of 1538, weights 61461 MiB, bindings up to 124 MiB
-      dev denoise, portable, 1 reference: F2C312 in transformer.transformer_blocks.0.attn.add_q_proj.add_k_proj.add_v_proj.weight › double.0.transpose.2: 209715200 bytes
-      dev denoise, desktop, 1 reference: 38 kernels, 2427 launches, 604 a step, arenas 3074 MiB of 3074, weights 61461 MiB, bindings up to 864 MiB
+      dev denoise, portable: 38 kernels, 8515 launches, 2124 a step, arenas 1538 MiB of 1538, weights 61461 MiB, bindings up to 124 MiB
+      dev denoise, portable, 1 reference: 38 kernels, 18340 launches, 4580 a step, arenas 3074 MiB of 3074, weights 61461 MiB, bindings up to 128 MiB
+      dev denoise, desktop, 1 reference: 38 kernels, 1979 launches, 492 a step, arenas 3074 MiB of 3074, weights 61461 MiB, bindings up to 864 MiB
       dev text_encoder, portable: 14 kernels, 512 launches, arenas 202 MiB of 202, weights 33081 MiB, bindings up to 108 MiB
       dev vae_encoder, portable, 256²: 38 kernels, 81 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
-      dev vae_encoder, portable: F2C312 in down.0.group_norm.statistics › add: 536870912 bytes
+      dev vae_encoder, portable: F2C312 in down.0.group_norm.statistics › add: 536870416 bytes
       dev vae_encoder, desktop: 38 kernels, 101 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
       dev vae_decoder, portable, 256²: 37 kernels, 104 launches, arenas 160 MiB of 160, weights 95 MiB, bindings up to 64 MiB
-      dev vae_decoder, portable: F2C312 in up.2.group_norm.statistics › up.1.add.9: 536870912 bytes
+      dev vae_decoder, portable: F2C312 in up.2.group_norm.statistics › up.1.add.9: 536868928 bytes
       dev vae_decoder, desktop: 37 kernels, 138 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 1024 MiB
       klein-4b denoise, portable: 35 kernels, 1505 launches, 374 a step, arenas 769 MiB of 769, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise, portable, 1 reference: 35 kernels, 2206 launches, 549 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise, desktop, 1 reference: 35 kernels, 964 launches, 239 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 408 MiB
       klein-4b denoise_cfg, portable: 36 kernels, 2209 launches, 552 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 108 MiB
-      klein-4b denoise_cfg, portable, 1 reference: F2C312 in transformer.transformer_blocks.0.attn.add_q_proj.add_k_proj.add_v_proj.weight › double.0.transpose.2: 209715200 bytes
-      klein-4b denoise_cfg, desktop, 1 reference: 36 kernels, 1168 launches, 292 a step, arenas 2977 MiB of 2977, weights 7392 MiB, bindings up to 816 MiB
+      klein-4b denoise_cfg, portable, 1 reference: 36 kernels, 4058 launches, 1014 a step, arenas 2977 MiB of 2977, weights 7392 MiB, bindings up to 126 MiB
+      klein-4b denoise_cfg, desktop, 1 reference: 36 kernels, 968 launches, 242 a step, arenas 2977 MiB of 2977, weights 7392 MiB, bindings up to 816 MiB
       klein-4b denoise_cached, portable: 41 kernels, 1513 launches, 374 a step, arenas 769 MiB of 769, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise_cached, portable, 1 reference: 41 kernels, 1832 launches, 374 a step, arenas 5869 MiB of 5761, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise_cached, desktop, 1 reference: 41 kernels, 1157 launches, 239 a step, arenas 5869 MiB of 5761, weights 7392 MiB, bindings up to 216 MiB

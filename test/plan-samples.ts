@@ -1,8 +1,10 @@
 import { Dim } from '../ir/dim.js';
 import type { DimLike } from '../ir/dim.js';
+import type { AccessMap } from '../ir/kernel/access.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { BufferBinding, CopyStep, LaunchStep, LoopStep, Plan, Storage } from '../ir/plan.js';
 import type { Target } from '../backends/target.js';
+import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
 
 /** Short forms to write plans by hand in tests. */
 
@@ -30,23 +32,13 @@ export function storage(
   return kind === 'weight' ? { ...plain, weight: label } : plain;
 }
 
-type Advance = readonly [DimLike | null, DimLike | null, DimLike | null];
-
 export function binding(
   id: number,
   access: BufferBinding['access'],
   span: DimLike,
-  advance: Advance = [1, null, null],
   offset: DimLike = 0,
 ): BufferBinding {
-  const dim = (value: DimLike | null): Dim | null => (value === null ? null : Dim.of(value));
-  return {
-    storage: id,
-    offset: Dim.of(offset),
-    access,
-    span: Dim.of(span),
-    advance: [dim(advance[0]), dim(advance[1]), dim(advance[2])],
-  };
+  return { storage: id, offset: Dim.of(offset), access, span: Dim.of(span) };
 }
 
 type Axis = readonly [extent: DimLike, tile: number];
@@ -107,12 +99,30 @@ export function plan(storages: readonly Storage[], steps: Plan['steps'], parts: 
   return { name: 'sample', inputs: [], results: [], weights: [], storages, steps, ...parts };
 }
 
-/** A kernel that only has a signature: buffers `b0`, `b1`, ..., all parameters of a cut launch and some more. */
+/**
+ * Where a kernel touches its buffers: an index for each, over the grid axes `x`, `y`, `z`, loop axes given with their extents
+ * and parameters. `all` is a loop axis that is longer than anything: the whole view.
+ */
+export function accessMap(indices: readonly DimLike[], loops: Readonly<Record<string, DimLike>> = {}): AccessMap {
+  const grid = (['x', 'y', 'z'] as const).map((name) => ({ name, kind: `grid_${name}` as const, extent: Dim.of(1) }));
+  const walked = Object.entries({ all: 2 ** 30, ...loops });
+  return {
+    axes: [...grid, ...walked.map(([name, extent]) => ({ name, kind: 'loop' as const, extent: Dim.of(extent) }))],
+    terms: [],
+    buffers: indices.map((index) => [{ index: Dim.of(index), conditions: [] }]),
+  };
+}
+
+/**
+ * A kernel that only has a signature: buffers `b0`, `b1`, ..., all parameters of a cut launch and some more. Without an access
+ * map it touches element `x` of each.
+ */
 export function signature(
   name: string,
   access: readonly BufferBinding['access'][],
   parameters: readonly string[] = [],
-): { readonly name: string; readonly thread: ThreadKernel; readonly source: string } {
+  accesses: AccessMap = accessMap(access.map(() => 'x')),
+): LoadableKernel {
   const buffers = access.map((kind, index) => ({ name: `b${index}`, storage: 'f32', lanes: 1, access: kind }) as const);
   const thread: ThreadKernel = {
     phase: 'thread',
@@ -123,5 +133,5 @@ export function signature(
     shared: [],
     body: [],
   };
-  return { name, thread, source: '' };
+  return { name, thread, accesses, source: '' };
 }

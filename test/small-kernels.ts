@@ -1,6 +1,8 @@
 import { add, builtin, f32, i32, integer, lessThan, multiply, parameter, register } from '../ir/kernel/expressions.js';
 import type { BufferParameter, Expression, Statement, ThreadKernel } from '../ir/kernel/thread.js';
+import type { AccessMap } from '../ir/kernel/access.js';
 import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
+import { accessMap } from './plan-samples.js';
 
 /** Kernels small enough to read, which compute something, for tests of plans and sessions. */
 
@@ -19,6 +21,7 @@ function kernel(
   name: string,
   access: readonly BufferParameter['access'][],
   parameters: readonly string[],
+  accesses: AccessMap,
   body: readonly Statement[],
 ): LoadableKernel {
   const buffers = access.map((kind, index) => ({ name: `b${index}`, storage: 'f32', lanes: 1, access: kind }) as const);
@@ -31,7 +34,7 @@ function kernel(
     shared: [],
     body,
   };
-  return { name, thread, source: '' };
+  return { name, thread, accesses, source: '' };
 }
 
 const i = register('i', i32);
@@ -50,6 +53,7 @@ export const productKernel = kernel(
   'product',
   ['read', 'read', 'write'],
   ['n'],
+  accessMap(['x', 'x', 'x']),
   forEach([store('b2', i, multiply(element('b0', i), element('b1', i)))]),
 );
 
@@ -58,6 +62,7 @@ export const addStepKernel = kernel(
   'add_step',
   ['read', 'write'],
   ['n', 'step'],
+  accessMap(['x', 'x']),
   forEach([store('b1', i, add(element('b0', i), { kind: 'convert', to: 'f32', operand: parameter('step') }))]),
 );
 
@@ -66,6 +71,7 @@ export const linearKernel = kernel(
   'linear',
   ['read', 'read', 'write'],
   ['n', 'k'],
+  accessMap(['j', 'k*x+j', 'x'], { j: 'k' }),
   forEach([
     { kind: 'var', name: 'sum', type: f32, value: { kind: 'constant', type: f32, value: 0 } },
     {

@@ -14,8 +14,6 @@ interface Limited {
   readonly what: string;
   readonly limits: LoweredTarget;
   readonly network: GoldenNetwork;
-  /** All of the network's by default. */
-  readonly cases?: readonly string[];
   /** Launches more than without the limits, at least by this factor. */
   readonly cutsBy: number;
   /** The kernels are the same, so every sum is. */
@@ -29,8 +27,6 @@ const limited: readonly Limited[] = [
     what: 'bindings of 64 KiB',
     limits: { maxBindingBytes: 64 * kib, bindingAlignment: 256 },
     network: transformerTiny,
-    // Attention does not divide a batch.
-    cases: ['b1_3x4_t5_small', 'b1_6x4_2refs_t10', 'b1_7x5_t9', 'b1_8x6_t16'],
     cutsBy: 2,
     isExact: true,
   },
@@ -108,7 +104,7 @@ if (whole !== undefined) {
       await whole.destroy();
     });
 
-    describe.each(limited)('with $what', ({ limits, network, cases, cutsBy, isExact }) => {
+    describe.each(limited)('with $what', ({ limits, network, cutsBy, isExact }) => {
       let device: Device;
       let running: RunningNetwork;
       beforeAll(async () => {
@@ -121,8 +117,7 @@ if (whole !== undefined) {
         await device.destroy();
       });
 
-      const chosen = network.cases.filter(({ name }) => cases?.includes(name) ?? true);
-      it.each(chosen)('computes the same $function $name', async (golden) => {
+      it.each(network.cases)('computes the same $function $name', async (golden) => {
         const bound = instantiate(running, golden);
         verifyBoundPlan(bound);
         const large = unlimited.get(network)!;

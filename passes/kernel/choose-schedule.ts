@@ -22,7 +22,8 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       const vector = vectorOf(extent('c'));
       const together = target.workgroupMemory > 0 && target.stagingPays ? threadsFor(extent('c'), vector, 64) : 1;
       const rows = threadsFor(extent('m'), 1, together === 1 ? 32 : 128 / together);
-      return schedule({ m: spread(rows, 1, 1), c: spread(together, 1, vector) }, ['c', 'm']);
+      const apart = extents.has('h') ? { h: spread(1, 1, 1) } : {};
+      return schedule({ m: spread(rows, 1, 1), ...apart, c: spread(together, 1, vector) }, ['c', 'm']);
     }
     case 'contraction':
       return scheduleContraction(facts, target);

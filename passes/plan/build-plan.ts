@@ -158,7 +158,6 @@ class PlanBuilder {
         offset: view.offset,
         access: place < reads ? 'read' : 'write',
         span: spanOf(view),
-        advance: use.advance[place] as (typeof use.advance)[number],
       })),
       parameters: use.parameters,
       grid: use.grid,

@@ -7,19 +7,18 @@ import { buildKernel, tileOf } from '../kernel/from-group/build-kernel.js';
 import { describeGroup } from '../kernel/from-group/facts.js';
 import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.js';
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
+import { findAccesses } from '../kernel/find-accesses.js';
 import { checkSchedule } from '../kernel/check-schedule.js';
 import { chooseSchedule } from '../kernel/choose-schedule.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
 
-/** A group's kernel as one launch uses it: the shared kernel, and this launch's sizes and address motion. */
+/** A group's kernel as one launch uses it: the shared kernel and this launch's sizes. */
 export interface KernelUse {
   readonly kernel: CompiledKernel;
   /** Values of the kernel's size parameters. */
   readonly parameters: readonly { readonly name: string; readonly value: Dim }[];
   readonly grid: readonly [GridAxis, GridAxis, GridAxis];
-  /** For each buffer: how its first touched element moves along grid x, y, z; null where that is not affine. */
-  readonly advance: readonly (readonly [Dim | null, Dim | null, Dim | null])[];
 }
 
 export interface KernelStoreOptions {
@@ -68,10 +67,6 @@ export class KernelStore {
       kernel: compiled,
       parameters: parameters.map(([name, symbol]) => ({ name, value: restore(Dim.symbol(symbol)) })),
       grid: grid as [GridAxis, GridAxis, GridAxis],
-      advance: built.buffers.map(({ name }) => {
-        const [x, y, z] = advanceOf(name, built);
-        return [x && restore(x), y && restore(y), z && restore(z)];
-      }),
     };
   }
 
@@ -81,7 +76,14 @@ export class KernelStore {
     if (given !== undefined) checkSchedule(built, given, this.target);
     const tile = { ...built, axes: built.axes.map((axis) => ({ ...axis, tile: tileOf(schedule, axis.name) })) };
     const thread = lowerTile(tile, schedule);
-    return { name: tile.name, tile, schedule, thread, source: this.options.print(thread) };
+    return {
+      name: tile.name,
+      tile,
+      schedule,
+      thread,
+      accesses: findAccesses(tile),
+      source: this.options.print(thread),
+    };
   }
 
   private expectFewBuffers({ operands, results }: KernelGroup, hint: string): void {
@@ -190,69 +192,6 @@ function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim)
         };
     }
   });
-}
-
-interface Access {
-  readonly index: Dim;
-  readonly conditions: readonly IndexCondition[];
-}
-
-/** Every index a kernel reads or writes a buffer at. */
-function accessesOf(buffer: string, kernel: TileKernel): readonly Access[] {
-  const found: Access[] = [];
-  const seen = new Set<TileExpression>();
-  const visit = (expression: TileExpression): void => {
-    if (seen.has(expression)) return;
-    seen.add(expression);
-    if (expression.kind === 'load' && expression.buffer === buffer) found.push(expression);
-    if (expression.kind === 'unary' || expression.kind === 'convert') visit(expression.operand);
-    if (expression.kind === 'binary') [expression.left, expression.right].forEach(visit);
-    if (expression.kind === 'select') [expression.condition, expression.yes, expression.no].forEach(visit);
-    if (expression.kind === 'when') [expression.yes, expression.no].forEach(visit);
-  };
-  const walk = (statement: TileStatement): void => {
-    if (statement.kind === 'contract') [statement.a, statement.b].forEach(visit);
-    else if (statement.kind === 'for') statement.body.forEach(walk);
-    else {
-      if (statement.kind === 'store' && statement.buffer === buffer) found.push(statement);
-      visit(statement.value);
-    }
-  };
-  kernel.body.forEach(walk);
-  for (const term of kernel.terms)
-    if (term.kind === 'loaded' && term.buffer === buffer) found.push({ index: term.at, conditions: [] });
-  return found;
-}
-
-/**
- * The common coefficient of each grid axis in all of a buffer's addresses. Null as well where a condition depends on the
- * axis: only some of its coordinates reach the buffer then, as with the columns of a split.
- */
-function advanceOf(buffer: string, kernel: TileKernel): [Dim | null, Dim | null, Dim | null] {
-  const accesses = accessesOf(buffer, kernel);
-  const inTerms = (symbol: string, index: Dim): boolean =>
-    index.symbols.some((name) => {
-      const term = kernel.terms.find((candidate) => candidate.name === name);
-      if (term === undefined) return false;
-      const inner = term.kind === 'loaded' ? term.at : term.of;
-      return inner.symbols.includes(symbol) || inTerms(symbol, inner);
-    });
-  const along = (kind: 'grid_x' | 'grid_y' | 'grid_z'): Dim | null => {
-    const axis = kernel.axes.find((candidate) => candidate.kind === kind);
-    if (axis === undefined) return null;
-    let common: Dim | undefined;
-    for (const { index, conditions } of accesses) {
-      const bounds = conditions.flatMap(({ left, right }) => [left, right]);
-      if (bounds.some((bound) => bound.symbols.includes(axis.name) || inTerms(axis.name, bound))) return null;
-      if (inTerms(axis.name, index)) return null;
-      const motion = index.sub(index.substitute({ [axis.name]: 0 })).divideExactly(Dim.symbol(axis.name));
-      if (motion === undefined || motion.symbols.some((symbol) => !kernel.parameters.includes(symbol))) return null;
-      if (common !== undefined && !common.equals(motion)) return null;
-      common = motion;
-    }
-    return common ?? null;
-  };
-  return [along('grid_x'), along('grid_y'), along('grid_z')];
 }
 
 /** FNV-1a over UTF-16 code units, two lanes of 32 bits folded to 8 hexadecimal digits. */

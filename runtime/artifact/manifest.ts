@@ -17,7 +17,7 @@ import {
 } from './decode.js';
 
 /** Raised when a reader of the old version could misread the new one. */
-export const ARTIFACT_VERSION = 1;
+export const ARTIFACT_VERSION = 2;
 const FORMAT = 'flux2c-artifact';
 const NEW_LINE = 10;
 
@@ -29,6 +29,8 @@ export interface ArtifactFile {
 
 export interface ArtifactKernel {
   readonly thread: ArtifactFile;
+  /** Where it touches its buffers, JSON. */
+  readonly accesses: ArtifactFile;
   /** The backend's text; absent for the CPU. */
   readonly source: ArtifactFile | null;
 }
@@ -140,6 +142,7 @@ const weights: Decoder<ArtifactWeights> = object({
 
 const kernel: Decoder<ArtifactKernel> = object({
   thread: file,
+  accesses: file,
   source: (value, at) => (value === null ? null : file(value, at)),
 });
 

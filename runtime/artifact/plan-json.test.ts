@@ -58,8 +58,8 @@ const plan: Plan = {
           kernel: 'k',
           label: 'single.3.linear1',
           bindings: [
-            { storage: 2, offset: d(0), access: 'read', span: d(6), advance: [d('2*h'), null, d(0)] },
-            { storage: 1, offset: d('step'), access: 'write', span: d(3), advance: [null, null, null] },
+            { storage: 2, offset: d(0), access: 'read', span: d(6) },
+            { storage: 1, offset: d('step'), access: 'write', span: d(3) },
           ],
           parameters: [{ name: 'p0', value: d('h*w') }],
           grid: [

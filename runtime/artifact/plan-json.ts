@@ -16,7 +16,6 @@ import {
   lazy,
   list,
   malformed,
-  nullable,
   number,
   object,
   oneOf,
@@ -84,7 +83,6 @@ const binding = object({
   offset: dim,
   access: oneOf('read', 'write', 'read_write'),
   span: dim,
-  advance: tuple(nullable(dim), nullable(dim), nullable(dim)),
 });
 const place = object({ storage: count, offset: dim });
 

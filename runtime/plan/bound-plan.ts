@@ -1,5 +1,6 @@
 import type { Target } from '../../backends/target.js';
 import type { DimBinding } from '../../ir/dim.js';
+import type { AccessMap } from '../../ir/kernel/access.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
 import type { HostStep, Plan, PlanValue } from '../../ir/plan.js';
 
@@ -103,6 +104,8 @@ export interface MemoryReport {
 export interface LoadableKernel {
   readonly name: string;
   readonly thread: ThreadKernel;
+  /** Which elements a part of the grid touches: what launches are cut by. */
+  readonly accesses: AccessMap;
   /** The backend's text; empty for the CPU. */
   readonly source: string;
 }

@@ -2,6 +2,7 @@ import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
 import type { Storage } from '../../ir/plan.js';
+import type { AccessWindows, Interval } from './access-windows.js';
 import type { Placement, PlannedBinding, PlannedLaunch, Segment } from './bound-plan.js';
 import { alignmentOf, roundUp, vectorBytes } from './storage-layout.js';
 import type { SizedBinding, SizedLaunch, Triple } from './size-plan.js';
@@ -29,10 +30,16 @@ export interface CutContext {
  * workgroups of each dimension within the limit. A launch that exceeds something is cut at multiples of its tiles along
  * the axis that gives the fewest pieces, and each piece again if need be.
  *
+ * @param windows of the kernel, for the launch's sizes
  * @throws F2C312 a launch that no cut makes fit, F2C313 an index that does not fit 32 bits
  */
-export function cutLaunch(launch: SizedLaunch, kernel: ThreadKernel, context: CutContext): readonly PlannedLaunch[] {
-  return new Cutter(launch, kernel, context).cut();
+export function cutLaunch(
+  launch: SizedLaunch,
+  kernel: ThreadKernel,
+  windows: AccessWindows,
+  context: CutContext,
+): readonly PlannedLaunch[] {
+  return new Cutter(launch, kernel, windows, context).cut();
 }
 
 class Cutter {
@@ -44,6 +51,7 @@ class Cutter {
   constructor(
     private readonly launch: SizedLaunch,
     private readonly kernel: ThreadKernel,
+    private readonly windows: AccessWindows,
     private readonly context: CutContext,
   ) {
     const { extent, tile } = launch;
@@ -118,15 +126,15 @@ class Cutter {
     return pieces.every(fits) ? pieces : undefined;
   }
 
-  /** Single tiles along the axis that shrinks the offending window most: several axes together may cure it. */
+  /** Single tiles along the axis that shrinks what is too large most: several axes together may cure it. */
   private splitMost(range: Range, offence: Offence): readonly Range[] {
     let best: Coordinate | undefined;
-    let most = 0;
+    let least = offence.excess(range);
     for (const axis of this.cuttable) {
-      const shrinks = offence.binding.advance[axis] * this.launch.tile[axis] * (range.end[axis] - range.from[axis] - 1);
-      if (shrinks <= most) continue;
+      const left = offence.excess(narrow(range, axis, range.from[axis], range.from[axis] + 1));
+      if (left >= least) continue;
       best = axis;
-      most = shrinks;
+      least = left;
     }
     if (best === undefined) return offence.reject();
     const axis = best;
@@ -140,21 +148,21 @@ class Cutter {
     const { maxWorkgroupsPerDimension: most, maxBindingBytes } = this.context.target;
     for (const axis of coordinates) {
       if (range.end[axis] - range.from[axis] <= most) continue;
-      const advance: Triple = mapTriple([0, 1, 2], (other) => (other === axis ? 1 : 0));
+      const excess = (piece: Range): number => piece.end[axis] - piece.from[axis];
       return {
-        binding: { storage: -1, access: 'read', offset: 0, span: 0, advance },
-        fits: (piece) => piece.end[axis] - piece.from[axis] <= most,
+        excess,
+        fits: (piece) => excess(piece) <= most,
         reject: () =>
           this.reject(`grid ${letters[axis]}`, `at most ${most} workgroups`, `${range.end[axis] - range.from[axis]}`),
       };
     }
-    for (const binding of this.launch.bindings) {
-      const window = this.windowOf(binding, range);
+    for (const [index, binding] of this.launch.bindings.entries()) {
+      const window = this.windowOf(index, range);
       if (window.segment !== undefined && window.byteLength <= maxBindingBytes) continue;
       return {
-        binding,
+        excess: (piece) => this.windowOf(index, piece).byteLength,
         fits: (piece) => {
-          const { segment, byteLength } = this.windowOf(binding, piece);
+          const { segment, byteLength } = this.windowOf(index, piece);
           return segment !== undefined && byteLength <= maxBindingBytes;
         },
         reject: () => {
@@ -167,20 +175,22 @@ class Cutter {
     return undefined;
   }
 
-  /** What a range of tiles may touch of a storage; without a segment when it reaches across the end of one. */
-  private windowOf(binding: SizedBinding, range: Range): Window {
+  /** What a range of tiles may touch of a binding; without a segment when it reaches across the end of one. */
+  private windowOf(index: number, range: Range): Window {
+    const binding = this.launch.bindings[index] as SizedBinding;
     const placement = this.context.placements[binding.storage];
     if (placement === undefined) throw new Error(`internal: storage ${binding.storage} has no place`);
     const { elementBytes, segments } = placement;
     const { extent, tile } = this.launch;
-    let start = binding.offset;
-    let length = binding.span;
-    for (const axis of coordinates) {
-      const from = range.from[axis] * tile[axis];
-      const end = Math.min(extent[axis], range.end[axis] * tile[axis]);
-      start += binding.advance[axis] * from;
-      length -= binding.advance[axis] * (extent[axis] - (end - from));
-    }
+    const along = (axis: Coordinate): Interval => ({
+      low: range.from[axis] * tile[axis],
+      high: Math.min(extent[axis], range.end[axis] * tile[axis]) - 1,
+    });
+    const touched = this.windows.elementsOf(index, [along(0), along(1), along(2)]) ?? { low: 0, high: 0 };
+    // Bounds may be loose, as around a padded picture; nothing outside of the view is touched.
+    const first = Math.max(0, Math.min(touched.low, binding.span - 1));
+    let start = binding.offset + first;
+    const length = Math.min(touched.high, binding.span - 1) - first + 1;
     // A view of nothing, as of no reference pictures, still needs something bound.
     const total = (segments[segments.length - 1] as Segment).end;
     start = Math.min(start, Math.max(0, total - 1));
@@ -201,7 +211,7 @@ class Cutter {
     const values = new Map(sizes);
     for (const axis of coordinates) values.set(`origin_${letters[axis]}`, range.from[axis]);
     const bindings = this.launch.bindings.map((binding, index): PlannedBinding => {
-      const window = this.windowOf(binding, range);
+      const window = this.windowOf(index, range);
       if (window.segment === undefined) throw new Error(`internal: a window of ${step.label} leaves its buffer`);
       const name = `${this.kernel.buffers[index]?.name ?? index}_base`;
       const base = binding.offset - window.firstElement;
@@ -256,9 +266,10 @@ class Cutter {
   }
 }
 
-/** A limit that a range exceeds. `binding.advance` says along which axes a cut helps. */
+/** A limit that a range exceeds. */
 interface Offence {
-  readonly binding: SizedBinding;
+  /** What is too large, in units of the limit. */
+  readonly excess: (piece: Range) => number;
   readonly fits: (piece: Range) => boolean;
   readonly reject: () => never;
 }

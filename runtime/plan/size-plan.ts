@@ -18,13 +18,12 @@ export interface SizedLaunch {
   readonly bytes: number;
 }
 
-/** In elements. `advance` is 0 where the window does not shrink when the grid is cut. */
+/** In elements. */
 export interface SizedBinding {
   readonly storage: number;
   readonly access: BufferBinding['access'];
   readonly offset: number;
   readonly span: number;
-  readonly advance: Triple;
 }
 
 export interface SizedCopy {
@@ -127,8 +126,6 @@ function sizeLaunch(step: LaunchStep, scope: SizeScope): SizedLaunch {
     offset: checkSize(scope.evaluate(binding.offset), label, 'the offset of a view'),
     // 1 + the sum of (size - 1) * stride: negative where the view has no elements.
     span: Math.max(0, scope.evaluate(binding.span)),
-    // An axis along which indices fall is sound to treat as one that does not move the window.
-    advance: mapTriple(binding.advance, (advance) => (advance === null ? 0 : Math.max(0, scope.evaluate(advance)))),
   }));
   const parameters = new Map(step.parameters.map(({ name, value }) => [name, scope.evaluate(value)]));
   const [flop, bytes] = [scope.evaluate(step.flop), scope.evaluate(step.bytes)];
@@ -169,12 +166,12 @@ export function stepsOfIteration(loop: SizedLoop, index: number): readonly Sized
 
 /** True when the step is not the same for all values of the symbol. */
 function dependsOn(step: PlanStep, symbol: string): boolean {
-  const uses = (dim: Dim | null): boolean => dim !== null && dim.constant === undefined && dim.symbols.includes(symbol);
+  const uses = (dim: Dim): boolean => dim.constant === undefined && dim.symbols.includes(symbol);
   switch (step.kind) {
     case 'launch':
       return (
         step.grid.some((axis) => uses(axis.extent)) ||
-        step.bindings.some(({ offset, span, advance }) => uses(offset) || uses(span) || advance.some(uses)) ||
+        step.bindings.some(({ offset, span }) => uses(offset) || uses(span)) ||
         step.parameters.some(({ value }) => uses(value))
       );
     case 'copy':

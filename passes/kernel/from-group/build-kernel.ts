@@ -8,12 +8,20 @@ import type {
   TileKernel,
   TileStatement,
 } from '../../../ir/kernel/tile.js';
+import {
+  boundsOf,
+  expressionsOfTile,
+  flattenTileStatements,
+  indicesOfTerm,
+  indicesOfTile,
+  walkTileExpressions,
+} from '../../../ir/kernel/tile-walk.js';
 import { buildAttention } from './attention.js';
-import { anchorOf, describeGroup } from './facts.js';
+import { anchorOf, describeGroup, keepsRowsApart } from './facts.js';
 import { addressOf, sameShape } from './group.js';
 import type { KernelGroup, OperandPrecision } from './group.js';
 import { IndexSpace } from './index-space.js';
-import { buildRowStatistics } from './row.js';
+import { buildRowStatistics, rowCoordinates } from './row.js';
 import { buffersOf, Scalarizer } from './scalarize.js';
 import { buildStatistics } from './statistics.js';
 import { number, roundTo, tile } from './tile-expressions.js';
@@ -62,8 +70,7 @@ function buildBody(
     case 'row': {
       const statistics = buildRowStatistics(group, pull, space);
       const stores = storeResults(group, pull, ['m', 'c'], (result) => {
-        const { shape } = result.type;
-        return [...space.delinearize(Dim.symbol('m'), shape.slice(0, -1)), Dim.symbol('c')];
+        return [...rowCoordinates(result.type.shape, keepsRowsApart(group), space), Dim.symbol('c')];
       });
       return [...statistics, { kind: 'for', axis: 'c', body: stores }];
     }
@@ -232,67 +239,11 @@ function dependsOn(value: Value, anchor: Value, pull: Scalarizer): boolean {
 function symbolsOf(body: readonly TileStatement[], space: IndexSpace): Set<string> {
   const symbols = new Set<string>();
   const add = (index: Dim): void => index.symbols.forEach((symbol) => symbols.add(symbol));
-  const addConditions = (conditions: readonly IndexCondition[]): void => {
-    for (const { left, right } of conditions) {
-      add(left);
-      add(right);
-    }
-  };
   const seen = new Set<TileExpression>();
-  const visit = (expression: TileExpression): void => {
-    if (seen.has(expression)) return;
-    seen.add(expression);
-    switch (expression.kind) {
-      case 'number':
-      case 'tile':
-        return;
-      case 'index':
-        return add(expression.index);
-      case 'load':
-        add(expression.index);
-        return addConditions(expression.conditions);
-      case 'unary':
-      case 'convert':
-        return visit(expression.operand);
-      case 'binary':
-        visit(expression.left);
-        return visit(expression.right);
-      case 'select':
-        visit(expression.condition);
-        visit(expression.yes);
-        return visit(expression.no);
-      case 'when':
-        addConditions(expression.conditions);
-        visit(expression.yes);
-        return visit(expression.no);
-    }
-  };
-  const walk = (statement: TileStatement): void => {
-    switch (statement.kind) {
-      case 'tile':
-      case 'assign':
-      case 'reduce':
-        return visit(statement.value);
-      case 'contract':
-        visit(statement.a);
-        return visit(statement.b);
-      case 'for':
-        return statement.body.forEach(walk);
-      case 'store':
-        add(statement.index);
-        addConditions(statement.conditions);
-        return visit(statement.value);
-    }
-  };
-  body.forEach(walk);
-  for (const term of space.terms) {
-    if (term.kind === 'loaded') {
-      add(term.at);
-      add(term.limit);
-    } else {
-      add(term.of);
-      if (term.kind !== 'exclusive_or') add(term.by);
-    }
+  for (const statement of flattenTileStatements(body)) {
+    if (statement.kind === 'store') [statement.index, ...boundsOf(statement.conditions)].forEach(add);
+    walkTileExpressions(expressionsOfTile(statement), (part) => indicesOfTile(part).forEach(add), seen);
   }
+  for (const term of space.terms) indicesOfTerm(term).forEach(add);
   return symbols;
 }

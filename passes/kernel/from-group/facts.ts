@@ -4,7 +4,7 @@ import { reduceKinds } from '../../../ir/graph/attributes.js';
 import type { ReduceKind } from '../../../ir/graph/attributes.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
 import type { Axis } from '../../../ir/kernel/tile.js';
-import { elementCount, lastDim, leadingCount } from './group.js';
+import { elementCount, lastDim, leadingCount, sameShape } from './group.js';
 import type { KernelGroup } from './group.js';
 
 /** An axis before a schedule gives it a tile. */
@@ -45,6 +45,19 @@ export function statisticsAnchor(group: KernelGroup): Extract<Operation, { kind:
   return anchorOf(group, statisticsKinds);
 }
 
+/**
+ * The last two dimensions of rows do not lie one behind the other in some operand or result, as where tokens' heads become
+ * heads' tokens: then each has a grid axis, addresses are affine in both, and a launch can be cut by either.
+ */
+export function keepsRowsApart(group: KernelGroup): boolean {
+  const { shape } = (group.body.results[0] as Value).type;
+  if (shape.length < 3) return false;
+  return [...group.operands, ...group.results].some((layout) => {
+    const [outer, inner] = layout.strides.slice(-3, -1) as [Dim, Dim];
+    return sameShape(layout.shape, shape) && !outer.equals(inner.mul(shape.at(-2) as Dim));
+  });
+}
+
 export function describeGroup(group: KernelGroup): KernelFacts {
   const first = group.body.results[0] as Value;
   switch (group.anchor) {
@@ -56,14 +69,16 @@ export function describeGroup(group: KernelGroup): KernelFacts {
           { name: 'n', kind: 'grid_x', extent: lastDim(first) },
         ],
       };
-    case 'row':
-      return {
-        anchor: 'row',
-        axes: [
-          { name: 'm', kind: 'grid_x', extent: leadingCount(first) },
-          { name: 'c', kind: 'loop', extent: lastDim(first) },
-        ],
-      };
+    case 'row': {
+      const { shape } = first.type;
+      const rows: readonly AxisFacts[] = keepsRowsApart(group)
+        ? [
+            { name: 'm', kind: 'grid_x', extent: elementCount(shape.slice(0, -2)) },
+            { name: 'h', kind: 'grid_y', extent: shape.at(-2) as Dim },
+          ]
+        : [{ name: 'm', kind: 'grid_x', extent: leadingCount(first) }];
+      return { anchor: 'row', axes: [...rows, { name: 'c', kind: 'loop', extent: lastDim(first) }] };
+    }
     case 'contraction': {
       const anchor = anchorOf(group, ['matmul', 'conv2d']);
       const result = anchor.results[0] as Value;

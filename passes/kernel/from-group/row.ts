@@ -1,7 +1,7 @@
 import { Dim } from '../../../ir/dim.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
-import { isRowOperation } from './facts.js';
+import { isRowOperation, keepsRowsApart } from './facts.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
@@ -12,14 +12,24 @@ import { binary, indexNumber, number, tile, unary } from './tile-expressions.js'
  * Variances take a second pass over the row: E[x²] - E[x]² loses the digits FLUX.2's large activations need.
  */
 export function buildRowStatistics(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
-  return group.body.operations.filter(isRowOperation).flatMap((operation) => rowStatistics(operation, pull, space));
+  const isApart = keepsRowsApart(group);
+  const operations = group.body.operations.filter(isRowOperation);
+  return operations.flatMap((operation) => rowStatistics(operation, isApart, pull, space));
 }
 
-function rowStatistics(operation: Operation, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+/** The leading coordinates of the kernel's row. */
+export function rowCoordinates(shape: readonly Dim[], isApart: boolean, space: IndexSpace): readonly Dim[] {
+  const m = Dim.symbol('m');
+  return isApart
+    ? [...space.delinearize(m, shape.slice(0, -2)), Dim.symbol('h')]
+    : space.delinearize(m, shape.slice(0, -1));
+}
+
+function rowStatistics(operation: Operation, isApart: boolean, pull: Scalarizer, space: IndexSpace): TileStatement[] {
   const source = operation.operands[0] as Value;
   const result = operation.results[0] as Value;
   const size = source.type.shape.at(-1) as Dim;
-  const rows = space.delinearize(Dim.symbol('m'), source.type.shape.slice(0, -1));
+  const rows = rowCoordinates(source.type.shape, isApart, space);
   const x = pull.elementOf(source, [...rows, Dim.symbol('c')]);
   const count = indexNumber(size);
   const statistic = (

@@ -1,4 +1,5 @@
-import type { IndexCondition, TileExpression } from '../../../ir/kernel/tile.js';
+import type { TileExpression } from '../../../ir/kernel/tile.js';
+import { indicesOfTile, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import type { TileRegisters } from './elements.js';
 import type { Coordinates } from './positions.js';
 
@@ -17,37 +18,9 @@ export function freeAxes(
       else if (term !== undefined) fromSymbols((term.kind === 'loaded' ? term.at : term.of).symbols);
     }
   };
-  const fromConditions = (conditions: readonly IndexCondition[]): void => {
-    for (const { left, right } of conditions) fromSymbols([...left.symbols, ...right.symbols]);
-  };
-  const seen = new Set<TileExpression>();
-  const visit = (part: TileExpression): void => {
-    if (seen.has(part)) return;
-    seen.add(part);
-    switch (part.kind) {
-      case 'number':
-        return;
-      case 'tile':
-        for (const axis of tiles.get(part.name)?.axes ?? []) used.add(axis);
-        return;
-      case 'index':
-        return fromSymbols(part.index.symbols);
-      case 'load':
-        fromSymbols(part.index.symbols);
-        return fromConditions(part.conditions);
-      case 'unary':
-      case 'convert':
-        return visit(part.operand);
-      case 'binary':
-        visit(part.left);
-        return visit(part.right);
-      case 'select':
-        return [part.condition, part.yes, part.no].forEach(visit);
-      case 'when':
-        fromConditions(part.conditions);
-        return [part.yes, part.no].forEach(visit);
-    }
-  };
-  visit(expression);
+  walkTileExpressions([expression], (part) => {
+    if (part.kind === 'tile') for (const axis of tiles.get(part.name)?.axes ?? []) used.add(axis);
+    for (const index of indicesOfTile(part)) fromSymbols(index.symbols);
+  });
   return axes.filter((axis) => used.has(axis));
 }
