@@ -2,7 +2,7 @@
  * What a device can do. Schedules and plans look at these fields only, never at a name, so a new device needs no new code.
  */
 export interface Target {
-  readonly backend: 'webgpu' | 'cpu';
+  readonly backend: 'webgpu' | 'cpu' | 'cuda';
   /** f16 arithmetic and storage in kernels (WebGPU `shader-f16`). */
   readonly f16: boolean;
   /** Subgroup operations with a size in this range; absent when there are none. */
@@ -11,6 +11,14 @@ export interface Target {
   readonly workgroupMemory: number;
   /** Whether staging operands in workgroup memory pays (it does on GPUs, not on software drivers). */
   readonly stagingPays: boolean;
+  /**
+   * How matrices are multiplied from fragments in registers; absent where each invocation multiplies its own numbers.
+   * - `mma`: a subgroup multiplies 16×16 by 16×8 (`mma.sync`), its operands in its registers
+   * - `wgmma`: four subgroups multiply 64×16 by 16×N, operands in workgroup memory
+   */
+  readonly matrix?: 'mma' | 'wgmma';
+  /** Copies into workgroup memory run beside the computation (`cp.async`). */
+  readonly asyncCopy?: boolean;
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxBindingBytes: number;

@@ -30,6 +30,8 @@ const simplifyPasses: readonly GraphPass[] = [
 
 const webgpuPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
 
+const cudaPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
+
 const cpuPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
 
 /** The graph passes of a target, in order. */
@@ -37,6 +39,8 @@ export function graphPassesFor(target: Target): readonly GraphPass[] {
   switch (target.backend) {
     case 'webgpu':
       return webgpuPasses;
+    case 'cuda':
+      return cudaPasses;
     case 'cpu':
       return cpuPasses;
   }

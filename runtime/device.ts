@@ -6,7 +6,7 @@ import type { ThreadKernel } from '../ir/kernel/thread.js';
  * (WebAssembly made from the same kernels). A device knows nothing of graphs or plans.
  */
 export interface Device {
-  readonly kind: 'webgpu' | 'cpu';
+  readonly kind: 'webgpu' | 'cpu' | 'cuda';
   /** For people: adapter name and driver, or processor and threads. */
   readonly description: string;
   readonly target: Target;
@@ -50,7 +50,7 @@ export interface DeviceKernel {
   readonly name: string;
   /** What the CPU device compiles. */
   readonly kernel: ThreadKernel;
-  /** The text a backend made of it; only WebGPU reads it. */
+  /** The text a backend made of it: WGSL or CUDA C++; empty for the CPU. */
   readonly source: string;
 }
 

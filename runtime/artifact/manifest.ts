@@ -111,8 +111,8 @@ const innerPath: Decoder<string> = (value, at) => {
 const file: Decoder<ArtifactFile> = object({ path: innerPath, sha256: digest });
 
 const target: Decoder<Target> = (value, at) => {
-  const fields = {
-    backend: oneOf('webgpu', 'cpu'),
+  const required = {
+    backend: oneOf('webgpu', 'cpu', 'cuda'),
     f16: boolean,
     workgroupMemory: count,
     stagingPays: boolean,
@@ -123,10 +123,10 @@ const target: Decoder<Target> = (value, at) => {
     maxStorageBuffers: count,
     bindingAlignment: count,
   };
-  const subgroups = object({ min: count, max: count });
-  return expectObject(value, at).has('subgroups')
-    ? object({ ...fields, subgroups })(value, at)
-    : object(fields)(value, at);
+  const optional = { subgroups: object({ min: count, max: count }), matrix: oneOf('mma', 'wgmma'), asyncCopy: boolean };
+  const given = expectObject(value, at);
+  const present = Object.fromEntries(Object.entries(optional).filter(([name]) => given.has(name)));
+  return object({ ...required, ...(present as Partial<typeof optional>) })(value, at);
 };
 
 const weightEntry: Decoder<WeightEntry> = object({
