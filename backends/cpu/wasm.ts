@@ -164,6 +164,10 @@ function writeStatement(scope: WasmScope, statement: Statement): void {
       return;
     case 'store_shared':
     case 'barrier':
+    case 'copy_async':
+    case 'commit_copies':
+    case 'wait_copies':
+    case 'multiply_matrices':
       throw unsupported(scope, statement.kind);
     default:
       unreachable(statement, 'statement');

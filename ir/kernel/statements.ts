@@ -35,7 +35,13 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
       return [statement.start, statement.end];
     case 'if':
       return [statement.condition];
+    case 'copy_async':
+      return [statement.index, statement.from, statement.valid];
+    case 'multiply_matrices':
+      return [statement.a, statement.b];
     case 'barrier':
+    case 'commit_copies':
+    case 'wait_copies':
       return [];
     default:
       return unreachable(statement, 'statement');

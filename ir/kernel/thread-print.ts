@@ -47,6 +47,22 @@ function printStatement(statement: Statement, indent: string): readonly string[]
     }
     case 'barrier':
       return [`${indent}barrier`];
+    case 'copy_async': {
+      const target = `${statement.array}[${text(statement.index)}]`;
+      return [
+        `${indent}copy_async ${target} = ${statement.buffer}[${text(statement.from)}] if ${text(statement.valid)}`,
+      ];
+    }
+    case 'commit_copies':
+      return [`${indent}commit_copies`];
+    case 'wait_copies':
+      return [`${indent}wait_copies(${statement.pending})`];
+    case 'multiply_matrices': {
+      const [first, second] = statement.accumulators;
+      return [
+        `${indent}multiply_${statement.operands} ${first}, ${second} += ${text(statement.a)} by ${text(statement.b)}`,
+      ];
+    }
     default:
       return unreachable(statement, 'statement');
   }
@@ -133,6 +149,14 @@ function printWithLevel(expression: Expression): readonly [string, number] {
       return [`subgroup_broadcast(${printThreadExpression(expression.operand)}, ${expression.source})`, postfixLevel];
     case 'subgroup_reduce':
       return call(`subgroup_${expression.operator}`, expression.operand);
+    case 'subgroup_exchange':
+      return [`subgroup_exchange(${printThreadExpression(expression.operand)}, ${expression.mask})`, postfixLevel];
+    case 'pack':
+      return call(`pack_${expression.to}`, expression.operand);
+    case 'load_matrix': {
+      const name = expression.transposed ? 'load_matrix_transposed' : 'load_matrix';
+      return [`${name}(${expression.array}, ${printThreadExpression(expression.index)})`, postfixLevel];
+    }
     default:
       return unreachable(expression, 'expression');
   }
