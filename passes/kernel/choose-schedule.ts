@@ -3,12 +3,22 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
+import { scheduleMatrices } from './schedule-matrices.js';
+
+/**
+ * Schedules for a kernel, the best first: those that multiply matrix fragments fit only operands of 16 bits in rows, which is
+ * seen when the kernel is built; the last one fits any.
+ */
+export function listSchedules(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const matrix = target.matrix === undefined ? undefined : scheduleMatrices(facts, target);
+  return [...(matrix ?? []), chooseSchedule(facts, target)];
+}
 
 /**
  * Chooses how a kernel's axes are spread over invocations, registers and lanes, from its extents and the target's
  * capabilities. Choosing is apart from applying: what comes back can be printed, overridden and tuned.
  */
-export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
+function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const extent = (name: string): Dim => extents.get(name) as Dim;
   switch (facts.anchor) {
