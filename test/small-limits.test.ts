@@ -62,7 +62,7 @@ const limited: readonly Limited[] = [
     what: 'four workgroups a dimension and five storage buffers',
     limits: { maxWorkgroupsPerDimension: 4, maxStorageBuffers: 5, bindingAlignment: 256 },
     network: autoencoderTiny,
-    cutsBy: 10,
+    cutsBy: 8,
     isExact: true,
   },
   {
