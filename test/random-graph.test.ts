@@ -25,21 +25,25 @@ function interpret({ module, inputs, weights }: RandomGraph, onValue: (tensor: H
   interpretFunction(module, 'random', inputs, read, { precision: 'f32', onValue: (_, tensor) => onValue(tensor) });
 }
 
+function expectRoundTrip(seed: number, size: number): void {
+  const { module } = randomGraph(seed, { size, dtypes: ['f32', 'bf16', 'f16'] });
+  expect(findProblems(module)).toEqual([]);
+  const text = printModule(module);
+  const parsed = parseModule(text);
+  expect(printModule(parsed)).toBe(text);
+  expect(equalModules(parsed, module)).toBe(true);
+  expect(findProblems(parsed)).toEqual([]);
+}
+
 describe('randomGraph', () => {
   it('makes graphs that verify, print and parse', () => {
     fc.assert(
-      fc.property(seeds, ({ seed, size }) => {
-        const { module } = randomGraph(seed, { size, dtypes: ['f32', 'bf16', 'f16'] });
-        expect(findProblems(module)).toEqual([]);
-        const text = printModule(module);
-        const parsed = parseModule(text);
-        expect(printModule(parsed)).toBe(text);
-        expect(equalModules(parsed, module)).toBe(true);
-        expect(findProblems(parsed)).toEqual([]);
-      }),
+      fc.property(seeds, ({ seed, size }) => expectRoundTrip(seed, size)),
       { numRuns: 60, seed: 1 },
     );
   });
+
+  it('prints and parses a scalar f32 constant as a result beside a bf16 weight', () => expectRoundTrip(20, 19));
 
   it('makes numbers that stay tame', () => {
     fc.assert(
