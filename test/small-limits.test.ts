@@ -66,6 +66,13 @@ const limited: readonly Limited[] = [
     isExact: true,
   },
   {
+    what: 'bindings of 96 KiB, rows of pictures apart',
+    limits: { maxBindingBytes: 96 * kib, bindingAlignment: 256 },
+    network: autoencoderTiny,
+    cutsBy: 1.3,
+    isExact: true,
+  },
+  {
     what: 'bindings of 960 KiB in buffers of 1 MiB',
     limits: { maxBindingBytes: 960 * kib, maxBufferBytes: 1024 * kib, bindingAlignment: 256 },
     network: autoencoderTiny,
