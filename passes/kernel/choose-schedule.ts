@@ -21,7 +21,7 @@ export function listSchedules(facts: KernelFacts, target: Target): readonly Sche
 function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const extent = (name: string): Dim => extents.get(name) as Dim;
-  switch (facts.anchor) {
+  switch (facts.family) {
     case 'map': {
       const vector = vectorOf(extent('n'));
       const columns = threadsFor(extent('n'), vector, 16);
@@ -57,12 +57,35 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
         ['m', 'h', 'z'],
       );
     }
-    case 'statistics': {
-      const vector = vectorOf(extent('r'));
-      const together = target.workgroupMemory > 0 ? threadsFor(extent('r'), vector, 64) : 1;
-      return schedule({ m: spread(1, 1, 1), r: spread(together, 1, vector) }, ['r', 'm']);
-    }
+    case 'moments':
+      return scheduleMoments(extent('m'), extent('g'), extent('r'), target);
+    case 'combination':
+      // Sums over a picture's rows are shorter than what a software driver needs for barriers.
+      if (target.stagingPays) return scheduleReduction(extent('r'), target);
+      return schedule({ m: spread(lanesFor(extent('m'), target), 1, 1), r: spread(1, 1, 1) }, ['m', 'r']);
+    case 'reduction':
+      return scheduleReduction(extent('r'), target);
   }
+}
+
+function scheduleReduction(r: Dim, target: Target): Schedule {
+  const vector = vectorOf(r);
+  const together = target.workgroupMemory > 0 ? threadsFor(r, vector, 64) : 1;
+  return schedule({ m: spread(1, 1, 1), r: spread(together, 1, vector) }, ['r', 'm']);
+}
+
+/** Groups are neighbours in memory: four of them read whole cache lines, where one reads a vector of each. */
+function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
+  const vector = vectorOf(r);
+  const groups = threadsFor(g, 1, 4);
+  if (target.workgroupMemory > 0 && target.stagingPays) {
+    const together = threadsFor(r, vector, 64 / groups);
+    const spreads = { m: spread(1, 1, 1), g: spread(groups, 1, 1), r: spread(together, 1, vector) };
+    return schedule(spreads, ['r', 'g', 'm']);
+  }
+  // In software a row is long enough for one invocation: with barriers it took several times as long (lavapipe).
+  const spreads = { m: spread(lanesFor(m, target), 1, 1), g: spread(1, groups, 1), r: spread(1, 1, vector) };
+  return schedule(spreads, ['m', 'g', 'r']);
 }
 
 /** 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. */
@@ -111,4 +134,9 @@ function threadsFor(extent: Dim, each: number, most: number): number {
   let threads = 1;
   while (threads * 2 <= most && threads < wanted) threads *= 2;
   return threads;
+}
+
+/** Invocations that a driver in software computes as a vector; without workgroup memory they are iterations of a loop. */
+function lanesFor(extent: Dim, target: Target): number {
+  return target.workgroupMemory > 0 ? threadsFor(extent, 1, 8) : 1;
 }
