@@ -31,7 +31,7 @@ const productTiles: readonly ProductTile[] = [
 
 /** Schedules that multiply matrix fragments, the best first; none for kernels without a product. */
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
-  switch (facts.anchor) {
+  switch (facts.family) {
     case 'contraction':
       return [scheduleProduct(facts)].filter((schedule) => fits(schedule, target));
     case 'attention':
