@@ -33,9 +33,11 @@ const productTiles: readonly ProductTile[] = [
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
   switch (facts.family) {
     case 'contraction':
-      return [scheduleProduct(facts)].filter((schedule) => fits(schedule, target));
+      return [...scheduleSharedProduct(facts, target), scheduleProduct(facts)].filter((one) => fits(one, target));
     case 'attention':
-      return scheduleAttention(facts).filter((schedule) => fits(schedule, target));
+      return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
+        fits(one, target),
+      );
     default:
       return [];
   }
@@ -58,8 +60,58 @@ function scheduleProduct(facts: KernelFacts): Schedule {
     threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
     unroll: 1,
     subgroupSize,
-    matrix: { stages: tile.stages },
+    matrix: { unit: 'mma', stages: tile.stages },
   };
+}
+
+/** Rows that four subgroups multiply together, and the depth of a swizzled row of 128 bytes. */
+const rowsOfWarpgroup = 64;
+const depthOfRow = 64;
+
+/** Two groups of four subgroups with 64 rows each, side by side in depth: 128 accumulators an invocation. */
+function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Schedule[] {
+  if (target.matrix !== 'wgmma') return [];
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, columns] = [extents.get('m') as Dim, extents.get('n') as Dim];
+  const [most, wanted] = [rows.constant ?? Infinity, columns.constant ?? Infinity];
+  // Less than half a tile is better shared out in the smaller tiles of fragments.
+  if (most <= rowsOfWarpgroup || wanted <= 64) return [];
+  const wide = wanted >= 256 ? 256 : 128;
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        n: spreadColumns(wide, wide),
+        k: { threads: 1, registers: depthOfRow, vector: 1 },
+        ...(extents.has('z') && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+      },
+      threadOrder: ['n', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 4 },
+    },
+  ];
+}
+
+/** 64 queries for four subgroups, two such groups; heads of whole swizzled rows. */
+function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const size = facts.axes.find(({ name }) => name === 'd')?.extent.constant;
+  if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 128) return [];
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        h: { threads: 1, registers: 1, vector: 1 },
+        z: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        j: { ...spreadColumns(128, 128), threadsOf: 'd' },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 2 },
+    },
+  ];
 }
 
 /** 16 queries a subgroup; their scores against a chunk of keys and their outputs stay in registers. */
@@ -80,7 +132,7 @@ function scheduleAttention(facts: KernelFacts): readonly Schedule[] {
       threadOrder: ['d', 'm', 'm.groups'],
       unroll: 1,
       subgroupSize,
-      matrix: { stages: 2 },
+      matrix: { unit: 'mma', stages: 2 },
     },
   ];
 }

@@ -1,12 +1,12 @@
 import { add, builtin, i32, integer, multiply, register, vectorOf } from '../../../ir/kernel/expressions.js';
-import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
+import type { Expression, SharedArray, SharedMatrix } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import type { Elements, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
 import { asMatrixProduct, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
-import { declareArray, pieceIndex, StageCopier, type StagedTile, stageLength } from './staging.js';
+import { blockLength, declareArray, pieceIndex, StageCopier, type StagedTile, stageLength } from './staging.js';
 
 type Contract = Extract<TileStatement, { kind: 'contract' }>;
 
@@ -46,11 +46,19 @@ export class MatrixLowering {
     if (product === undefined) throw new Error(`internal: the contraction of ${statement.name} multiplies no matrices`);
     const { over } = statement;
     if (at.axis(over).kind !== 'loop' || at.isOpen(over)) {
-      this.multiply(statement, product);
+      this.multiply(statement, product, 0);
       return;
     }
     const loads = product.left.kind === 'memory' ? [product.left.load, product.right.load] : [product.right.load];
-    this.overStagedChunks(over, this.plan([[statement, product]], loads), () => this.multiply(statement, product));
+    // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
+    const inFlight = this.isShared ? 1 : 0;
+    const tiles = this.plan([[statement, product]], loads);
+    this.overStagedChunks(over, tiles, inFlight, () => this.multiply(statement, product, inFlight));
+    if (inFlight > 0) this.context.emitter.push({ kind: 'wait_products', pending: 0 });
+  }
+
+  private get isShared(): boolean {
+    return this.context.schedule.matrix?.unit === 'wgmma';
   }
 
   /** Walks a loop axis whose body multiplies what lies along it. */
@@ -63,7 +71,7 @@ export class MatrixLowering {
     const loads = products.flatMap(([, { left, right }]) =>
       left.kind === 'memory' ? [left.load, right.load] : [right.load],
     );
-    this.overStagedChunks(axis, this.plan(products, loads), lowerBody);
+    this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
   }
 
   private plan(
@@ -76,7 +84,7 @@ export class MatrixLowering {
         if (!loads.includes(load) || tiles.some((tile) => tile.load === load)) return;
         const [tall, wide] = [this.context.at.axis(rowAxis).tile, this.context.at.axis(alongAxis).tile];
         const array = `stage_${this.arrays++}`;
-        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces: wide / rowLength });
+        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces: wide / rowLength, inBlocks: this.isShared });
       };
       if (left.kind === 'memory') add(left.load, rows, over);
       if (right.byDepth) add(right.load, columns, over);
@@ -87,9 +95,10 @@ export class MatrixLowering {
 
   /**
    * The chunk in use and those on their way are each in a stage. In an iteration the chunk's copies are waited for, a barrier
-   * makes them visible to all and says that nobody reads the stage before, into which the next copies go.
+   * makes them visible to all and says that nobody reads the stage of the last chunk that was multiplied, into which the next
+   * copies go: the one before, or as many further back as products are still in flight then.
    */
-  private overStagedChunks(axis: string, tiles: readonly StagedTile[], body: () => void): void {
+  private overStagedChunks(axis: string, tiles: readonly StagedTile[], inFlight: number, body: () => void): void {
     const { at, emitter, schedule } = this.context;
     const stages = schedule.matrix?.stages ?? 2;
     const { extent, tile: chunk } = at.axis(axis);
@@ -98,23 +107,25 @@ export class MatrixLowering {
       for (const tile of tiles) this.copier.copy(tile, axis, base, stage(tile));
       emitter.push({ kind: 'commit_copies' });
     };
-    for (let ahead = 0; ahead < stages - 1; ahead++) {
-      copyChunk(integer(ahead * chunk), (tile) => integer(ahead * stageLength(tile)));
+    const ahead = stages - 1 - inFlight;
+    for (let first = 0; first < ahead; first++) {
+      copyChunk(integer(first * chunk), (tile) => integer(first * stageLength(tile)));
     }
     const end = at.polynomial(extent, new Map());
     emitter.loop(axis, integer(0), end, chunk, (variable) => {
-      emitter.push({ kind: 'wait_copies', pending: stages - 2 });
+      emitter.push({ kind: 'wait_copies', pending: ahead - 1 });
+      if (this.isShared) emitter.push({ kind: 'share_writes' });
       emitter.push({ kind: 'barrier' });
       const number: Expression = { kind: 'binary', operator: 'div', left: variable, right: integer(chunk) };
-      const stageOf = (ahead: number): Expression => {
-        const shifted = add(emitter.hoist('chunk', i32, number), integer(ahead));
+      const stageOf = (later: number): Expression => {
+        const shifted = add(emitter.hoist('chunk', i32, number), integer(later));
         return emitter.hoist('stage', i32, { kind: 'binary', operator: 'mod', left: shifted, right: integer(stages) });
       };
-      const next = stageOf(stages - 1);
+      const next = stageOf(ahead);
       const now = stageOf(0);
       const start = (tile: StagedTile, stage: Expression): Expression =>
         emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile))));
-      copyChunk(emitter.hoist(axis, i32, add(variable, integer((stages - 1) * chunk))), (tile) => start(tile, next));
+      copyChunk(emitter.hoist(axis, i32, add(variable, integer(ahead * chunk))), (tile) => start(tile, next));
       for (const tile of tiles) this.staged.set(tile.load, { tile, stage: start(tile, now) });
       at.setChunk(axis, variable);
       body();
@@ -123,7 +134,53 @@ export class MatrixLowering {
     });
   }
 
-  private multiply(statement: Contract, product: MatrixProduct): void {
+  /** Leaves at most `inFlight` products on their way. */
+  private multiply(statement: Contract, product: MatrixProduct, inFlight: number): void {
+    if (this.isShared) this.multiplyShared(statement, product, inFlight);
+    else this.multiplyFragments(statement, product);
+  }
+
+  /** Operands from workgroup memory, for rows of four subgroups at a time; all columns of the tile in one instruction. */
+  private multiplyShared(statement: Contract, product: MatrixProduct, inFlight: number): void {
+    const { at, elements, emitter } = this.context;
+    const { rows, columns, operands, left, right } = product;
+    const tile = elements.tiles.get(statement.name) as TileRegisters;
+    const wide = at.spreadOf(columns).registers;
+    const accumulators = Array.from({ length: 2 * wide }, (_, number) =>
+      this.registerName(tile, rows, number % 2, columns, number >> 1),
+    );
+    const steps = at.axis(statement.over).tile / depth;
+    // Packed before the unit starts: until it is done the registers stay as they are.
+    const fragments = left.kind === 'tile' ? range(steps).map((step) => this.leftFragment(product, 0, step)) : [];
+    emitter.push({ kind: 'begin_products' });
+    for (const step of range(steps)) {
+      const a = fragments[step] ?? this.sharedLeft(product, step);
+      const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
+      emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
+    }
+    emitter.push({ kind: 'commit_products' });
+    emitter.push({ kind: 'wait_products', pending: inFlight });
+  }
+
+  /** The 64 rows of the left operand that this invocation's four subgroups multiply. */
+  private sharedLeft({ left, rows }: MatrixProduct, step: number): SharedMatrix {
+    if (left.kind !== 'memory') throw new Error('internal: a tile in registers lies in no workgroup memory');
+    const first = this.hoist(multiply(this.quotient(this.context.at.group(rows), 4), integer(64)));
+    return this.sharedMatrix(left.load, first, step, true);
+  }
+
+  /** From a row on, 16 places of the contracted axis from `step` on. */
+  private sharedMatrix(load: Load, row: Expression, step: number, byDepth: boolean): SharedMatrix {
+    const { emitter } = this.context;
+    const { tile, stage } = this.stagedOf(load);
+    const piece = step * piecesOfDepth;
+    const within = byDepth ? Math.floor(piece / 8) * blockLength(tile) + (piece % 8) : step * depth * 8;
+    const start = emitter.hoist('s', i32, add(stage, emitter.hoist('s', i32, multiply(row, integer(8)))));
+    const index = emitter.hoist('s', i32, add(start, integer(within)));
+    return { kind: 'shared_matrix', array: tile.array, index, byDepth, blockLength: blockLength(tile) };
+  }
+
+  private multiplyFragments(statement: Contract, product: MatrixProduct): void {
     const { at, elements, emitter } = this.context;
     const { rows, columns, operands } = product;
     const tile = elements.tiles.get(statement.name) as TileRegisters;
@@ -232,4 +289,8 @@ export class MatrixLowering {
   private hoist(value: Expression): Expression {
     return this.context.emitter.hoist('l', i32, value);
   }
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at);
 }

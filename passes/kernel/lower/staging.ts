@@ -16,6 +16,8 @@ export interface StagedTile {
   readonly rows: number;
   readonly alongAxis: string;
   readonly pieces: number;
+  /** In blocks of rows of 128 bytes, one block behind the other, as the unit reads them; otherwise rows are whole. */
+  readonly inBlocks: boolean;
 }
 
 /** 16-byte pieces from one row to the next. */
@@ -25,6 +27,14 @@ function pitchOf({ pieces }: StagedTile): number {
 
 function isPowerOfTwo(value: number): boolean {
   return (value & (value - 1)) === 0;
+}
+
+/** Pieces of a row of 128 bytes. */
+const blockPieces = 8;
+
+/** Elements from one block of rows to the next. */
+export function blockLength({ rows }: StagedTile): number {
+  return rows * blockPieces;
 }
 
 /** Elements of one stage, 16 bytes each. */
@@ -44,6 +54,12 @@ const binary = (
 
 /** Where a piece of a row lies in a stage. Power-of-two rows are permuted, others have an odd pitch: both avoid bank conflicts. */
 export function pieceIndex(tile: StagedTile, row: Expression, piece: Expression, emitter: Emitter): Expression {
+  if (tile.inBlocks && tile.pieces > blockPieces) {
+    const block = emitter.hoist('b', i32, binary('div', piece, integer(blockPieces)));
+    const within = emitter.hoist('b', i32, binary('mod', piece, integer(blockPieces)));
+    const start = emitter.hoist('b', i32, multiply(block, integer(blockLength(tile))));
+    return emitter.hoist('p', i32, add(start, pieceIndex({ ...tile, pieces: blockPieces }, row, within, emitter)));
+  }
   const pitch = pitchOf(tile);
   const start = emitter.hoist('row', i32, multiply(row, integer(pitch)));
   if (!isPowerOfTwo(tile.pieces) || tile.pieces === 1) return emitter.hoist('p', i32, add(start, piece));
