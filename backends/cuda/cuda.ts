@@ -67,7 +67,9 @@ function header(kernel: ThreadKernel): readonly string[] {
   const shared = cudaSharedBytes(kernel);
   return [
     `// @${kernel.name}: ${kernel.workgroupSize} invocations a workgroup${shared === 0 ? '' : `, ${shared} bytes of shared memory`}`,
-    ...kernel.buffers.map(({ name, storage, lanes, access }, at) => `//   ${at} ${name}: ${access} ${storage} x${lanes}`),
+    ...kernel.buffers.map(
+      ({ name, storage, lanes, access }, at) => `//   ${at} ${name}: ${access} ${storage} x${lanes}`,
+    ),
     ...(kernel.parameters.length === 0 ? [] : [`//   parameters ${kernel.parameters.join(', ')}`]),
   ];
 }
