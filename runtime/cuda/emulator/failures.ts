@@ -94,7 +94,7 @@ function describe(report: FailureReport, kernel: ThreadKernel, source: string): 
       return [
         'two invocations use an element of workgroup memory, one of them writes',
         undefined,
-        `byte ${index}, ${here} after ${otherThread < 0 ? 'several others' : `invocation ${otherThread}`}`,
+        `byte ${index}, ${here} after ${otherThread < 0 ? 'several others' : `invocation ${otherThread}`} at ${at(otherLine)}`,
         'A barrier is missing between the two uses.',
       ];
     case 246:
@@ -107,12 +107,17 @@ function describe(report: FailureReport, kernel: ThreadKernel, source: string): 
         'Move it out of the branch or loop that divides the warp.',
       ];
     case 248:
-      return ['workgroup memory is read that nothing has written', undefined, `byte ${index}, ${here}`];
+      return [
+        'workgroup memory is read that nothing has written',
+        undefined,
+        `byte ${index}, ${here}`,
+        'Somebody must write it, and a barrier must stand between.',
+      ];
     case 249:
       return [
         'workgroup memory is used while a copy to it is under way',
         undefined,
-        `byte ${index}, ${here}; invocation ${otherThread} started the copy`,
+        `byte ${index}, ${here}; invocation ${otherThread} started the copy at ${at(otherLine)}`,
         'Wait for the copies, then for the other invocations.',
       ];
     default:
