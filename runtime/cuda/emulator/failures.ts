@@ -73,13 +73,15 @@ type Description = readonly [message: string, expected: string | undefined, foun
 function describe(report: FailureReport, kernel: ThreadKernel, source: string): Description {
   const { code, thread, index, length, otherThread, otherLine, count } = report;
   const here = `invocation ${thread} of block (${report.block.join(', ')})`;
+  const isCopy = lineText(source, report.line).includes('copy_async_16');
+  const units = isCopy ? 'units of 16 bytes' : `units of ${kernel.buffers[report.object]?.lanes ?? 1}`;
   const at = (line: number): string => `line ${line}: ${lineText(source, line)}`;
   switch (code) {
     case 240:
     case 241:
       return [
         `a buffer is ${code === 240 ? 'read' : 'written'} outside of its bounds`,
-        `an index below ${length} (units of ${kernel.buffers[report.object]?.lanes ?? 1})`,
+        `an index below ${length} (${units})`,
         `${index}, ${here}`,
       ];
     case 242:
@@ -120,6 +122,8 @@ function describe(report: FailureReport, kernel: ThreadKernel, source: string): 
         `byte ${index}, ${here}; invocation ${otherThread} started the copy at ${at(otherLine)}`,
         'Wait for the copies, then for the other invocations.',
       ];
+    case 239:
+      return ['16 bytes are moved at once that are not aligned', 'a multiple of 16 bytes', `byte ${length}, ${here}`];
     default:
       return ['the emulator has no memory for the stacks of a block', undefined, here];
   }

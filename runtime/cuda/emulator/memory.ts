@@ -54,14 +54,17 @@ inline int thread_of(unsigned who) {
   fail(code, line, object, byte, 0, thread_of(who_of(other)), other_line);
 }
 
-inline void note_read(long begin, long end, long object, int line) {
+/** by_warp: the other lanes get the data, too, so what this lane wrote without meeting them is no better. */
+inline void note_read(long begin, long end, long object, int line, bool by_warp = false) {
   const Stamp own = stamp_with(unsigned(current));
   for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
     Granule& granule = granules[at];
     const Stamp written = granule.written;
     if (epoch_of(written) < block_epoch) fail(248, line, object, at << granule_shift);
     if ((who_of(written) & pending) != 0) report_race(249, at << granule_shift, object, line, written, granule.written_line);
-    if (is_concurrent(written)) report_race(244, at << granule_shift, object, line, written, granule.written_line);
+    const bool unseen = by_warp && who_of(written) == unsigned(current) && (written >> 16) == (own >> 16);
+    if (is_concurrent(written) || unseen)
+      report_race(244, at << granule_shift, object, line, written, granule.written_line);
     granule.read_line = line;
     if (granule.read == own) continue;
     const unsigned who = who_of(granule.read);
@@ -140,6 +143,7 @@ template <typename T> inline long place_in(const Shared<T>& array, int index, lo
   const long begin = array.byte_offset + index * long(sizeof(T));
   // The launch gave the block fewer bytes than the kernel uses.
   if (begin + bytes > shared_length) fail(242, line, array.byte_offset, index, array.length);
+  if (begin % (bytes < 16 ? bytes : 16) != 0) fail(239, line, array.byte_offset, index, begin);
   return begin;
 }
 }  // namespace emulator
