@@ -1,6 +1,7 @@
 import { deviceOpeningText, deviceText } from './device.js';
 import { elementsText } from './elements.js';
 import { functionsText } from './functions.js';
+import { deviceMatrixText } from './matrix.js';
 import { vectorsText } from './vectors.js';
 
 /**
@@ -16,4 +17,4 @@ export const cudaPreludeName = 'flux2c.cuh';
  * `flux2c.cuh` for nvcc and NVRTC. A module, not a file beside it: it is in the package wherever that is, also where a
  * bundler or a browser put it, and in what an artifact keeps.
  */
-export const cudaPrelude = [deviceOpeningText, portablePrelude, deviceText].join('');
+export const cudaPrelude = [deviceOpeningText, portablePrelude, deviceText, deviceMatrixText].join('');

@@ -198,8 +198,8 @@ inline void run_block() {
     int leader = -1;
     for (int thread = 0; thread < block_size; thread++) {
       if (threads[thread].state != State::at_barrier) continue;
-      waiting++;
       if (leader < 0) leader = thread;
+      if (threads[thread].barrier_line == threads[leader].barrier_line) waiting++;
     }
     if (waiting == 0) return;
     for (int thread = 0; thread < block_size; thread++) {
