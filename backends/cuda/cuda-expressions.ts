@@ -2,7 +2,6 @@ import { unreachable } from '../../ir/diagnostics.js';
 import { isComparison, typeOf, walkExpression } from '../../ir/kernel/expressions.js';
 import type {
   BinaryOperator,
-  BufferParameter,
   Builtin,
   Expression,
   RegisterType,
@@ -14,7 +13,6 @@ import type { CudaNames } from './cuda-names.js';
 /** What the expressions of one kernel share; `builtins` collects what the text relies on. */
 export interface CudaScope {
   readonly names: CudaNames;
-  readonly buffers: ReadonlyMap<string, BufferParameter>;
   readonly builtins: Set<Builtin>;
 }
 

@@ -1,5 +1,4 @@
 import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
-import { integer, multiply } from '../../ir/kernel/expressions.js';
 import { forEachExpression, namesOf } from '../../ir/kernel/statements.js';
 import type {
   BufferParameter,
@@ -10,7 +9,6 @@ import type {
   StorageType,
   ThreadKernel,
 } from '../../ir/kernel/thread.js';
-import { storageBytes } from '../../ir/kernel/thread-interpret-memory.js';
 import { cudaType, printExpression } from './cuda-expressions.js';
 import type { CudaScope } from './cuda-expressions.js';
 import { CudaNames, cudaEntryPoint } from './cuda-names.js';
@@ -40,7 +38,6 @@ export function printCuda(kernel: ThreadKernel): string {
   const entryPoint = cudaEntryPoint(kernel);
   const scope: CudaScope = {
     names: new CudaNames(namesOf(kernel), entryPoint),
-    buffers: new Map(kernel.buffers.map((buffer) => [buffer.name, buffer])),
     builtins: new Set(),
   };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
@@ -146,14 +143,9 @@ function printStatement(statement: Statement, scope: CudaScope, indent: string):
     case 'barrier':
       return [`${indent}__syncthreads();`];
     case 'copy_async': {
-      const buffer = scope.buffers.get(statement.buffer);
-      if (buffer === undefined) throw new Flux2cError('F2C226', `the kernel has no buffer '${statement.buffer}'`);
-      // Buffers are indexed by what one load moves, which may be less than the 16 bytes of a copy.
-      const units = 16 / (buffer.lanes * storageBytes(buffer.storage));
-      const from = text(multiply(statement.from, integer(units)));
-      const to = `${scope.names.legal(statement.array)}, ${text(statement.index)}`;
-      const copied = [to, scope.names.legal(statement.buffer), from, text(statement.valid)];
-      return [`${indent}f2c::copy_async_16(${copied.join(', ')});`];
+      const [array, buffer] = [statement.array, statement.buffer].map((name) => scope.names.legal(name));
+      const [index, from, valid] = [statement.index, statement.from, statement.valid].map(text);
+      return [`${indent}f2c::copy_async_16(${[array, index, buffer, from, valid].join(', ')});`];
     }
     case 'commit_copies':
       return [`${indent}f2c::copy_async_commit();`];
