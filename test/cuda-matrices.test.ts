@@ -187,7 +187,7 @@ if (device !== undefined) {
       ['no barrier behind the wait', '<1>();\n    __syncthreads();\n', '<1>();\n', 'F2C244', /after invocation/],
       ['no barrier before the next copy', '    __syncthreads();\n  }\n', '  }\n', 'F2C244', /after invocation/],
       ['a copy from outside of a buffer', 'x, row * 8', 'x, row * 9', 'F2C240', /128, invocation 28/],
-      ['a copy to outside of shared memory', 'tile, slot + 32 + lane, w', 'tile, slot + 112 + lane, w', 'F2C242', /128, invocation 16/],
+      ['a copy to outside of shared memory', 'tile, slot + 32 + lane, w', 'tile, slot + 97 + lane, w', 'F2C242', /161, invocation 0/],
     ] as const)('reports %s', async (_, from, to, code, found) => {
       expect(text).toContain(from);
       await expect(run(text.replace(from, to))).rejects.toMatchObject({
