@@ -1,4 +1,4 @@
-import { printWgsl } from '../backends/webgpu/wgsl.js';
+import { kernelPrinter } from '../backends/print-kernel.js';
 import type { BoundLaunch, Device, DeviceBuffer } from '../runtime/device.js';
 import type { DeviceCase } from './device-cases.js';
 
@@ -7,7 +7,8 @@ export async function prepareCase(
   device: Device,
   test: DeviceCase,
 ): Promise<{ readonly buffers: readonly DeviceBuffer[]; readonly launch: BoundLaunch }> {
-  await device.loadKernels([{ name: test.kernel.name, kernel: test.kernel, source: printWgsl(test.kernel) }]);
+  const source = kernelPrinter(device.target)(test.kernel);
+  await device.loadKernels([{ name: test.kernel.name, kernel: test.kernel, source }]);
   const buffers = test.buffers.map((bytes, index) => {
     const buffer = device.createBuffer(bytes.byteLength, `${test.kernel.name} ${test.kernel.buffers[index]?.name}`);
     device.write(buffer, 0, bytes);

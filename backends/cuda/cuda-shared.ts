@@ -1,0 +1,36 @@
+import type { RegisterType, SharedArray, ThreadKernel } from '../../ir/kernel/thread.js';
+
+/** A row of 32 banks, and more than any access needs (16 bytes) or a bulk copy asks for. */
+const alignment = 128;
+
+/** Bytes of a value in workgroup memory. */
+export function sharedElementBytes({ scalar, lanes }: RegisterType): number {
+  return lanes * (scalar === 'bool' ? 1 : scalar === 'f16' ? 2 : 4);
+}
+
+export interface PlacedArray {
+  readonly array: SharedArray;
+  /** Bytes from the start of the block's dynamic memory. */
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+/** The kernel's arrays one behind the other in the block's dynamic memory. */
+export function placeSharedArrays(kernel: Pick<ThreadKernel, 'shared'>): readonly PlacedArray[] {
+  let end = 0;
+  return kernel.shared.map((array) => {
+    const byteOffset = Math.ceil(end / alignment) * alignment;
+    const byteLength = array.length * sharedElementBytes(array.type);
+    end = byteOffset + byteLength;
+    return { array, byteOffset, byteLength };
+  });
+}
+
+/**
+ * Bytes of dynamic shared memory that a launch of the kernel asks for. Above 48 KiB the function's attribute
+ * `MAX_DYNAMIC_SHARED_SIZE_BYTES` must allow them first.
+ */
+export function cudaSharedBytes(kernel: Pick<ThreadKernel, 'shared'>): number {
+  const last = placeSharedArrays(kernel).at(-1);
+  return last === undefined ? 0 : last.byteOffset + last.byteLength;
+}

@@ -1,0 +1,152 @@
+/**
+ * Buffers that know their length, and shared memory that knows who used it. Between two barriers a granule of shared memory
+ * may be read by many threads or used by one, nothing else; lanes of one warp may also meet at a warp barrier.
+ */
+export const memoryText = String.raw`
+namespace f2c {
+namespace emulator {
+
+constexpr int max_shared_bytes = 256 * 1024;
+
+/** A thread's use of a granule: epoch, epoch of its warp, and who. */
+using Stamp = unsigned long long;
+constexpr unsigned several_lanes = 0x4000;
+constexpr unsigned several_warps = 0x8000;
+/** A copy to here is under way. */
+constexpr unsigned pending = 0x2000;
+constexpr unsigned thread_bits = 0x3ff;
+
+struct Granule {
+  Stamp written, read;
+};
+
+alignas(1024) static unsigned char shared_bytes[max_shared_bytes];
+static Granule granules[max_shared_bytes];
+/** Bytes of a granule as a power of two: the kernel's narrowest shared element, at most a word. */
+static int granule_shift;
+static int shared_length;
+
+inline unsigned epoch_of(Stamp stamp) { return unsigned(stamp >> 32); }
+inline unsigned who_of(Stamp stamp) { return unsigned(stamp) & 0xffff; }
+inline Stamp stamp_with(unsigned who) {
+  return Stamp(epoch) << 32 | Stamp(warp_epochs[current / warp_size]) << 16 | who;
+}
+/** Threads of a several_lanes stamp are lanes of this warp. */
+inline int warp_of(unsigned who) {
+  return (who & several_lanes) != 0 ? int(who & thread_bits) : int(who & thread_bits) / warp_size;
+}
+/** Whether this thread has not waited for the other's use since. */
+inline bool is_concurrent(Stamp other) {
+  if (epoch_of(other) != epoch) return false;
+  const unsigned who = who_of(other);
+  if (who == unsigned(current)) return false;
+  if ((who & several_warps) != 0 || warp_of(who) != current / warp_size) return true;
+  return unsigned(other >> 16 & 0xffff) == warp_epochs[current / warp_size];
+}
+inline int thread_of(unsigned who) {
+  if ((who & several_warps) != 0) return -1;
+  return (who & several_lanes) != 0 ? int(who & thread_bits) * warp_size : int(who & thread_bits);
+}
+
+inline void note_read(long begin, long end, long object, int line) {
+  const Stamp own = stamp_with(unsigned(current));
+  for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
+    Granule& granule = granules[at];
+    const Stamp written = granule.written;
+    if (epoch_of(written) < block_epoch) fail(248, line, object, at << granule_shift);
+    if ((who_of(written) & pending) != 0) fail(249, line, object, at << granule_shift, 0, thread_of(who_of(written)));
+    if (is_concurrent(written)) fail(244, line, object, at << granule_shift, 0, thread_of(who_of(written)));
+    if (granule.read == own) continue;
+    const unsigned who = who_of(granule.read);
+    if (epoch_of(granule.read) != epoch) {
+      granule.read = own;
+    } else if (who != unsigned(current)) {
+      const bool apart = (who & several_warps) != 0 || warp_of(who) != current / warp_size;
+      granule.read = stamp_with(apart ? several_warps : several_lanes | unsigned(current / warp_size));
+    } else {
+      granule.read = own;
+    }
+  }
+}
+
+inline void note_write(long begin, long end, long object, int line, unsigned mark = 0) {
+  const Stamp own = stamp_with(unsigned(current) | mark);
+  for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
+    Granule& granule = granules[at];
+    const bool under_way = epoch_of(granule.written) >= block_epoch && (who_of(granule.written) & pending) != 0;
+    if (under_way) fail(249, line, object, at << granule_shift, 0, thread_of(who_of(granule.written)));
+    if (is_concurrent(granule.written)) fail(244, line, object, at << granule_shift, 0, thread_of(who_of(granule.written)));
+    if (is_concurrent(granule.read)) fail(244, line, object, at << granule_shift, 0, thread_of(who_of(granule.read)));
+    granule.written = own;
+  }
+}
+
+/** A binding of the launch, in the order of the kernel's arguments. */
+struct Argument {
+  unsigned char* base;
+  long long bytes;
+  int number;
+};
+
+}  // namespace emulator
+
+template <typename Storage, int lanes> struct Buffer {
+  unsigned char* base;
+  /** In units of lanes. */
+  long long length;
+  int number;
+
+  Buffer(emulator::Argument argument)
+      : base(argument.base), length(argument.bytes / long(lanes * sizeof(Storage))), number(argument.number) {}
+};
+template <typename Storage, int lanes> using Read = Buffer<Storage, lanes>;
+template <typename Storage, int lanes> using Write = Buffer<Storage, lanes>;
+template <typename Storage, int lanes> using ReadWrite = Buffer<Storage, lanes>;
+
+template <typename Storage, int lanes>
+inline auto load(const Buffer<Storage, lanes>& buffer, int index, int line = __builtin_LINE()) {
+  if (index < 0 || index >= buffer.length) emulator::fail(240, line, buffer.number, index, buffer.length);
+  Packed<Storage, lanes> packed;
+  __builtin_memcpy(&packed, buffer.base + long(index) * long(sizeof packed), sizeof packed);
+  return unpack(packed);
+}
+template <typename Storage, int lanes, typename Value>
+inline void store(const Buffer<Storage, lanes>& buffer, int index, Value value, int line = __builtin_LINE()) {
+  if (index < 0 || index >= buffer.length) emulator::fail(241, line, buffer.number, index, buffer.length);
+  const Packed<Storage, lanes> packed = pack<Storage>(value);
+  __builtin_memcpy(buffer.base + long(index) * long(sizeof packed), &packed, sizeof packed);
+}
+
+template <typename T> struct Shared {
+  int byte_offset;
+  int length;
+};
+template <typename T> inline Shared<T> shared_array(int byte_offset, int length) { return {byte_offset, length}; }
+
+namespace emulator {
+/** Byte of an element, after checking that bytes from it on are in the array. */
+template <typename T> inline long place_in(const Shared<T>& array, int index, long bytes, int line) {
+  const bool inside = index >= 0 && index < array.length && index * long(sizeof(T)) + bytes <= array.length * long(sizeof(T));
+  if (!inside) fail(242, line, array.byte_offset, index, array.length);
+  const long begin = array.byte_offset + index * long(sizeof(T));
+  // The launch gave the block fewer bytes than the kernel uses.
+  if (begin + bytes > shared_length) fail(242, line, array.byte_offset, index, array.length);
+  return begin;
+}
+}  // namespace emulator
+
+template <typename T> inline T load(const Shared<T>& array, int index, int line = __builtin_LINE()) {
+  const long begin = emulator::place_in(array, index, sizeof(T), line);
+  emulator::note_read(begin, begin + long(sizeof(T)), array.byte_offset, line);
+  T value;
+  __builtin_memcpy(&value, emulator::shared_bytes + begin, sizeof(T));
+  return value;
+}
+template <typename T> inline void store(const Shared<T>& array, int index, T value, int line = __builtin_LINE()) {
+  const long begin = emulator::place_in(array, index, sizeof(T), line);
+  emulator::note_write(begin, begin + long(sizeof(T)), array.byte_offset, line);
+  __builtin_memcpy(emulator::shared_bytes + begin, &value, sizeof(T));
+}
+
+}  // namespace f2c
+`;
