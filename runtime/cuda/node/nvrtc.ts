@@ -1,4 +1,6 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { CudaArchitecture } from '../../../backends/cuda/cuda-target.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
@@ -51,6 +53,7 @@ export async function openNvrtc(
 function loadCalls(koffi: Koffi, name: string): NvrtcCalls | undefined {
   let library: ReturnType<Koffi['load']>;
   try {
+    for (const path of companions(name)) koffi.load(path);
     library = koffi.load(name);
   } catch {
     return undefined;
@@ -69,6 +72,14 @@ function loadCalls(koffi: Koffi, name: string): NvrtcCalls | undefined {
     cubin: declare('nvrtcGetCUBIN', ['uint64_t', 'void *']),
     errorText: library.func('nvrtcGetErrorString', 'const char *', ['int']) as NvrtcCalls['errorText'],
   };
+}
+
+/** NVRTC asks the loader for its built-ins, which does not look beside it; once loaded, they are found. */
+function companions(name: string): readonly string[] {
+  if (!isAbsolute(name)) return [];
+  const folder = dirname(name);
+  const files = existsSync(folder) ? readdirSync(folder) : [];
+  return files.filter((file) => /^(lib)?nvrtc-builtins(?!.*alt)/.test(file)).map((file) => join(folder, file));
 }
 
 /** An abort does not stop a compilation that has begun: its result is dropped. */
