@@ -63,13 +63,16 @@ function describe(calls: CudaCalls, ordinal: number, driverVersion: number): Gpu
   };
 }
 
-/** Free memory of a GPU; opens it for a moment. */
-export function freeMemory(driver: CudaDriver, { device, name }: Gpu): number {
+/** Free memory of a GPU, which is opened for a moment; undefined when it does not open. */
+export function freeMemory(driver: CudaDriver, { device, name }: Gpu): number | undefined {
   const calls = new CudaCalls(driver);
-  const context = calls.run('primaryContextRetain', [name], device);
+  const { result, value: context } = driver.primaryContextRetain(device);
+  if (result !== cudaResults.success) return undefined;
   try {
     calls.useContext(context);
     return calls.run('memoryInfo', [name]).free;
+  } catch {
+    return undefined;
   } finally {
     calls.leaveContext();
     calls.runQuietly('primaryContextRelease', device);

@@ -1,42 +1,16 @@
 /** The bindings, on a library that NVIDIA's header declares: what they hand over arrives as C has it. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createCudaDevice } from '../../runtime/cuda/cuda-device.js';
 import { freeMemory, listGpus } from '../../runtime/cuda/cuda-gpus.js';
 import { CudaCalls } from '../../runtime/cuda/cuda-calls.js';
 import { openLibcuda } from '../../runtime/cuda/node/libcuda.js';
-import { findCudaInclude } from '../../runtime/cuda/node/cuda-toolkit.js';
 import { asF32, vectorAdd, worstError } from '../device-cases.js';
 import { prepareCase } from '../run-device-case.js';
+import { fakeLibcuda } from './fake-libcuda.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'flux2c-libcuda-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const path = fakeLibcuda('bindings of libcuda');
 
-/** The path of the library, or why there is none. */
-function buildFakeLibrary(): { readonly path: string } | { readonly path?: never; readonly reason: string } {
-  const include = findCudaInclude();
-  if (include === undefined || !existsSync(join(include, 'cuda.h'))) return { reason: 'no cuda.h here' };
-  const path = join(folder, 'libcuda-fake.so');
-  try {
-    execFileSync('cc', ['-shared', '-fPIC', '-O1', `-I${include}`, '-o', path, 'test/cuda/fake-libcuda.c'], { stdio: 'pipe' }); // prettier-ignore
-  } catch (error) {
-    return { reason: `no C compiler here: ${String(error)}` };
-  }
-  return { path };
-}
-
-const built = buildFakeLibrary();
-if (built.path === undefined) {
-  console.warn(`SKIPPED: bindings of libcuda: ${built.reason}`);
-  it.skip(`bindings of libcuda: ${built.reason}`, () => undefined);
-}
-
-describe.runIf(built.path)('the bindings of libcuda', () => {
-  const path = built.path!;
-
+describe.runIf(path)('the bindings of libcuda', () => {
   async function open() {
     const { driver, reason } = await openLibcuda(path);
     if (driver === undefined) throw new Error(reason);
@@ -46,7 +20,7 @@ describe.runIf(built.path)('the bindings of libcuda', () => {
 
   async function countLive(): Promise<number> {
     const koffi = await import('koffi');
-    return (koffi.load(path).func('int fake_live_count(void)') as () => number)();
+    return (koffi.load(path!).func('int fake_live_count(void)') as () => number)();
   }
 
   it('describe the GPU', async () => {

@@ -29,9 +29,9 @@ const threadLocalCapture = 1;
 
 /**
  * The driver's library, which comes with NVIDIA's driver and with no package. A reason instead when there is none or it
- * is too old. `path` is for tests.
+ * is too old. FLUX2C_LIBCUDA says where it is, when the loader does not know.
  */
-export async function openLibcuda(path?: string): Promise<LibcudaOutcome> {
+export async function openLibcuda(path = process.env.FLUX2C_LIBCUDA): Promise<LibcudaOutcome> {
   let koffi: Koffi;
   try {
     koffi = await import('koffi');

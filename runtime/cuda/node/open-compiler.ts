@@ -18,21 +18,28 @@ export function openKernelCompiler(headers: ReadonlyMap<string, string>): Kernel
     description: 'the CUDA compiler of the machine',
     parallelism: availableParallelism(),
     compile: async (source, architecture, signal) => {
-      opened ??= findCompiler(headers);
+      opened ??= requireCompiler(headers);
       return (await opened).compile(source, architecture, signal);
     },
   };
 }
 
-async function findCompiler(headers: ReadonlyMap<string, string>): Promise<KernelCompiler> {
-  const nvcc = await findWorkingNvcc(headers);
-  const compiler = typeof nvcc === 'string' ? await openNvrtc(nvrtcNames(), headers) : nvcc;
+async function requireCompiler(headers: ReadonlyMap<string, string>): Promise<KernelCompiler> {
+  const compiler = await findKernelCompiler(headers);
   if (typeof compiler !== 'string') return cacheKernels(compiler, headers, cacheFolder());
   throw new Flux2cError('F2C541', 'there is no compiler for CUDA kernels', {
     expected: 'nvcc or the library NVRTC',
-    found: `${typeof nvcc === 'string' ? nvcc : ''}, ${compiler}`,
+    found: compiler,
     hint: "Install NVIDIA's CUDA toolkit or its package nvidia-cuda-nvrtc (FLUX2C_NVCC and FLUX2C_NVRTC say where they are), or run an artifact that was compiled for this GPU: flux2c compile --target cuda --arch.",
   });
+}
+
+/** nvcc or NVRTC, without the cache; or why there is neither. */
+export async function findKernelCompiler(headers: ReadonlyMap<string, string>): Promise<KernelCompiler | string> {
+  const nvcc = await findWorkingNvcc(headers);
+  if (typeof nvcc !== 'string') return nvcc;
+  const nvrtc = await openNvrtc(nvrtcNames(), headers);
+  return typeof nvrtc === 'string' ? `${nvcc}, ${nvrtc}` : nvrtc;
 }
 
 /** nvcc without the cache, for those who want all kernels compiled anew; or why there is none. */
