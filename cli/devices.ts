@@ -5,7 +5,7 @@ import type { CudaArchitecture } from '../backends/cuda/cuda-target.js';
 import { architectureFor } from '../runtime/cuda/architecture.js';
 import { freeMemory, type Gpu, printVersion } from '../runtime/cuda/cuda-gpus.js';
 import type { CudaDriver } from '../runtime/cuda/driver.js';
-import { findGpus, kernelHeaders } from '../runtime/cuda/node/open-cuda.js';
+import { findGpus } from '../runtime/cuda/node/open-cuda.js';
 import { findKernelCompiler } from '../runtime/cuda/node/open-compiler.js';
 import { listAdapters, openDawn } from '../runtime/webgpu/node/dawn.js';
 import { isSoftwareAdapter, targetOfAdapter } from '../runtime/webgpu/webgpu-target.js';
@@ -71,7 +71,7 @@ async function surveyGpus(): Promise<Pick<DevicesReport, 'gpus' | 'gpuReason' | 
   const found = await findGpus();
   if (found.gpus === undefined) return { gpus: [], gpuReason: found.reason };
   const { driver, gpus } = found;
-  const compiler = await findKernelCompiler(kernelHeaders);
+  const compiler = await findKernelCompiler();
   const kernelCompiler = typeof compiler === 'string' ? `none (${compiler})` : compiler.description;
   return { gpus: gpus.map((gpu) => describeGpu(driver, gpu)), kernelCompiler };
 }

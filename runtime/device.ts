@@ -52,6 +52,8 @@ export interface DeviceKernel {
   readonly kernel: ThreadKernel;
   /** The text a backend made of it: WGSL or CUDA C++; empty for the CPU. */
   readonly source: string;
+  /** What the text includes, by name, where that is not what this version of flux2c would give. */
+  readonly headers?: ReadonlyMap<string, string>;
   /** Machine code by architecture (`sm_90a`), where it was made ahead; a CUDA device without its own compiles `source`. */
   readonly binaries?: ReadonlyMap<string, Uint8Array>;
 }

@@ -243,6 +243,7 @@ describe('errors of CudaDevice', () => {
         driver,
         gpu: firstGpu(driver),
         compiler: undefined as never,
+        headers: new Map(),
         describeKernel: undefined as never,
       });
     expect(() => create(old)).toThrow(expect.objectContaining({ code: 'F2C542' }) as Error);

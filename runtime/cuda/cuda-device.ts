@@ -18,6 +18,8 @@ export interface CudaDeviceOptions {
   readonly gpu: Gpu;
   /** For kernels that come without machine code for this GPU. */
   readonly compiler: KernelCompiler;
+  /** What kernels include that bring no headers of their own. */
+  readonly headers: ReadonlyMap<string, string>;
   readonly describeKernel: DescribeKernel;
   /** Most bytes of live buffers; `createBuffer` throws F2C502 beyond. Default: as much as the driver gives. */
   readonly memoryBudgetBytes?: number;
@@ -59,7 +61,7 @@ class CudaDevice implements Device {
     private readonly options: CudaDeviceOptions,
     architecture: CudaArchitecture,
   ) {
-    const { gpu, compiler, describeKernel, memoryBudgetBytes = Infinity } = options;
+    const { gpu, compiler, headers, describeKernel, memoryBudgetBytes = Infinity } = options;
     const made = cudaTarget([architecture]);
     this.target = { ...made, workgroupMemory: Math.min(made.workgroupMemory, gpu.blockMemory) };
     this.description = describeGpu(gpu);
@@ -80,7 +82,7 @@ class CudaDevice implements Device {
     this.readBlocks = new ReadBlocks(calls, keptReadBytes);
     this.timers = new EventPool(calls, true);
     const blockMemory = this.target.workgroupMemory;
-    this.library = new CudaKernelLibrary(calls, { compiler, describeKernel, architecture, capability: gpu.capability, blockMemory }); // prettier-ignore
+    this.library = new CudaKernelLibrary(calls, { compiler, headers, describeKernel, architecture, capability: gpu.capability, blockMemory }); // prettier-ignore
   }
 
   createBuffer(byteLength: number, label: string): DeviceBuffer {

@@ -5,6 +5,7 @@ import type { DeviceKernel } from '../device.js';
 import { architectureFor, type ComputeCapability, isCudaArchitecture } from './architecture.js';
 import type { CudaCalls } from './cuda-calls.js';
 import { type CudaFunction, type CudaModule, maxDynamicSharedBytesAttribute, unaskedSharedBytes } from './driver.js';
+import { forEachParallel } from './for-each-parallel.js';
 import type { DescribeKernel, KernelCompiler } from './kernel-compiler.js';
 
 export interface LoadedCudaKernel {
@@ -16,6 +17,7 @@ export interface LoadedCudaKernel {
 
 export interface CudaKernelOptions {
   readonly compiler: KernelCompiler;
+  readonly headers: ReadonlyMap<string, string>;
   readonly describeKernel: DescribeKernel;
   readonly architecture: CudaArchitecture;
   readonly capability: ComputeCapability;
@@ -43,25 +45,11 @@ export class CudaKernelLibrary {
     const missing = [...new Map(kernels.map((kernel) => [kernel.name, kernel])).values()].filter(
       (kernel) => this.loaded.get(kernel.name)?.source !== kernel.source,
     );
-    const abort = new AbortController();
-    let next = 0;
     let done = kernels.length - missing.length;
-    const work = async (): Promise<void> => {
-      for (let kernel = missing[next++]; kernel !== undefined; kernel = missing[next++]) {
-        this.loadImage(kernel, await this.imageOf(kernel, abort.signal));
-        onProgress?.(++done, kernels.length);
-      }
-    };
-    const workers = Array.from({ length: Math.min(this.options.compiler.parallelism, missing.length) }, work);
-    try {
-      await Promise.all(workers);
-    } catch (error) {
-      // The first failure is the one to show; the others' compilers must not go on behind the caller's back.
-      next = missing.length;
-      abort.abort();
-      await Promise.allSettled(workers);
-      throw error;
-    }
+    await forEachParallel(missing, this.options.compiler.parallelism, async (kernel, signal) => {
+      this.loadImage(kernel, await this.imageOf(kernel, signal));
+      onProgress?.(++done, kernels.length);
+    });
   }
 
   destroy(): void {
@@ -69,12 +57,14 @@ export class CudaKernelLibrary {
     this.loaded.clear();
   }
 
-  private async imageOf({ name, source, binaries }: DeviceKernel, signal: AbortSignal): Promise<Uint8Array> {
+  private async imageOf({ name, source, headers, binaries }: DeviceKernel, signal: AbortSignal): Promise<Uint8Array> {
     const { compiler, architecture, capability } = this.options;
     const present = [...(binaries?.keys() ?? [])].filter(isCudaArchitecture);
     const matching = architectureFor(capability, present);
     const binary = matching === undefined ? undefined : binaries?.get(matching);
-    return binary ?? compiler.compile({ name, text: source }, architecture, signal);
+    return (
+      binary ?? compiler.compile({ name, text: source, headers: headers ?? this.options.headers }, architecture, signal)
+    );
   }
 
   private loadImage({ name, kernel, source }: DeviceKernel, image: Uint8Array): void {

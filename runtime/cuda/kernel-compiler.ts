@@ -5,6 +5,8 @@ import type { ThreadKernel } from '../../ir/kernel/thread.js';
 export interface CudaSource {
   readonly name: string;
   readonly text: string;
+  /** Texts of the files that it includes, by name. */
+  readonly headers: ReadonlyMap<string, string>;
 }
 
 /** Makes machine code of CUDA C++: NVIDIA's nvcc, or its library NVRTC. */

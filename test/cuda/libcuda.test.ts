@@ -45,6 +45,7 @@ describe.runIf(path)('the bindings of libcuda', () => {
       driver,
       gpu,
       compiler: { description: 'fake', parallelism: 1, compile: async ({ name }) => new TextEncoder().encode(`fake ${name}\0`) }, // prettier-ignore
+      headers: new Map(),
       describeKernel: ({ name }) => ({ entryPoint: name, sharedBytes: 100_000 }),
       staging: { chunks: 2, chunkBytes: 1000 },
     });

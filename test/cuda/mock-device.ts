@@ -37,7 +37,14 @@ export function openMockDevice(
   };
   const driver = new MockCudaDriver({ kernelOf: (_, name) => kernels.get(name), ...driverOptions });
   const compiler = new NamingCompiler();
-  const device = createCudaDevice({ driver, gpu: firstGpu(driver), compiler, describeKernel, ...deviceOptions });
+  const device = createCudaDevice({
+    driver,
+    gpu: firstGpu(driver),
+    compiler,
+    headers: new Map(),
+    describeKernel,
+    ...deviceOptions,
+  });
   return { device, driver, compiler };
 }
 

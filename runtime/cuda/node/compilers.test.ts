@@ -17,15 +17,20 @@ const headers = new Map([[cudaPreludeName, cudaPrelude]]);
 const folder = mkdtempSync(join(tmpdir(), 'flux2c-compilers-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const sourceOf = (kernel: ReturnType<typeof vectorAdd>['kernel']) => ({ name: kernel.name, text: printCuda(kernel) });
+const sourceOf = (kernel: ReturnType<typeof vectorAdd>['kernel']) => ({
+  name: kernel.name,
+  text: printCuda(kernel),
+  headers,
+});
 const broken = {
   name: 'broken',
   text: '#include "flux2c.cuh"\nextern "C" __global__ void broken() { undeclared(1); }\n',
+  headers,
 };
 
 for (const [name, compiler] of [
-  ['nvcc', await findWorkingNvcc(headers)],
-  ['NVRTC', await openNvrtc(nvrtcNames(), headers)],
+  ['nvcc', await findWorkingNvcc()],
+  ['NVRTC', await openNvrtc(nvrtcNames())],
 ] as const) {
   if (typeof compiler === 'string') {
     console.warn(`SKIPPED: kernels with ${name}: ${compiler}`);
@@ -82,7 +87,7 @@ describe.runIf(process.platform !== 'win32')('nvcc', () => {
 
   it('goes with all that it has started when it is told to', async () => {
     const note = join(folder, 'started');
-    const compiler = await openNvcc(fakeNvcc(`sleep 1000 & echo $! > ${note}; pwd >> ${note}; wait`), headers);
+    const compiler = await openNvcc(fakeNvcc(`sleep 1000 & echo $! > ${note}; pwd >> ${note}; wait`));
     const abort = new AbortController();
     const compiling = compiler.compile(broken, 'sm_80', abort.signal);
     while (!existsSync(note) || readFileSync(note, 'utf8').split('\n').length < 3)
@@ -99,9 +104,7 @@ describe.runIf(process.platform !== 'win32')('nvcc', () => {
   it('that does not run is a reason', async () => {
     const before = process.env.FLUX2C_NVCC;
     process.env.FLUX2C_NVCC = '/nonexistent/nvcc';
-    expect(await findWorkingNvcc(headers)).toMatch(
-      /^\/nonexistent\/nvcc does not run \(spawn \/nonexistent\/nvcc ENOENT/,
-    );
+    expect(await findWorkingNvcc()).toMatch(/^\/nonexistent\/nvcc does not run \(spawn \/nonexistent\/nvcc ENOENT/);
     if (before === undefined) delete process.env.FLUX2C_NVCC;
     else process.env.FLUX2C_NVCC = before;
   });
@@ -119,7 +122,7 @@ describe('a machine without compilers', () => {
   it('says so when the first kernel is to be compiled', async () => {
     process.env.FLUX2C_NVCC = '/nonexistent/nvcc';
     process.env.FLUX2C_NVRTC = '/nonexistent/libnvrtc.so';
-    const compiler = openKernelCompiler(headers);
+    const compiler = openKernelCompiler();
     await expect(compiler.compile(broken, 'sm_80')).rejects.toMatchObject({
       code: 'F2C541',
       detail: { found: expect.stringMatching(/nvcc does not run.*no NVRTC \(\/nonexistent/) as unknown },
@@ -145,15 +148,15 @@ describe('the cache of machine code', () => {
   it('has what was compiled before, for the same text, headers, architecture and compiler', async () => {
     const cache = join(folder, 'cache');
     const inner = counting();
-    const cached = cacheKernels(inner, headers, cache);
+    const cached = cacheKernels(inner, cache);
     for (let time = 0; time < 3; time++) expect(Buffer.compare(await cached.compile(broken, 'sm_80'), cubin)).toBe(0);
     expect(inner.compilations).toBe(1);
     await cached.compile(broken, 'sm_86');
     await cached.compile({ ...broken, text: 'other' }, 'sm_80');
-    await cacheKernels(inner, new Map([['flux2c.cuh', 'other']]), cache).compile(broken, 'sm_80');
+    await cached.compile({ ...broken, headers: new Map([['flux2c.cuh', 'other']]) }, 'sm_80');
     expect(inner.compilations).toBe(4);
     const newer = counting('counting 2');
-    await cacheKernels(newer, headers, cache).compile(broken, 'sm_80');
+    await cacheKernels(newer, cache).compile(broken, 'sm_80');
     expect(newer.compilations).toBe(1);
     expect(readdirSync(join(cache, 'cuda'))).toHaveLength(5);
   });
@@ -161,14 +164,14 @@ describe('the cache of machine code', () => {
   it('compiles again what is damaged, and without a folder that can be written', async () => {
     const cache = join(folder, 'damaged');
     const inner = counting();
-    await cacheKernels(inner, headers, cache).compile(broken, 'sm_80');
+    await cacheKernels(inner, cache).compile(broken, 'sm_80');
     const [file] = readdirSync(join(cache, 'cuda'));
     writeFileSync(join(cache, 'cuda', file!), '');
-    await cacheKernels(inner, headers, cache).compile(broken, 'sm_80');
+    await cacheKernels(inner, cache).compile(broken, 'sm_80');
     expect(inner.compilations).toBe(2);
     writeFileSync(join(folder, 'file'), '');
-    await cacheKernels(inner, headers, join(folder, 'file')).compile(broken, 'sm_80');
-    await cacheKernels(inner, headers, undefined).compile(broken, 'sm_80');
+    await cacheKernels(inner, join(folder, 'file')).compile(broken, 'sm_80');
+    await cacheKernels(inner, undefined).compile(broken, 'sm_80');
     expect(inner.compilations).toBe(4);
   });
 });

@@ -22,17 +22,19 @@ export function cacheFolder(): string | undefined {
  * Keeps what a compiler makes, by everything that it depends on: text, headers, architecture, options and version. A
  * folder that cannot be written is no error, only slower.
  */
-export function cacheKernels(
-  compiler: KernelCompiler,
-  headers: ReadonlyMap<string, string>,
-  folder: string | undefined,
-): KernelCompiler {
+export function cacheKernels(compiler: KernelCompiler, folder: string | undefined): KernelCompiler {
   if (folder === undefined) return compiler;
-  const surroundings = [cacheVersion, compiler.description, compilerOptions, [...headers]];
   return {
     ...compiler,
     compile: async (source, architecture, signal) => {
-      const key = JSON.stringify([...surroundings, architecture, source.text]);
+      const key = JSON.stringify([
+        cacheVersion,
+        compiler.description,
+        compilerOptions,
+        [...source.headers],
+        architecture,
+        source.text,
+      ]);
       const path = join(folder, 'cuda', `${createHash('sha256').update(key).digest('hex')}.cubin`);
       const kept = await readFile(path).catch(() => undefined);
       if (kept !== undefined && isCubin(kept)) return kept;

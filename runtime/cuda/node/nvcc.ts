@@ -24,19 +24,18 @@ function killGroup(child: ChildProcess): void {
 }
 
 /** A program of NVIDIA's toolkit. Rejects when `path` does not run. */
-export async function openNvcc(path: string, headers: ReadonlyMap<string, string>): Promise<KernelCompiler> {
+export async function openNvcc(path: string): Promise<KernelCompiler> {
   const { stdout } = await promisify(execFile)(path, ['--version']);
   const version = /V(\d[\d.]*)/.exec(stdout)?.[1] ?? 'of unknown version';
   return {
     description: `nvcc ${version}`,
     parallelism: availableParallelism(),
-    compile: (source, architecture, signal) => compile(path, headers, source, architecture, signal),
+    compile: (source, architecture, signal) => compile(path, source, architecture, signal),
   };
 }
 
 async function compile(
   path: string,
-  headers: ReadonlyMap<string, string>,
   source: CudaSource,
   architecture: CudaArchitecture,
   signal: AbortSignal | undefined,
@@ -44,7 +43,7 @@ async function compile(
   signal?.throwIfAborted();
   const folder = await mkdtemp(join(tmpdir(), 'flux2c-nvcc-'));
   try {
-    for (const [name, text] of headers) await writeFile(join(folder, name), text);
+    for (const [name, text] of source.headers) await writeFile(join(folder, name), text);
     // The same name for all: it is written into the machine code, which should only depend on the text.
     await writeFile(join(folder, 'kernel.cu'), source.text);
     const options = ['-cubin', `-arch=${architecture}`, ...compilerOptions, '-I.', '-o', 'kernel.cubin', 'kernel.cu'];

@@ -28,10 +28,7 @@ interface NvrtcCalls {
 const compilationError = 6;
 
 /** NVIDIA's compiler as a library. A reason instead when none of the names loads. */
-export async function openNvrtc(
-  names: readonly string[],
-  headers: ReadonlyMap<string, string>,
-): Promise<KernelCompiler | string> {
+export async function openNvrtc(names: readonly string[]): Promise<KernelCompiler | string> {
   let calls: NvrtcCalls | undefined;
   try {
     const koffi = await import('koffi');
@@ -46,7 +43,7 @@ export async function openNvrtc(
   return {
     description: `NVRTC ${major[0]}.${minor[0]}`,
     parallelism: availableParallelism(),
-    compile: (source, architecture, signal) => compile(found, headers, source, architecture, signal),
+    compile: (source, architecture, signal) => compile(found, source, architecture, signal),
   };
 }
 
@@ -85,7 +82,6 @@ function companions(name: string): readonly string[] {
 /** An abort does not stop a compilation that has begun: its result is dropped. */
 async function compile(
   calls: NvrtcCalls,
-  headers: ReadonlyMap<string, string>,
   source: CudaSource,
   architecture: CudaArchitecture,
   signal: AbortSignal | undefined,
@@ -98,6 +94,7 @@ async function compile(
       found: `${calls.errorText(result)} (${result})`,
     });
   };
+  const { headers } = source;
   const program = new BigUint64Array(1);
   check(
     'nvrtcCreateProgram',

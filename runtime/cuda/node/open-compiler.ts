@@ -9,24 +9,22 @@ import { openNvrtc } from './nvrtc.js';
 /**
  * The compiler of the machine: nvcc where it is, else NVRTC. It is looked for when the first kernel needs it, so that
  * those who bring machine code along need none; F2C541 then when there is none.
- *
- * @param headers what kernels include, by name
  */
-export function openKernelCompiler(headers: ReadonlyMap<string, string>): KernelCompiler {
+export function openKernelCompiler(): KernelCompiler {
   let opened: Promise<KernelCompiler> | undefined;
   return {
     description: 'the CUDA compiler of the machine',
     parallelism: availableParallelism(),
     compile: async (source, architecture, signal) => {
-      opened ??= requireCompiler(headers);
+      opened ??= requireCompiler();
       return (await opened).compile(source, architecture, signal);
     },
   };
 }
 
-async function requireCompiler(headers: ReadonlyMap<string, string>): Promise<KernelCompiler> {
-  const compiler = await findKernelCompiler(headers);
-  if (typeof compiler !== 'string') return cacheKernels(compiler, headers, cacheFolder());
+async function requireCompiler(): Promise<KernelCompiler> {
+  const compiler = await findKernelCompiler();
+  if (typeof compiler !== 'string') return compiler;
   throw new Flux2cError('F2C541', 'there is no compiler for CUDA kernels', {
     expected: 'nvcc or the library NVRTC',
     found: compiler,
@@ -34,20 +32,20 @@ async function requireCompiler(headers: ReadonlyMap<string, string>): Promise<Ke
   });
 }
 
-/** nvcc or NVRTC, without the cache; or why there is neither. */
-export async function findKernelCompiler(headers: ReadonlyMap<string, string>): Promise<KernelCompiler | string> {
-  const nvcc = await findWorkingNvcc(headers);
-  if (typeof nvcc !== 'string') return nvcc;
-  const nvrtc = await openNvrtc(nvrtcNames(), headers);
-  return typeof nvrtc === 'string' ? `${nvcc}, ${nvrtc}` : nvrtc;
+/** nvcc or NVRTC, with the cache in front of it; or why there is neither. */
+export async function findKernelCompiler(): Promise<KernelCompiler | string> {
+  const nvcc = await findWorkingNvcc();
+  const compiler = typeof nvcc === 'string' ? await openNvrtc(nvrtcNames()) : nvcc;
+  if (typeof compiler !== 'string') return cacheKernels(compiler, cacheFolder());
+  return `${typeof nvcc === 'string' ? nvcc : ''}, ${compiler}`;
 }
 
-/** nvcc without the cache, for those who want all kernels compiled anew; or why there is none. */
-export async function findWorkingNvcc(headers: ReadonlyMap<string, string>): Promise<KernelCompiler | string> {
+/** nvcc without the cache; or why there is none. */
+export async function findWorkingNvcc(): Promise<KernelCompiler | string> {
   const path = findNvcc();
   if (path === undefined) return 'no nvcc on the PATH';
   try {
-    return await openNvcc(path, headers);
+    return await openNvcc(path);
   } catch (error) {
     return `${path} does not run (${error instanceof Error ? error.message.split('\n')[0] : String(error)})`;
   }

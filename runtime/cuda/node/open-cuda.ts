@@ -8,7 +8,7 @@ import type { CudaDriver } from '../driver.js';
 import { openLibcuda } from './libcuda.js';
 import { findKernelCompiler, openKernelCompiler } from './open-compiler.js';
 
-/** What kernels include. */
+/** What kernels of this version of flux2c include. */
 export const kernelHeaders: ReadonlyMap<string, string> = new Map([[cudaPreludeName, cudaPrelude]]);
 
 export type CudaOutcome =
@@ -45,7 +45,8 @@ export async function openCuda(choice?: string): Promise<CudaOutcome> {
   const device = createCudaDevice({
     driver,
     gpu,
-    compiler: openKernelCompiler(kernelHeaders),
+    compiler: openKernelCompiler(),
+    headers: kernelHeaders,
     describeKernel: (kernel) => ({ entryPoint: cudaEntryPoint(kernel), sharedBytes: cudaSharedBytes(kernel) }),
     oneByOne: process.env.FLUX2C_CUDA_LAUNCHES === 'one-by-one',
   });
@@ -60,7 +61,7 @@ export async function whyNoCuda(): Promise<string | undefined> {
   const { major, minor } = gpu.capability;
   if (architectureFor(gpu.capability) === undefined)
     return `${gpu.name} has compute capability ${major}.${minor}, which flux2c has no kernels for`;
-  const compiler = await findKernelCompiler(kernelHeaders);
+  const compiler = await findKernelCompiler();
   return typeof compiler === 'string'
     ? `there is ${gpu.name}, but no compiler for its kernels: ${compiler}`
     : undefined;
