@@ -4,7 +4,7 @@ import type { ThreadKernel } from '../../ir/kernel/thread.js';
 import { createCudaDevice, type CudaDeviceOptions } from '../../runtime/cuda/cuda-device.js';
 import { listGpus } from '../../runtime/cuda/cuda-gpus.js';
 import type { CudaDriver } from '../../runtime/cuda/driver.js';
-import type { KernelCompiler } from '../../runtime/cuda/kernel-compiler.js';
+import type { CudaSource, KernelCompiler } from '../../runtime/cuda/kernel-compiler.js';
 import type { Device } from '../../runtime/device.js';
 import { MockCudaDriver, type MockDriverOptions, type MockKernel } from './mock-driver.js';
 
@@ -13,9 +13,12 @@ export class NamingCompiler implements KernelCompiler {
   readonly description = 'a compiler for tests';
   readonly parallelism = 3;
   readonly compiled: string[] = [];
+  /** Of the last kernel. */
+  headers: CudaSource['headers'] = new Map();
 
-  async compile({ name }: { readonly name: string }, architecture: string): Promise<Uint8Array> {
+  async compile({ name, headers }: CudaSource, architecture: string): Promise<Uint8Array> {
     this.compiled.push(`${name} ${architecture}`);
+    this.headers = headers;
     return new TextEncoder().encode(name);
   }
 }
