@@ -35,5 +35,7 @@ export async function compileCubins(request: CubinRequest): Promise<ReadonlyMap<
     },
     signal,
   );
-  return new Map([...kernels].map(([name, kernel]) => [name, { ...kernel, binaries: made.get(name)! }]));
+  // In the order asked for, not in which they were done.
+  const inOrder = (name: string) => new Map(architectures.map((each) => [each, made.get(name)!.get(each)!] as const));
+  return new Map([...kernels].map(([name, kernel]) => [name, { ...kernel, binaries: inOrder(name) }]));
 }

@@ -11,7 +11,6 @@ import { kernelHeaders } from '../../runtime/cuda/node/open-cuda.js';
 import { findWorkingNvcc } from '../../runtime/cuda/node/open-compiler.js';
 import type { Device } from '../../runtime/device.js';
 import { runCommandLine } from '../cli-harness.js';
-import { pseudoRandom } from '../device-cases.js';
 import { openMockDevice } from './mock-device.js';
 
 const root = mkdtempSync(join(tmpdir(), 'flux2c-cuda-artifact-'));
@@ -25,7 +24,9 @@ afterEach(() => {
   }
 });
 
-const small = ['--component', 'vae_decoder', '--target', 'cuda'];
+/** Fourteen kernels. */
+const component = ['--component', 'text_encoder'];
+const small = [...component, '--target', 'cuda'];
 
 async function compile(name: string, ...options: readonly string[]) {
   const path = join(root, name);
@@ -34,15 +35,16 @@ async function compile(name: string, ...options: readonly string[]) {
 
 const namesIn = (path: string) => readdirSync(join(path, 'kernels'));
 
-/** The picture of some latents. */
-async function decode(path: string, device: Device): Promise<readonly number[]> {
+/** What the text encoder makes of some tokens. */
+async function encode(path: string, device: Device): Promise<readonly number[]> {
   const model = await openArtifactModel(path, device);
-  const network = await model.open('vae_decoder');
-  const latents = { dtype: 'f32', shape: [1, 128, 1, 2], values: pseudoRandom(256, 7) } as const;
-  const { image } = await network.run({ latents });
+  const network = await model.open('text_encoder');
+  const tokens = (values: readonly number[]) => ({ dtype: 'i32', shape: [1, 5], values: Int32Array.from(values) }) as const; // prettier-ignore
+  const inputs = { input_ids: tokens([3, 1, 4, 1, 5]), attention_mask: tokens([1, 1, 1, 1, 0]) };
+  const { prompt_embeds } = await network.run(inputs);
   await network.destroy();
   await model.close();
-  return Array.from(image!.values);
+  return Array.from(prompt_embeds!.values);
 }
 
 const nvcc = await findWorkingNvcc();
@@ -84,12 +86,12 @@ describe.skipIf(typeof nvcc === 'string')('an artifact with machine code', () =>
 
   it('gives the numbers of the processor, without compiling where its machine code runs', async () => {
     const onProcessor = join(root, 'processor');
-    await runCommandLine(['compile', '-o', onProcessor, '--component', 'vae_decoder', '--target', 'cpu']);
+    await runCommandLine(['compile', '-o', onProcessor, ...component, '--target', 'cpu']);
     const cpu = createCpuDevice();
-    const want = await decode(onProcessor, cpu);
+    const want = await encode(onProcessor, cpu);
     await cpu.destroy();
     const { device, driver, compiler } = openMockDevice({ capability: [9, 0] });
-    const got = await decode(path, device);
+    const got = await encode(path, device);
     expect(Math.max(...got.map((value, index) => Math.abs(value - want[index]!)))).toBeLessThan(1e-4);
     expect(compiler.compiled).toEqual([]);
     await device.destroy();
@@ -103,7 +105,7 @@ describe.skipIf(typeof nvcc === 'string')('an artifact with machine code', () =>
     expect(made.stdout).toMatch(/kernels for cuda, compiled in/);
     expect(namesIn(bare).filter((name) => name.endsWith('.cubin'))).toEqual([]);
     const model = await openArtifactModel(bare, device);
-    await (await model.open('vae_decoder')).destroy();
+    await (await model.open('text_encoder')).destroy();
     await model.close();
     expect(compiler.compiled).toHaveLength(namesIn(bare).filter((name) => name.endsWith('.cu')).length);
     expect(compiler.compiled.every((name) => name.endsWith(' sm_90a'))).toBe(true);
@@ -172,7 +174,7 @@ describe('compiling for GPUs', () => {
 describe('an artifact of version 2', () => {
   it('is read as it always was', async () => {
     const path = join(root, 'old');
-    await runCommandLine(['compile', '-o', path, '--component', 'vae_decoder', '--target', 'cpu']);
+    await runCommandLine(['compile', '-o', path, ...component, '--target', 'cpu']);
     const file = join(path, 'manifest.json');
     const current = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
     const { checksum: _, headers: __, ...old } = current;
