@@ -6,7 +6,7 @@ import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
 import { asMatrixProduct, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
-import { blockLength, declareArray, pieceIndex, StageCopier, type StagedTile, stageLength } from './staging.js';
+import { blockLength, declareArray, findPlace, placeAt, StageCopier, type StagedTile, stageLength } from './staging.js';
 
 type Contract = Extract<TileStatement, { kind: 'contract' }>;
 
@@ -215,49 +215,48 @@ export class MatrixLowering {
       });
       return emitter.bind('a', vectorOf('u32', 4), { kind: 'vector', parts });
     }
-    const { tile, stage } = this.stagedOf(left.load);
     const lane = builtin('subgroup_lane');
     // Lanes 0 to 15 name the rows of the first eight columns, lanes 16 to 31 of the next.
-    const inTile = this.rowOf(rows, 16 * row, this.modulo(lane, 16));
-    const piece = add(this.quotient(lane, 16), integer(step * piecesOfDepth));
-    return this.loadMatrix(tile, stage, inTile, this.hoist(piece), false);
+    const from = { row: this.rowOf(rows, this.modulo(lane, 16)), piece: this.quotient(lane, 16) };
+    return this.loadMatrix(left.load, from, { rows: 16 * row, pieces: step * piecesOfDepth }, false);
   }
 
   /** Two fragments of the right operand side by side: 16 columns from 8·`column` of the subgroup's on. */
   private rightFragments({ right, columns }: MatrixProduct, column: number, step: number): Expression {
-    const { tile, stage } = this.stagedOf(right.load);
     const lane = builtin('subgroup_lane');
     if (right.byDepth) {
       // Matrices: columns 0-7 with depth 0-7, with depth 8-15, then columns 8-15 likewise.
       const far = this.hoist(multiply(this.quotient(lane, 16), integer(8)));
-      const row = this.rowOf(columns, 8 * column, this.hoist(add(far, this.modulo(lane, 8))));
-      const piece = add(this.modulo(this.quotient(lane, 8), 2), integer(step * piecesOfDepth));
-      return this.loadMatrix(tile, stage, row, this.hoist(piece), false);
+      const row = this.rowOf(columns, this.hoist(add(far, this.modulo(lane, 8))));
+      const from = { row, piece: this.modulo(this.quotient(lane, 8), 2) };
+      return this.loadMatrix(right.load, from, { rows: 8 * column, pieces: step * piecesOfDepth }, false);
     }
     // Rows are depths: lanes 0 to 15 name 16 of them for columns 0-7, the others for columns 8-15.
-    const row = this.hoist(add(this.modulo(lane, 16), integer(step * depth)));
-    const own = this.rowOf(columns, 8 * column, integer(0));
-    const piece = add(this.quotient(own, 8), this.quotient(lane, 16));
-    return this.loadMatrix(tile, stage, row, this.hoist(piece), true);
+    const own = this.rowOf(columns, this.hoist(multiply(this.quotient(lane, 16), integer(8))));
+    const from = { row: this.modulo(lane, 16), piece: this.quotient(own, 8) };
+    return this.loadMatrix(right.load, from, { rows: step * depth, pieces: column }, true);
   }
 
   /** A coordinate of the workgroup's tile, from the first of the subgroup's part on. */
-  private rowOf(axis: string, first: number, within: Expression): Expression {
+  private rowOf(axis: string, within: Expression): Expression {
     const { at } = this.context;
     const { registers, threads, vector } = at.spreadOf(axis);
     const part = multiply(at.group(axis), integer(registers * threads * vector));
-    return this.hoist(add(add(this.hoist(part), within), integer(first)));
+    return this.hoist(add(this.hoist(part), within));
   }
 
+  /** From the lane's row and piece on, rows and pieces further. */
   private loadMatrix(
-    tile: StagedTile,
-    stage: Expression,
-    row: Expression,
-    piece: Expression,
+    load: Load,
+    from: { readonly row: Expression; readonly piece: Expression },
+    further: { readonly rows: number; readonly pieces: number },
     transposed: boolean,
   ): Expression {
     const { emitter } = this.context;
-    const index = emitter.hoist('s', i32, add(stage, pieceIndex(tile, row, piece, emitter)));
+    const { tile, stage } = this.stagedOf(load);
+    const { start, piece } = findPlace(tile, from.row, from.piece, emitter);
+    const inStage = { start: emitter.hoist('s', i32, add(stage, start)), piece };
+    const index = placeAt(tile, inStage, further.rows, further.pieces);
     return emitter.bind('f', vectorOf('u32', 4), { kind: 'load_matrix', array: tile.array, index, transposed });
   }
 
