@@ -116,19 +116,29 @@ export const matrixCases: readonly MatrixCase[] = [
     fragments: 1,
     shared: 0,
   },
+  {
+    what: 'three columns, of which no pairs can be made',
+    build: (g) => {
+      const x = narrow(g.input('x', 'f32', [1, 'tokens', 72]));
+      g.output({ y: linear(x, g.weight('w', 'bf16', [3, 72])) });
+    },
+    inputs: { x: [1, 33, 72] },
+    fragments: 0,
+    shared: 0,
+  },
   { what: 'attention with heads of 64', build: heads(2, 64), inputs: { x: [2, 150, 128] }, fragments: 2, shared: 2 },
   { what: 'attention with heads of 128', build: heads(2, 128), inputs: { x: [1, 200, 256] }, fragments: 2, shared: 2 },
   {
     what: 'causal attention with a mask and heads of 48',
     build: heads(2, 48, true, true),
-    inputs: { x: [2, 70, 96], mask: [2, 70] },
+    inputs: { x: [2, 71, 96], mask: [2, 71] },
     fragments: 2,
     shared: 1,
   },
   {
     what: 'causal attention with a mask and heads of 128',
     build: heads(2, 128, true, true),
-    inputs: { x: [1, 140, 256], mask: [1, 140] },
+    inputs: { x: [1, 139, 256], mask: [1, 139] },
     fragments: 2,
     shared: 2,
   },

@@ -36,7 +36,10 @@ export const warpSize = 32;
 export function printCuda(kernel: ThreadKernel): string {
   checkSubgroups(kernel);
   const entryPoint = cudaEntryPoint(kernel);
-  const scope: CudaScope = { names: new CudaNames(namesOf(kernel), entryPoint), builtins: new Set() };
+  const scope: CudaScope = {
+    names: new CudaNames(namesOf(kernel), entryPoint),
+    builtins: new Set(),
+  };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
   const parameters = `${entryPoint}_parameters`;
   const hasParameters = kernel.parameters.length > 0;
@@ -141,12 +144,8 @@ function printStatement(statement: Statement, scope: CudaScope, indent: string):
       return [`${indent}__syncthreads();`];
     case 'copy_async': {
       const [array, buffer] = [statement.array, statement.buffer].map((name) => scope.names.legal(name));
-      const places = [
-        `${array}, ${text(statement.index)}`,
-        `${buffer}, ${text(statement.from)}`,
-        text(statement.valid),
-      ];
-      return [`${indent}f2c::copy_async_16(${places.join(', ')});`];
+      const [index, from, valid] = [statement.index, statement.from, statement.valid].map(text);
+      return [`${indent}f2c::copy_async_16(${[array, index, buffer, from, valid].join(', ')});`];
     }
     case 'commit_copies':
       return [`${indent}f2c::copy_async_commit();`];

@@ -33,7 +33,7 @@ const productTiles: readonly ProductTile[] = [
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
   switch (facts.family) {
     case 'contraction':
-      return [...scheduleSharedProduct(facts, target), scheduleProduct(facts)].filter((one) => fits(one, target));
+      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) => fits(one, target));
     case 'attention':
       return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
         fits(one, target),
@@ -43,25 +43,29 @@ export function scheduleMatrices(facts: KernelFacts, target: Target): readonly S
   }
 }
 
-function scheduleProduct(facts: KernelFacts): Schedule {
+function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [rows, columns, depth] = [extents.get('m') as Dim, extents.get('n') as Dim, extents.get('k') as Dim];
+  // A pair of columns is one register.
+  if (!columns.isMultipleOf(2)) return [];
   const isLarge = (tile: ProductTile): boolean =>
     (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
   const tile = productTiles.find(isLarge) ?? (productTiles.at(-1) as ProductTile);
   const batched = extents.has('z');
-  return {
-    spread: {
-      m: spreadRows(tile.rows, tile.subgroupRows),
-      n: spreadColumns(tile.columns, tile.subgroupColumns),
-      k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
-      ...(batched && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+  return [
+    {
+      spread: {
+        m: spreadRows(tile.rows, tile.subgroupRows),
+        n: spreadColumns(tile.columns, tile.subgroupColumns),
+        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
+        ...(batched && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+      },
+      threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'mma', stages: tile.stages },
     },
-    threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
-    unroll: 1,
-    subgroupSize,
-    matrix: { unit: 'mma', stages: tile.stages },
-  };
+  ];
 }
 
 /** Rows that four subgroups multiply together, and the depth of a swizzled row of 128 bytes. */
@@ -75,7 +79,7 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
   const [rows, columns] = [extents.get('m') as Dim, extents.get('n') as Dim];
   const [most, wanted] = [rows.constant ?? Infinity, columns.constant ?? Infinity];
   // Less than half a tile is better shared out in the smaller tiles of fragments.
-  if (most <= rowsOfWarpgroup || wanted <= 64) return [];
+  if (most <= rowsOfWarpgroup || wanted <= 64 || !columns.isMultipleOf(2)) return [];
   const wide = wanted >= 256 ? 256 : 128;
   return [
     {

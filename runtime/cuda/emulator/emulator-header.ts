@@ -4,6 +4,7 @@ import { emulatorOpeningText, intrinsicsText } from './intrinsics.js';
 import { launchText } from './launch.js';
 import { matrixText } from './matrix.js';
 import { memoryText } from './memory.js';
+import { wgmmaText } from './wgmma.js';
 
 /**
  * Stands for `flux2c.cuh` when g++ compiles the text of a kernel: the same registers, functions and conversions, with
@@ -16,5 +17,6 @@ export const emulatorHeader = [
   memoryText,
   intrinsicsText,
   matrixText,
+  wgmmaText,
   launchText,
 ].join('');

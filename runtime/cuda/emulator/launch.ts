@@ -21,6 +21,7 @@ inline int run_grid(const unsigned* grid, int threads_a_block, int shared, int s
           block_index[2] = int(z);
           memset(shared_bytes, 0xff, size_t(shared));
           forget_copies();
+          forget_products();
           run_block();
         }
   }
