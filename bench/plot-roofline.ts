@@ -18,7 +18,7 @@ interface Kind {
 const kinds: readonly Kind[] = [
   { name: 'attention', pattern: /attention/, tone: 3 },
   { name: 'contraction', pattern: /matmul|conv2d/, tone: 0 },
-  { name: 'rows', pattern: /norm|statistics|softmax|reduce/, tone: 2 },
+  { name: 'rows', pattern: /norm|moments|softmax|reduce/, tone: 2 },
   { name: 'elementwise', pattern: /(?:)/, tone: 1 },
 ];
 

@@ -8,6 +8,7 @@ import {
   attention,
   broadcast,
   cast,
+  combineMoments,
   concat,
   conv2d,
   createModule,
@@ -17,8 +18,8 @@ import {
   gather,
   graph,
   groupApply,
+  groupMoments,
   groupNorm,
-  groupStatistics,
   layerNorm,
   less,
   linear,
@@ -131,7 +132,9 @@ func @mlp(%x: f32[tokens, 256]) -> (y: %silu) {
     expectType<'f32', 4>()(attention(q, q, q));
     expectType<'bf16', 4>()(conv2d(image, g.weight('kernel', 'bf16', [4, 3, 3, 8]), { padding: 1 }));
     expectType<'bf16', 4>()(groupNorm(image, channels, channels, { groups: 2, eps: 1e-6 }));
-    const statistics = groupStatistics(image, { groups: 2, eps: 1e-6 });
+    const moments = groupMoments(image, { groups: 2 });
+    expectType<'f32', 4>()(moments);
+    const statistics = combineMoments(moments, { eps: 1e-6 });
     expectType<'f32', 3>()(statistics);
     expectType<'bf16', 4>()(groupApply(image, statistics, channels, channels, { groups: 2 }));
     expectType<'f32', 2>()(rmsNorm(x, channels, { eps: 1e-6 }));

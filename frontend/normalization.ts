@@ -50,15 +50,23 @@ export function groupNorm<D extends FloatType, R extends number, W extends Float
   return emitOne('group_norm', [x, weight, bias], { groups, eps });
 }
 
-/** The first pass of `groupNorm`: x[B, ..., C] -> f32[B, groups, 2] = (mean, 1/sqrt(variance + eps)). */
-export function groupStatistics<R extends number>(
+/**
+ * The first pass of `groupNorm`: x[B, R, ..., C] -> f32[B, R, groups, 2] = (mean, variance) at each coordinate of axis 1;
+ * R is 1 for x[B, C].
+ */
+export function groupMoments<R extends number>(
   x: Tensor<FloatType, R>,
-  { groups, eps }: NormalizationOptions & { readonly groups: number },
-): Tensor<'f32', 3> {
-  return emitOne('group_statistics', [x], { groups, eps });
+  { groups }: { readonly groups: number },
+): Tensor<'f32', 4> {
+  return emitOne('group_moments', [x], { groups });
 }
 
-/** The second pass of `groupNorm`: x[B, ..., C], statistics f32[B, groups, 2], weight[C], bias[C] -> [B, ..., C]. */
+/** The second pass of `groupNorm`: moments f32[B, R, groups, 2] -> f32[B, groups, 2] = (mean, 1/sqrt(variance + eps)). */
+export function combineMoments(moments: Tensor<'f32', 4>, { eps }: NormalizationOptions): Tensor<'f32', 3> {
+  return emitOne('combine_moments', [moments], { eps });
+}
+
+/** The third pass of `groupNorm`: x[B, ..., C], statistics f32[B, groups, 2], weight[C], bias[C] -> [B, ..., C]. */
 export function groupApply<D extends FloatType, R extends number, W extends FloatType, B extends FloatType>(
   x: Tensor<D, R>,
   statistics: Tensor<'f32', 3>,

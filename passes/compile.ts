@@ -20,7 +20,8 @@ export interface CompileOptions {
   readonly schedules?: ReadonlyMap<string, Schedule>;
   /**
    * What the factors of products (matmul, conv2d, attention) are rounded to before they are multiplied; sums and
-   * everything else stay f32. `f16` needs a target that has it. Default `f32`.
+   * everything else stay f32. `f16` needs a target that has it. A target that multiplies matrix fragments keeps what only
+   * products read in 16 bits. Default `f32`.
    */
   readonly operands?: OperandPrecision;
   /** Only these functions; all by default. */
@@ -39,13 +40,14 @@ export function compileModule(module: Module, target: Target, options: CompileOp
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
   const fused = runGraphPasses({ ...module, functions }, graphPassesFor(target), target, options.instruments ?? []);
   const kernels = new KernelStore(target, { print, operands, ...(schedules && { schedules }) });
+  const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
   const plans = new Map<string, Plan>();
-  for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels));
+  for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));
   return { target, plans, kernels: kernels.kernels };
 }
 
 function expectOperands(operands: OperandPrecision, target: Target): void {
-  if (operands === 'f32' || target.f16) return;
+  if (operands !== 'f16' || target.f16) return;
   throw new Flux2cError('F2C307', 'the target has no f16 numbers for the operands of products', {
     where: ['operands'],
     expected: 'f32',

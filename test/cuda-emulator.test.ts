@@ -12,6 +12,7 @@ import {
   float,
   i32,
   integer,
+  lane,
   multiply,
   register,
   select,
@@ -169,12 +170,9 @@ if (device !== undefined) {
         convert(constant(2 ** 32 - 1, vectorOf('u32', 1)), 'f32'),
         convert(binary('div', integer(-7), subtract(i, integer(40))), 'f32'),
         convert(binary('mod', integer(-7), subtract(i, integer(40))), 'f32'),
-        { kind: 'lane', operand: unary('exp', vector), lane: 1 },
-        { kind: 'lane', operand: binary('less', vector, vector), lane: 0 },
-      ].map(
-        (value) =>
-          (value.kind === 'lane' && value.lane === 0 ? select(value, float(1), float(2)) : value) as Expression,
-      );
+        lane(unary('exp', vector), 1),
+        select(lane(binary('less', vector, vector), 0), float(1), float(2)),
+      ];
       const inputs = Float32Array.from([
         ...[0, -0, 1, -1, 0.5, 2, 3.25, -2.5, 10, 88, 89, -104, 1e-3, 1e-40, 1e10, -1e10, 2.2e9, 4.3e9, 3e38, -3e38],
         ...[Infinity, -Infinity, NaN, 1.5, 0.75, 65504, 65520, 7e-8, 100, -0.001, 1e5, 3],
@@ -199,11 +197,10 @@ if (device !== undefined) {
 
     it('runs subgroup operations on vectors and integers', async () => {
       const v = register('v', vectorOf('f32', 2));
-      const part = (operand: Expression, lane: number): Expression => ({ kind: 'lane', operand, lane });
       const values: readonly Expression[] = [
-        part({ kind: 'subgroup_broadcast', operand: v, source: 5 }, 1),
-        part({ kind: 'subgroup_reduce', operator: 'max', operand: v }, 0),
-        part({ kind: 'subgroup_reduce', operator: 'add', operand: v }, 1),
+        lane({ kind: 'subgroup_broadcast', operand: v, source: 5 }, 1),
+        lane({ kind: 'subgroup_reduce', operator: 'max', operand: v }, 0),
+        lane({ kind: 'subgroup_reduce', operator: 'add', operand: v }, 1),
         convert({ kind: 'subgroup_reduce', operator: 'add', operand: i }, 'f32'),
         { kind: 'subgroup_reduce', operator: 'max', operand: unary('neg', convert(i, 'f32')) },
         convert(builtin('subgroup_lane'), 'f32'),

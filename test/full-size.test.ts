@@ -2,7 +2,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { kernelPrinter } from '../backends/print-kernel.js';
 import { portableWebgpu, type Target } from '../backends/target.js';
-import { Flux2cError } from '../ir/diagnostics.js';
 import type { DimBinding } from '../ir/dim.js';
 import { byteSize } from '../ir/dtype.js';
 import { countElements } from '../ir/host-tensor.js';
@@ -91,6 +90,8 @@ async function measure(
 
 const textToImage = { batch: 1, img: 4096, txt: 512, ref: 0, steps: 4 };
 const oneReference = { ...textToImage, ref: 4096 };
+const fourReferences = { ...textToImage, steps: 1, ref: 4 * 4096 };
+const large = { ...textToImage, steps: 1, img: 16384 };
 const square = { batch: 1, h: 64, w: 64 };
 
 interface Row {
@@ -104,6 +105,11 @@ const denoiseRows: readonly Row[] = [
   { what: 'portable, 1 reference', sizes: oneReference, target: portableWebgpu },
   { what: 'desktop, 1 reference', sizes: oneReference, target: desktop },
 ];
+/** Four megapixels beside each other or in one picture; dev's would not fit buffers of 1 GiB. */
+const largeRows: readonly Row[] = [
+  { what: 'portable, 4 references, 1 step', sizes: fourReferences, target: portableWebgpu },
+  { what: 'portable, 2048², 1 step', sizes: large, target: portableWebgpu },
+];
 const pictureRows: readonly Row[] = [
   { what: 'portable, 256²', sizes: { batch: 1, h: 16, w: 16 }, target: portableWebgpu },
   { what: 'portable', sizes: square, target: portableWebgpu },
@@ -114,7 +120,7 @@ const functions: readonly (readonly [VariantName, NetworkName, readonly Row[]])[
   ['dev', 'text_encoder', [{ what: 'portable', sizes: { batch: 1, txt: 512 }, target: portableWebgpu }]],
   ['dev', 'vae_encoder', pictureRows],
   ['dev', 'vae_decoder', pictureRows],
-  ['klein-4b', 'denoise', denoiseRows],
+  ['klein-4b', 'denoise', [...denoiseRows, ...largeRows]],
   ['klein-4b', 'denoise_cfg', denoiseRows],
   ['klein-4b', 'denoise_cached', denoiseRows],
   ['klein-4b', 'text_encoder', [{ what: 'portable', sizes: { batch: 2, txt: 512 }, target: portableWebgpu }]],
@@ -126,15 +132,11 @@ const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
 describe('released models at 1024² and 512 tokens of text', () => {
   const table: string[] = [];
 
-  it.each(functions)('%s %s compiles to a few dozen kernels and fits or says why not', async (variant, name, rows) => {
+  it.each(functions)('%s %s compiles to a few dozen kernels and fits', async (variant, name, rows) => {
     const compiled = compile(variant, name, portableWebgpu);
     expect(compiled.kernels.size).toBeLessThan(50);
     for (const { what, sizes, target } of rows) {
-      const row = await measure(compiled, name, sizes, target).catch((error: unknown) => {
-        if (!(error instanceof Flux2cError)) throw error;
-        return `${error.code} in ${error.detail.where?.join(' › ')}: ${error.detail.found}`;
-      });
-      table.push(`${variant} ${name}, ${what}: ${row}`);
+      table.push(`${variant} ${name}, ${what}: ${await measure(compiled, name, sizes, target)}`);
     }
   });
 
@@ -145,15 +147,17 @@ describe('released models at 1024² and 512 tokens of text', () => {
       dev denoise, portable, 1 reference: 38 kernels, 18340 launches, 4580 a step, arenas 3074 MiB of 3074, weights 61461 MiB, bindings up to 128 MiB
       dev denoise, desktop, 1 reference: 38 kernels, 1979 launches, 492 a step, arenas 3074 MiB of 3074, weights 61461 MiB, bindings up to 864 MiB
       dev text_encoder, portable: 14 kernels, 512 launches, arenas 202 MiB of 202, weights 33081 MiB, bindings up to 108 MiB
-      dev vae_encoder, portable, 256²: 38 kernels, 81 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
-      dev vae_encoder, portable: F2C312 in down.0.group_norm.statistics › add: 536870416 bytes
-      dev vae_encoder, desktop: 38 kernels, 101 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
-      dev vae_decoder, portable, 256²: 37 kernels, 104 launches, arenas 160 MiB of 160, weights 95 MiB, bindings up to 64 MiB
-      dev vae_decoder, portable: F2C312 in up.2.group_norm.statistics › up.1.add.9: 536868928 bytes
-      dev vae_decoder, desktop: 37 kernels, 138 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 1024 MiB
+      dev vae_encoder, portable, 256²: 42 kernels, 103 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
+      dev vae_encoder, portable: 42 kernels, 171 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 128 MiB
+      dev vae_encoder, desktop: 42 kernels, 123 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
+      dev vae_decoder, portable, 256²: 41 kernels, 134 launches, arenas 160 MiB of 160, weights 95 MiB, bindings up to 64 MiB
+      dev vae_decoder, portable: 41 kernels, 272 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 128 MiB
+      dev vae_decoder, desktop: 41 kernels, 168 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 1024 MiB
       klein-4b denoise, portable: 35 kernels, 1505 launches, 374 a step, arenas 769 MiB of 769, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise, portable, 1 reference: 35 kernels, 2206 launches, 549 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise, desktop, 1 reference: 35 kernels, 964 launches, 239 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 408 MiB
+      klein-4b denoise, portable, 4 references, 1 step: 35 kernels, 1398 launches, 1384 a step, arenas 3696 MiB of 3696, weights 7392 MiB, bindings up to 128 MiB
+      klein-4b denoise, portable, 2048², 1 step: 35 kernels, 1304 launches, 1292 a step, arenas 2784 MiB of 2784, weights 7392 MiB, bindings up to 128 MiB
       klein-4b denoise_cfg, portable: 36 kernels, 2209 launches, 552 a step, arenas 1537 MiB of 1537, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise_cfg, portable, 1 reference: 36 kernels, 4058 launches, 1014 a step, arenas 2977 MiB of 2977, weights 7392 MiB, bindings up to 126 MiB
       klein-4b denoise_cfg, desktop, 1 reference: 36 kernels, 968 launches, 242 a step, arenas 2977 MiB of 2977, weights 7392 MiB, bindings up to 816 MiB

@@ -3,11 +3,13 @@ import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Flux2Pipeline } from '../models/flux2/pipeline.js';
 import type { Device } from '../runtime/device.js';
+import { runCachedReferencesCase } from './cached-references-case.js';
 import { assembleModel, openPipeline, runShapesCase, runTinyCase, shapesCases } from './generate-cases.js';
 import { compilingTimeoutMs } from './golden-on-device.js';
 
 const dev = { _class_name: 'Flux2Pipeline', default_width: 64, default_height: 64 };
 const klein = { _class_name: 'Flux2KleinPipeline', is_distilled: false, default_width: 64, default_height: 64 };
+const kleinCached = { _class_name: 'Flux2KleinKVPipeline', default_width: 64, default_height: 64 };
 
 const tinyPipelines = [
   { transformer: 'transformer-tiny', index: dev, names: ['t2i_64x64_4steps', 'i2i_64x64_2refs_4steps'] },
@@ -58,4 +60,18 @@ export function describePipelines(device: () => Device, samples?: readonly strin
       });
     },
   );
+
+  it('references that are run once, before the steps', { timeout: compilingTimeoutMs }, async () => {
+    const folder = assembleModel('transformer-klein-tiny', 'vae-tiny', kleinCached);
+    const pipeline = await openPipeline(device(), folder);
+    try {
+      const { latents, decodedMaxAbs, levels } = await runCachedReferencesCase(pipeline);
+      expect(latents).toBeLessThanOrEqual(2e-4);
+      expect(decodedMaxAbs).toBeLessThanOrEqual(1e-3);
+      expect(levels).toBeLessThanOrEqual(1);
+    } finally {
+      await pipeline.close();
+      rmSync(folder, { recursive: true });
+    }
+  });
 }

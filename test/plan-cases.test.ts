@@ -5,7 +5,7 @@ import { parseModule } from '../ir/graph/parse.js';
 import type { HostTensor } from '../ir/host-tensor.js';
 import { roundToDType } from '../ir/graph/ops/rounding.js';
 import { patternCases, patternWeights } from './run-pass.js';
-import { hostTensor } from './run-operation.js';
+import { hostTensor, patternTensor } from './run-operation.js';
 import { validatePlan } from './validate-plan.js';
 
 const targets: readonly (readonly [string, Target])[] = [
@@ -346,6 +346,19 @@ const empty: readonly Case[] = [
     sizes: { n: 0 },
   },
   {
+    name: 'pictures without rows, columns and number, and their moments',
+    text: `weight @w : f32[4] = tensor "w"
+    func @f(%x: f32[2, n, 3, 4], %y: f32[2, 3, n, 4], %z: f32[n, 3, 3, 4]) -> (x: %a, y: %b, z: %c, m: %p, n: %q) {
+      %a = group_norm(%x, @w, @w) {groups = 2, eps = 0.01}
+      %b = group_norm(%y, @w, @w) {groups = 2, eps = 0.01}
+      %c = group_norm(%z, @w, @w) {groups = 2, eps = 0.01}
+      %p = group_moments(%y) {groups = 4}
+      %m = group_moments(%x) {groups = 1}
+      %q = combine_moments(%m) {eps = 0.01}
+    }`,
+    sizes: { n: 0 },
+  },
+  {
     name: 'no keys',
     text: `func @f(%q: f32[2, 3, 5, 4], %k: f32[2, 3, n, 4], %m: bool[2, n]) -> (y: %y) {
       %y = attention(%q, %k, %k, %m) {scale = 1, causal = false}
@@ -586,6 +599,44 @@ describe('rows and statistics', () => {
         %y = silu(%g)
       }`,
       { h: 7 },
+    );
+  });
+
+  it('of groups: moments of what was moved and computed, in one picture, of several ranks', () => {
+    checkText(
+      `func @f(%x: f32[b, h, 4, 12], %y: f32[b, 8], %z: f32[b, h, 6], %u: f32[1, h, 2, w, 8]) -> (x: %x2, y: %y2, z: %z2, u: %u2) {
+        %t = transpose(%x) {permutation = [0, 2, 1, 3]}
+        %s = silu(%t)
+        %x1 = group_moments(%s) {groups = 3}
+        %x2 = combine_moments(%x1) {eps = 0.01}
+        %y2 = group_moments(%y) {groups = 2}
+        %z2 = group_moments(%z) {groups = 6}
+        %u1 = group_moments(%u) {groups = 1}
+        %v = slice(%u1) {axis = 1, start = 1, size = 4}
+        %u2 = combine_moments(%v) {eps = 0.01}
+      }`,
+      { b: 3, h: 10, w: 5 },
+    );
+  });
+
+  it('of groups: a large mean with a small variance', () => {
+    // Exact sums of whole numbers, but no exact sum of their squares.
+    const { shape, data } = patternTensor('i32', [2, 16, 8, 8], 3);
+    checkText(
+      `func @f(%x: f32[2, h, 8, 8]) -> (v: %v, d: %d) {
+        %m = group_moments(%x) {groups = 2}
+        %v = slice(%m) {axis = 3, start = 1, size = 1}
+        %s = combine_moments(%m) {eps = 0.001}
+        %d = slice(%s) {axis = 2, start = 1, size = 1}
+      }`,
+      { h: 16 },
+      {
+        x: hostTensor(
+          'f32',
+          shape,
+          data.map((value) => 1e4 + value),
+        ),
+      },
     );
   });
 

@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { cpuTarget, portableWebgpu } from '../backends/target.js';
 import { createModule } from '../frontend/index.js';
 import { parseModule } from '../ir/graph/parse.js';
-import type { LaunchStep, PlanStep } from '../ir/plan.js';
+import type { LaunchStep, Plan, PlanStep } from '../ir/plan.js';
 import { parseTransformerConfig } from '../models/flux2/config.js';
 import { addDenoise } from '../models/flux2/denoise.js';
 import { addTransformer } from '../models/flux2/transformer.js';
 import { compileModule } from '../passes/compile.js';
 import type { CompiledModule } from '../passes/compiled.js';
+import { instantiatePlan } from '../runtime/instantiate.js';
 
 const path = 'test/golden/transformer-tiny/config.json';
 const config = parseTransformerConfig(readFileSync(path, 'utf8'), path);
@@ -103,6 +104,24 @@ describe('the plan of the tiny transformer', () => {
       [...compiled.plans.values()].flatMap(({ steps }) => launchesOf(steps).map(({ kernel }) => kernel)),
     );
     expect([...compiled.kernels.keys()].sort()).toEqual([...used].sort());
+  });
+});
+
+describe('a group norm', () => {
+  it('reads no more of a large picture than fits a binding, many rows at a time', () => {
+    const text = `weight @w : f32[128] = tensor "w"
+    func @f(%x: f32[b, h, w, 128]) -> (y: %y) {
+      %y = group_norm(%x, @w, @w) {groups = 32, eps = 0.000001}
+    }`;
+    const { plans, kernels } = compileText(text);
+    const plan = plans.get('f') as Plan;
+    expect(launchesOf(plan.steps).map(workOf)).toEqual(['group_moments', 'combine_moments', 'group_apply']);
+    const { steps } = instantiatePlan(plan, { b: 1, h: 1024, w: 1024 }, portableWebgpu, kernels);
+    const pieces = steps.filter((step) => step.kind === 'launch' && step.kernel.startsWith('group_moments'));
+    expect(pieces).toHaveLength(4);
+    for (const piece of pieces) {
+      expect(piece).toMatchObject({ workgroups: [8, 256, 1], bindings: [{ byteLength: 128 * 2 ** 20 }, {}] });
+    }
   });
 });
 

@@ -111,15 +111,24 @@ function withAxis(g: GraphGenerator): { readonly x: Value; readonly axis: number
 }
 
 /** x[B, ..., C] with a constant C, and a divisor of it. */
-function withGroups(
-  g: GraphGenerator,
-): { readonly x: Value; readonly groups: number; readonly channels: Dim } | undefined {
+interface Grouped {
+  readonly x: Value;
+  readonly groups: number;
+  readonly channels: Dim;
+}
+
+function withGroups(g: GraphGenerator): Grouped | undefined {
   const fits = (value: Value): boolean => rankOf(value) >= 2 && lastOf(value).constant !== undefined;
   const x = g.pickFloat(fits) ?? g.newOperand('f32', [g.newDim(), g.newDim(), Dim.of(4)]);
   if (x === undefined) return undefined;
   const channels = lastOf(x);
   const divisors = [1, 2, 3, 4].filter((groups) => channels.isMultipleOf(groups));
   return { x, groups: g.random.pick(divisors), channels };
+}
+
+/** Of an f32 tensor, made here: variances are never negative. */
+function momentsOf(g: GraphGenerator, found: Grouped | undefined): Value | undefined {
+  return found && g.tryEmit('group_moments', [found.x], { groups: found.groups })?.[0];
 }
 
 function newShape(g: GraphGenerator, shape: readonly Dim[]): readonly Dim[] {
@@ -273,15 +282,17 @@ export const candidates: { readonly [K in PlainOpKind]: Propose<K> } = {
     const affine = [g.newOperand('f32', [channels]), g.newOperand('f32', [channels])];
     return propose<'group_norm'>([x, ...affine], { groups, eps: 0.01 });
   },
-  group_statistics: (g) => {
+  group_moments: (g) => {
     const found = withGroups(g);
-    return found && propose<'group_statistics'>([found.x], { groups: found.groups, eps: 0.01 });
+    return found && propose<'group_moments'>([found.x], { groups: found.groups });
   },
+  combine_moments: (g) => propose<'combine_moments'>([momentsOf(g, withGroups(g))], { eps: 0.01 }),
   group_apply: (g) => {
     const found = withGroups(g);
     if (found === undefined) return undefined;
     const { x, groups, channels } = found;
-    const statistics = g.tryEmit('group_statistics', [x], { groups, eps: 0.01 })?.[0];
+    const moments = momentsOf(g, found);
+    const statistics = moments && g.tryEmit('combine_moments', [moments], { eps: 0.01 })?.[0];
     const affine = [g.newOperand('f32', [channels]), g.newOperand('f32', [channels])];
     return propose<'group_apply'>([x, statistics, ...affine], { groups });
   },

@@ -103,6 +103,9 @@ function writeNow(scope: WasmScope, expression: Expression): void {
     case 'load_shared':
     case 'subgroup_broadcast':
     case 'subgroup_reduce':
+    case 'subgroup_exchange':
+    case 'pack':
+    case 'load_matrix':
       throw unsupported(scope, expression.kind);
     default:
       unreachable(expression, 'expression');

@@ -97,6 +97,16 @@ function print(expression: Expression, scope: CudaScope): Text {
       return primary(`f2c::subgroup_broadcast(${printExpression(expression.operand, scope)}, ${expression.source})`);
     case 'subgroup_reduce':
       return call(`subgroup_${expression.operator}`, expression.operand);
+    case 'subgroup_exchange':
+      return primary(`f2c::shuffle_xor(${printExpression(expression.operand, scope)}, ${expression.mask})`);
+    case 'pack':
+      return call(`pack_${expression.to}`, expression.operand);
+    case 'load_matrix': {
+      const name = expression.transposed ? 'load_matrix_x4_transposed' : 'load_matrix_x4';
+      return primary(
+        `f2c::${name}(${scope.names.legal(expression.array)}, ${printExpression(expression.index, scope)})`,
+      );
+    }
     default:
       return unreachable(expression, 'expression');
   }
@@ -235,7 +245,7 @@ function shiftAmount(amount: Expression, scope: CudaScope): string {
 function hasSubgroupOperation(expression: Expression): boolean {
   let found = false;
   walkExpression(expression, ({ kind }) => {
-    if (kind === 'subgroup_broadcast' || kind === 'subgroup_reduce') found = true;
+    if (kind.startsWith('subgroup_') || kind === 'load_matrix') found = true;
   });
   return found;
 }

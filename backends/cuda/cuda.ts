@@ -4,6 +4,7 @@ import type {
   BufferParameter,
   Builtin,
   Expression,
+  SharedMatrix,
   Statement,
   StorageType,
   ThreadKernel,
@@ -35,7 +36,10 @@ export const warpSize = 32;
 export function printCuda(kernel: ThreadKernel): string {
   checkSubgroups(kernel);
   const entryPoint = cudaEntryPoint(kernel);
-  const scope: CudaScope = { names: new CudaNames(namesOf(kernel), entryPoint), builtins: new Set() };
+  const scope: CudaScope = {
+    names: new CudaNames(namesOf(kernel), entryPoint),
+    builtins: new Set(),
+  };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
   const parameters = `${entryPoint}_parameters`;
   const hasParameters = kernel.parameters.length > 0;
@@ -138,6 +142,36 @@ function printStatement(statement: Statement, scope: CudaScope, indent: string):
     }
     case 'barrier':
       return [`${indent}__syncthreads();`];
+    case 'copy_async': {
+      const [array, buffer] = [statement.array, statement.buffer].map((name) => scope.names.legal(name));
+      const [index, from, valid] = [statement.index, statement.from, statement.valid].map(text);
+      return [`${indent}f2c::copy_async_16(${[array, index, buffer, from, valid].join(', ')});`];
+    }
+    case 'commit_copies':
+      return [`${indent}f2c::copy_async_commit();`];
+    case 'wait_copies':
+      return [`${indent}f2c::copy_async_wait<${statement.pending}>();`];
+    case 'multiply_shared': {
+      const { accumulators, columns, operands } = statement;
+      const matrix = ({ array, index, byDepth, blockLength }: SharedMatrix): string =>
+        `f2c::shared_matrix<${byDepth}, ${blockLength}>(${scope.names.legal(array)}, ${text(index)})`;
+      const left = statement.a.kind === 'shared_matrix' ? matrix(statement.a) : text(statement.a);
+      const sums = accumulators.map((name) => scope.names.legal(name)).join(', ');
+      return [`${indent}f2c::wgmma_m64n${columns}k16_${operands}(${left}, ${matrix(statement.b)}, ${sums});`];
+    }
+    case 'share_writes':
+      return [`${indent}f2c::fence_proxy_async();`];
+    case 'begin_products':
+      return [`${indent}f2c::wgmma_fence();`];
+    case 'commit_products':
+      return [`${indent}f2c::wgmma_commit();`];
+    case 'wait_products':
+      return [`${indent}f2c::wgmma_wait<${statement.pending}>();`];
+    case 'multiply_matrices': {
+      const [upper, lower] = statement.accumulators.map((name) => scope.names.legal(name));
+      const operands = [upper, lower, text(statement.a), text(statement.b)].join(', ');
+      return [`${indent}f2c::mma_m16n8k16_${statement.operands}(${operands});`];
+    }
     default:
       return unreachable(statement, 'statement');
   }
@@ -147,7 +181,7 @@ function checkSubgroups(kernel: ThreadKernel): void {
   if (kernel.subgroupSize === undefined || kernel.subgroupSize === warpSize) return;
   let used = false;
   forEachExpression(kernel.body, (part) => {
-    if (part.kind === 'subgroup_broadcast' || part.kind === 'subgroup_reduce') used = true;
+    if (part.kind.startsWith('subgroup_') || part.kind === 'load_matrix') used = true;
     if (part.kind === 'builtin' && part.name === 'subgroup_lane') used = true;
   });
   if (!used) return;

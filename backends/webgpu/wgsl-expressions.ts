@@ -1,4 +1,4 @@
-import { unreachable } from '../../ir/diagnostics.js';
+import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
 import { isComparison, typeOf } from '../../ir/kernel/expressions.js';
 import type {
   BinaryOperator,
@@ -106,6 +106,11 @@ function print(expression: Expression, scope: WgslScope): Text {
       return primary(`subgroupBroadcast(${whole(expression.operand)}, ${expression.source}u)`);
     case 'subgroup_reduce':
       return call(expression.operator === 'add' ? 'subgroupAdd' : 'subgroupMax', expression.operand);
+    case 'subgroup_exchange':
+      return primary(`subgroupShuffleXor(${whole(expression.operand)}, ${expression.mask}u)`);
+    case 'pack':
+    case 'load_matrix':
+      throw new Flux2cError('F2C231', `WGSL has no ${expression.kind}`);
     default:
       return unreachable(expression, 'expression');
   }

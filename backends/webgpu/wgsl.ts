@@ -147,6 +147,16 @@ function printStatement(statement: Statement, scope: WgslScope, indent: string):
     }
     case 'barrier':
       return [`${indent}workgroupBarrier();`];
+    case 'copy_async':
+    case 'commit_copies':
+    case 'wait_copies':
+    case 'multiply_matrices':
+    case 'multiply_shared':
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+    case 'wait_products':
+      throw new Flux2cError('F2C231', `WGSL has no ${statement.kind}`);
     default:
       return unreachable(statement, 'statement');
   }
@@ -164,7 +174,7 @@ function isFixed(end: Expression): boolean {
 function usesSubgroups(body: readonly Statement[], scope: WgslScope): boolean {
   let used = scope.builtins.has('subgroup_lane');
   forEachExpression(body, (part) => {
-    if (part.kind === 'subgroup_broadcast' || part.kind === 'subgroup_reduce') used = true;
+    if (part.kind.startsWith('subgroup_')) used = true;
   });
   return used;
 }

@@ -63,8 +63,16 @@ export interface OpAttributes
   softmax: None;
   /** (x[B, ..., C], weight[C], bias[C]) over all positions of a group of channels. */
   group_norm: { readonly groups: number; readonly eps: number };
-  /** (x[B, ..., C]) -> f32[B, groups, 2] = (mean, 1/sqrt(variance + eps)). What `group_norm` needs from a first pass. */
-  group_statistics: { readonly groups: number; readonly eps: number };
+  /**
+   * (x[B, R, ..., C]) -> f32[B, R, groups, 2] = (mean, variance) of a group of channels at one coordinate of axis 1, as a
+   * picture's row; R is 1 for x[B, C].
+   */
+  group_moments: { readonly groups: number };
+  /**
+   * (moments f32[B, R, groups, 2]) -> f32[B, groups, 2] = (mean, 1/sqrt(variance + eps)) of R parts of equally many numbers
+   * taken together. After `group_moments` it is what `group_norm` needs to know of all positions.
+   */
+  combine_moments: { readonly eps: number };
   /** (x[B, ..., C], statistics[B, groups, 2], weight[C], bias[C]): elementwise given the statistics. */
   group_apply: { readonly groups: number };
 

@@ -42,7 +42,7 @@ export class BlockParser {
     });
     scanner.expect('{');
     while (!scanner.take('}')) this.operation();
-    return this.builder.close(this.resolve(results));
+    return this.builder.close(this.resolve(results, () => 'f32'));
   }
 
   private operation(): void {
@@ -180,15 +180,18 @@ export class BlockParser {
     return { kind: 'constant', value, dtype: scanner.take(':') ? scanner.dtype() : undefined, mark };
   }
 
-  /** The values of operands; constants that say no type get that of the others. */
-  private resolve(operands: readonly Operand[]): readonly Value[] {
+  /**
+   * The values of operands; constants that say no type get that of the others. Results of a block need not be of one
+   * type, so the caller has `naturalType` say what those are.
+   */
+  private resolve(operands: readonly Operand[], naturalType = naturalConstantType): readonly Value[] {
     const known = operands.map((operand) => {
       if (operand.kind === 'constant') return undefined;
       return operand.kind === 'value'
         ? this.lookup(operand.name, operand.mark)
         : this.weight(operand.name, operand.mark);
     });
-    const natural = naturalConstantType(known.map((value) => value?.type.dtype));
+    const natural = naturalType(known.map((value) => value?.type.dtype));
     return operands.map((operand, index) =>
       operand.kind === 'constant'
         ? this.constant(operand.dtype ?? natural, operand.value, operand.mark)

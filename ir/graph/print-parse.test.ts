@@ -90,6 +90,16 @@ describe('print and parse', () => {
     },
   );
 
+  it.each(['(a: %i, b: 0.75, c: 2:i32)', '(a: @w, b: 0.75, c: 1:bf16)'])(
+    'reads a constant result as f32 whatever the results beside it: %s',
+    (results) => {
+      const text = `weight @w : bf16[2] = tensor "w"\n\nfunc @f(%i: i32[2]) -> ${results} {\n}\n`;
+      const parsed = parseModule(text);
+      expect(parsed.functions.get('f')?.body.results[1]?.type.dtype).toBe('f32');
+      expect(printModule(parsed)).toBe(text);
+    },
+  );
+
   it('keeps names apart from those of weights and constants, which are not printed', () => {
     const module = new ModuleBuilder();
     module.declareWeight('w', 'f32', [2]);

@@ -25,7 +25,8 @@ import { printShape, printType } from './types.js';
  *     }
  *
  * Weights and scalar constants stand where they are used. A constant's element type is that of the first other operand
- * that is not bool; where it is another one it is written behind: `add(%x, 1:f64)`.
+ * that is not bool; where it is another one it is written behind: `add(%x, 1:f64)`. Among the results of a block, which
+ * need not be of one type, it is f32: `(y: %integers, one: 1, two: 2:i32)`.
  */
 export function printModule(module: Module): string {
   const weights = [...module.weights.values()].map((weight) => `${printWeight(weight)}\n`).join('');

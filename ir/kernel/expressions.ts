@@ -47,7 +47,12 @@ export function typeOf(expression: Expression): RegisterType {
     case 'unary':
     case 'subgroup_broadcast':
     case 'subgroup_reduce':
+    case 'subgroup_exchange':
       return typeOf(expression.operand);
+    case 'pack':
+      return u32;
+    case 'load_matrix':
+      return vectorOf('u32', 4);
     case 'binary': {
       const type = typeOf(expression.left);
       return isComparison(expression.operator) ? vectorOf('bool', type.lanes) : type;
@@ -285,6 +290,8 @@ export function operandsOf(expression: Expression): readonly Expression[] {
     case 'shuffle':
     case 'subgroup_broadcast':
     case 'subgroup_reduce':
+    case 'subgroup_exchange':
+    case 'pack':
       return [expression.operand];
     case 'binary':
       return [expression.left, expression.right];
@@ -296,6 +303,7 @@ export function operandsOf(expression: Expression): readonly Expression[] {
       return [expression.condition, expression.yes, expression.no];
     case 'load':
     case 'load_shared':
+    case 'load_matrix':
       return [expression.index];
     case 'vector':
       return expression.parts;

@@ -3,6 +3,7 @@ import { typeOf } from './expressions.js';
 import type { Builtin, Expression, RegisterType } from './thread.js';
 import { createValues } from './thread-interpret-memory.js';
 import type { BoundBuffer, Invocations, SharedMemory, Values } from './thread-interpret-memory.js';
+import { compileExchange, compileLoadMatrix, compilePack, type CopyQueue } from './thread-interpret-matrix.js';
 import { binaryLoop, convertFunction, roundToHalf, unaryFunction } from './thread-interpret-operators.js';
 
 /** An expression ready to run for a whole workgroup: `run` fills `values`, which stays the same array. */
@@ -20,6 +21,7 @@ export interface InterpretScope {
   readonly builtins: Readonly<Record<Builtin, Values>>;
   readonly buffers: ReadonlyMap<string, BoundBuffer>;
   readonly shared: ReadonlyMap<string, SharedMemory>;
+  readonly copies: CopyQueue;
 }
 
 const nothing = (): void => undefined;
@@ -146,6 +148,12 @@ function compileExact(expression: Expression, scope: InterpretScope): CompiledEx
     case 'subgroup_broadcast':
     case 'subgroup_reduce':
       return compileSubgroup(expression, scope);
+    case 'subgroup_exchange':
+      return compileExchange(expression, scope);
+    case 'pack':
+      return compilePack(expression, scope);
+    case 'load_matrix':
+      return compileLoadMatrix(expression, scope);
     default:
       return unreachable(expression, 'expression');
   }
@@ -157,7 +165,8 @@ function constantValues(value: number, type: RegisterType, count: number): Value
   return values;
 }
 
-function known<T>(found: T | undefined, name: string): T {
+/** What a name stands for; F2C220 when nothing. */
+export function known<T>(found: T | undefined, name: string): T {
   if (found === undefined) throw new Flux2cError('F2C220', `'${name}' is not defined where the kernel uses it`);
   return found;
 }
@@ -333,7 +342,7 @@ function reduceLane(
 }
 
 /** False when no invocation of the subgroup takes part; a part of a subgroup is an error. */
-function checkWhole(invocations: Invocations, start: number, size: number): boolean {
+export function checkWhole(invocations: Invocations, start: number, size: number): boolean {
   let taking = 0;
   for (let member = start; member < start + size; member++) taking += invocations.active[member] as number;
   if (taking === 0) return false;

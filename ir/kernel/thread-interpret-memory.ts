@@ -94,6 +94,19 @@ export class BoundBuffer {
     }
   }
 
+  /** 16 bytes at `index`, in units of 16 bytes, as four words. */
+  words(index: number, invocation: number): Uint32Array {
+    const { buffer, byteOffset, byteLength } = this.elements;
+    if (index < 0 || 16 * (index + 1) > byteLength) {
+      throw new Flux2cError('F2C240', 'a buffer is read outside of its bounds', {
+        where: [`kernel @${this.invocations.kernelName}`, `buffer ${this.parameter.name}`],
+        expected: `an index below ${Math.floor(byteLength / 16)} (units of 16 bytes)`,
+        found: `${index}, ${place(this.invocations, invocation)}`,
+      });
+    }
+    return new Uint32Array(buffer.slice(byteOffset + 16 * index, byteOffset + 16 * (index + 1)));
+  }
+
   private check(index: number, invocation: number, code: 'F2C240' | 'F2C241', verb: string): void {
     const { lanes, name } = this.parameter;
     if (index >= 0 && (index + 1) * lanes <= this.elements.length) return;
@@ -199,20 +212,47 @@ export class SharedMemory {
   }
 
   store(index: Values, values: Values): void {
-    const { active, count, epoch } = this.invocations;
+    const { active, count } = this.invocations;
     const { lanes } = this.array.type;
     for (let invocation = 0; invocation < count; invocation++) {
       if (active[invocation] === 0) continue;
       const at = index[invocation] as number;
-      this.check(at, invocation);
-      if (this.writeEpoch[at] === epoch && this.writer[at] !== invocation) this.reportRace(at, invocation);
-      if (this.readEpoch[at] === epoch && this.reader[at] !== invocation) this.reportRace(at, invocation);
-      this.writeEpoch[at] = epoch;
-      this.writer[at] = invocation;
+      this.claim(at, invocation);
       for (let lane = 0; lane < lanes; lane++) {
         this.elements[at * lanes + lane] = values[invocation * lanes + lane] as number;
       }
     }
+  }
+
+  /** One lane of an element, read by the invocation on behalf of several. */
+  peek(index: number, lane: number, invocation: number): number {
+    const { epoch } = this.invocations;
+    this.check(index, invocation);
+    if (this.writeEpoch[index] === epoch) this.reportRace(index, invocation);
+    this.readEpoch[index] = epoch;
+    this.reader[index] = several;
+    return this.elements[index * this.array.type.lanes + lane] as number;
+  }
+
+  /** An element that a copy will fill: nobody may use it until then. */
+  poison(index: number, invocation: number): void {
+    this.claim(index, invocation);
+    this.elements.fill(0x7fc07fc0, index * this.array.type.lanes, (index + 1) * this.array.type.lanes);
+  }
+
+  /** What a copy brought, when its invocation has waited for it. */
+  put(index: number, invocation: number, values: Values): void {
+    this.claim(index, invocation);
+    this.elements.set(values, index * this.array.type.lanes);
+  }
+
+  private claim(index: number, invocation: number): void {
+    const { epoch } = this.invocations;
+    this.check(index, invocation);
+    if (this.writeEpoch[index] === epoch && this.writer[index] !== invocation) this.reportRace(index, invocation);
+    if (this.readEpoch[index] === epoch && this.reader[index] !== invocation) this.reportRace(index, invocation);
+    this.writeEpoch[index] = epoch;
+    this.writer[index] = invocation;
   }
 
   private check(index: number, invocation: number): void {

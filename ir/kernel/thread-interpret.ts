@@ -3,6 +3,13 @@ import { i32 } from './expressions.js';
 import type { Builtin, Statement, ThreadKernel } from './thread.js';
 import { compileExpression } from './thread-interpret-expressions.js';
 import type { InterpretScope } from './thread-interpret-expressions.js';
+import {
+  compileCopy,
+  compileProduct,
+  compileSharedProduct,
+  CopyQueue,
+  expectTogether,
+} from './thread-interpret-matrix.js';
 import { BoundBuffer, SharedMemory, createValues } from './thread-interpret-memory.js';
 import type { Invocations, Values } from './thread-interpret-memory.js';
 
@@ -64,6 +71,7 @@ export function compileThreadKernel(kernel: ThreadKernel, options: InterpretOpti
     builtins,
     buffers,
     shared,
+    copies: new CopyQueue(),
   };
   const body = compileBlock(kernel.body, scope);
 
@@ -90,6 +98,7 @@ export function compileThreadKernel(kernel: ThreadKernel, options: InterpretOpti
           invocations.active = everyone;
           invocations.epoch = 0;
           for (const array of shared.values()) array.reset();
+          scope.copies.reset();
           body();
         }
       }
@@ -152,6 +161,27 @@ function compileStatement(statement: Statement, scope: InterpretScope): () => vo
         }
         invocations.epoch++;
       };
+    case 'copy_async':
+      return compileCopy(statement, scope);
+    case 'commit_copies':
+      return () => {
+        expectTogether(scope);
+        scope.copies.commit();
+      };
+    case 'wait_copies':
+      return () => {
+        expectTogether(scope);
+        scope.copies.wait(statement.pending);
+      };
+    case 'multiply_matrices':
+      return compileProduct(statement, scope);
+    case 'multiply_shared':
+      return compileSharedProduct(statement, scope);
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+    case 'wait_products':
+      return () => expectTogether(scope);
     default:
       return unreachable(statement, 'statement');
   }

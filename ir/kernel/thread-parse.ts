@@ -6,9 +6,11 @@ import type {
   BufferParameter,
   Builtin,
   Expression,
+  HalfType,
   RegisterType,
   ScalarType,
   SharedArray,
+  SharedMatrix,
   Statement,
   StorageType,
   ThreadKernel,
@@ -19,6 +21,7 @@ import { infixOperators } from './thread-print.js';
 const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'u8', 'bool'];
 const builtins: readonly Builtin[] = ['workgroup_x', 'workgroup_y', 'workgroup_z', 'local_index', 'subgroup_lane'];
 const scalars: readonly ScalarType[] = ['f32', 'f16', 'i32', 'u32', 'bool'];
+const halves: readonly HalfType[] = ['bf16', 'f16'];
 const unaryCalls: readonly UnaryOperator[] = ['abs', 'exp', 'log', 'sqrt', 'rsqrt', 'sin', 'cos', 'tanh', 'floor'];
 const binaryCalls: readonly BinaryOperator[] = ['min', 'max', 'pow'];
 
@@ -121,6 +124,8 @@ class ThreadParser {
       return { kind, name, type, value };
     }
     if (scanner.accept('barrier')) return { kind: 'barrier' };
+    const matrix = this.matrixStatement();
+    if (matrix !== undefined) return matrix;
     if (scanner.accept('for')) {
       const variable = scanner.name('a loop variable');
       scanner.expect('=');
@@ -148,6 +153,72 @@ class ThreadParser {
     const value = this.expression();
     if (this.shared.has(name)) return { kind: 'store_shared', array: name, index, value };
     return { kind: 'store', buffer: name, index, value };
+  }
+
+  private matrixStatement(): Statement | undefined {
+    const { scanner } = this;
+    if (scanner.accept('commit_copies')) return { kind: 'commit_copies' };
+    if (scanner.accept('wait_copies')) return { kind: 'wait_copies', pending: this.inParentheses('groups of copies') };
+    if (scanner.accept('copy_async')) {
+      const array = scanner.name('a shared array');
+      const index = this.inBrackets();
+      scanner.expect('=');
+      const buffer = scanner.name('a buffer');
+      const from = this.inBrackets();
+      scanner.expect('if');
+      return { kind: 'copy_async', array, index, buffer, from, valid: this.expression() };
+    }
+    for (const kind of ['share_writes', 'begin_products', 'commit_products'] as const) {
+      if (scanner.accept(kind)) return { kind };
+    }
+    if (scanner.accept('wait_products'))
+      return { kind: 'wait_products', pending: this.inParentheses('groups of products') };
+    const shared = halves.find((type) => scanner.accept(`multiply_shared_${type}`));
+    if (shared !== undefined) return this.sharedProduct(shared);
+    const operands = halves.find((type) => scanner.accept(`multiply_${type}`));
+    if (operands === undefined) return undefined;
+    const first = scanner.name('an accumulator');
+    scanner.expect(',');
+    const second = scanner.name('an accumulator');
+    scanner.expect('+');
+    scanner.expect('=');
+    const a = this.expression();
+    scanner.expect('by');
+    return { kind: 'multiply_matrices', accumulators: [first, second], operands, a, b: this.expression() };
+  }
+
+  private sharedProduct(operands: HalfType): Statement {
+    const { scanner } = this;
+    const columns = Number(scanner.name('columns').slice(1));
+    const accumulators = [scanner.name('an accumulator')];
+    while (scanner.accept(',')) accumulators.push(scanner.name('an accumulator'));
+    scanner.expect('+');
+    scanner.expect('=');
+    const a = scanner.sees('matrix') ? this.sharedMatrix() : this.expression();
+    scanner.expect('by');
+    return { kind: 'multiply_shared', accumulators, operands, a, b: this.sharedMatrix(), columns };
+  }
+
+  private sharedMatrix(): SharedMatrix {
+    const { scanner } = this;
+    scanner.expect('matrix');
+    scanner.expect('(');
+    const array = scanner.name('a shared array');
+    scanner.expect(',');
+    const index = this.expression();
+    scanner.expect(',');
+    const byDepth = scanner.oneOf(['rows', 'columns'] as const, 'rows or columns') === 'rows';
+    scanner.expect(',');
+    const blockLength = scanner.integer('elements of a block');
+    scanner.expect(')');
+    return { kind: 'shared_matrix', array, index, byDepth, blockLength };
+  }
+
+  private inBrackets(): Expression {
+    this.scanner.expect('[');
+    const inner = this.expression();
+    this.scanner.expect(']');
+    return inner;
   }
 
   private expression(level = 1): Expression {
@@ -233,13 +304,23 @@ class ThreadParser {
 
   private call(name: string): Expression {
     const { scanner } = this;
-    if (name === 'subgroup_broadcast') {
+    if (name === 'subgroup_broadcast' || name === 'subgroup_exchange') {
       scanner.expect('(');
       const operand = this.expression();
       scanner.expect(',');
-      const source = scanner.integer('a lane of the subgroup');
+      const number = scanner.integer('a lane of the subgroup');
       scanner.expect(')');
-      return { kind: 'subgroup_broadcast', operand, source };
+      return name === 'subgroup_broadcast'
+        ? { kind: name, operand, source: number }
+        : { kind: name, operand, mask: number };
+    }
+    if (name === 'load_matrix' || name === 'load_matrix_transposed') {
+      scanner.expect('(');
+      const array = scanner.name('a shared array');
+      scanner.expect(',');
+      const index = this.expression();
+      scanner.expect(')');
+      return { kind: 'load_matrix', array, index, transposed: name !== 'load_matrix' };
     }
     const parts = scanner.list('(', ')', () => this.expression());
     if (name === 'vector') return { kind: 'vector', parts };
@@ -253,6 +334,7 @@ class ThreadParser {
       if (name === 'subgroup_add' || name === 'subgroup_max') {
         return { kind: 'subgroup_reduce', operator: name === 'subgroup_add' ? 'add' : 'max', operand: a };
       }
+      for (const to of halves) if (name === `pack_${to}`) return { kind: 'pack', to, operand: a };
       for (const to of scalars) {
         if (name === `to_${to}`) return { kind: 'convert', to, operand: a };
         if (name === `bits_as_${to}`) return { kind: 'bitcast', to, operand: a };

@@ -1,6 +1,6 @@
 import { unreachable } from '../diagnostics.js';
 import { f32, i32, sameType, typeName } from './expressions.js';
-import type { BinaryOperator, Expression, RegisterType, Statement, ThreadKernel } from './thread.js';
+import type { BinaryOperator, Expression, RegisterType, SharedMatrix, Statement, ThreadKernel } from './thread.js';
 
 /**
  * The text form of a thread kernel; `parseThreadKernel` reads it back to an equal kernel.
@@ -47,9 +47,41 @@ function printStatement(statement: Statement, indent: string): readonly string[]
     }
     case 'barrier':
       return [`${indent}barrier`];
+    case 'copy_async': {
+      const target = `${statement.array}[${text(statement.index)}]`;
+      return [
+        `${indent}copy_async ${target} = ${statement.buffer}[${text(statement.from)}] if ${text(statement.valid)}`,
+      ];
+    }
+    case 'commit_copies':
+      return [`${indent}commit_copies`];
+    case 'wait_copies':
+      return [`${indent}wait_copies(${statement.pending})`];
+    case 'multiply_shared': {
+      const { accumulators, operands, a, b, columns } = statement;
+      const left = a.kind === 'shared_matrix' ? printSharedMatrix(a) : text(a);
+      const sums = accumulators.join(', ');
+      return [`${indent}multiply_shared_${operands} x${columns} ${sums} += ${left} by ${printSharedMatrix(b)}`];
+    }
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+      return [`${indent}${statement.kind}`];
+    case 'wait_products':
+      return [`${indent}wait_products(${statement.pending})`];
+    case 'multiply_matrices': {
+      const [first, second] = statement.accumulators;
+      return [
+        `${indent}multiply_${statement.operands} ${first}, ${second} += ${text(statement.a)} by ${text(statement.b)}`,
+      ];
+    }
     default:
       return unreachable(statement, 'statement');
   }
+}
+
+function printSharedMatrix({ array, index, byDepth, blockLength }: SharedMatrix): string {
+  return `matrix(${array}, ${printThreadExpression(index)}, ${byDepth ? 'rows' : 'columns'}, ${blockLength})`;
 }
 
 /** Operators written between their operands, by how tightly they bind; all group to the left. */
@@ -133,6 +165,14 @@ function printWithLevel(expression: Expression): readonly [string, number] {
       return [`subgroup_broadcast(${printThreadExpression(expression.operand)}, ${expression.source})`, postfixLevel];
     case 'subgroup_reduce':
       return call(`subgroup_${expression.operator}`, expression.operand);
+    case 'subgroup_exchange':
+      return [`subgroup_exchange(${printThreadExpression(expression.operand)}, ${expression.mask})`, postfixLevel];
+    case 'pack':
+      return call(`pack_${expression.to}`, expression.operand);
+    case 'load_matrix': {
+      const name = expression.transposed ? 'load_matrix_transposed' : 'load_matrix';
+      return [`${name}(${expression.array}, ${printThreadExpression(expression.index)})`, postfixLevel];
+    }
     default:
       return unreachable(expression, 'expression');
   }

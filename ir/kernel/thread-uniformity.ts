@@ -66,6 +66,37 @@ class UniformityCheck {
       case 'barrier':
         if (!uniform) this.fail('a barrier');
         return;
+      case 'copy_async':
+        [statement.index, statement.from, statement.valid].forEach(varies);
+        return;
+      case 'multiply_shared':
+        if (!uniform) this.fail('a product of matrices');
+        varies(statement.b.index);
+        varies(statement.a.kind === 'shared_matrix' ? statement.a.index : statement.a);
+        for (const name of statement.accumulators) {
+          const register = registers.get(name);
+          if (register !== undefined) register.varying = true;
+        }
+        return;
+      case 'share_writes':
+      case 'begin_products':
+      case 'commit_products':
+      case 'wait_products':
+        if (!uniform) this.fail('a group of products');
+        return;
+      case 'commit_copies':
+      case 'wait_copies':
+        if (!uniform) this.fail('a group of copies');
+        return;
+      case 'multiply_matrices': {
+        if (!uniform) this.fail('a product of matrices');
+        [statement.a, statement.b].forEach(varies);
+        for (const name of statement.accumulators) {
+          const register = registers.get(name);
+          if (register !== undefined) register.varying = true;
+        }
+        return;
+      }
       default:
         unreachable(statement, 'statement');
     }
@@ -86,6 +117,8 @@ class UniformityCheck {
         return true;
       case 'subgroup_broadcast':
       case 'subgroup_reduce':
+      case 'subgroup_exchange':
+      case 'load_matrix':
         if (!uniform) this.fail('a subgroup operation');
         return true;
       default:

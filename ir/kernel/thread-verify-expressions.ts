@@ -122,8 +122,19 @@ export class ExpressionCheck {
         this.expectScalar(expression.a, ['f32']);
         this.expectLanes(expression.a, [2, 4]);
         return this.expectType(expression.b, typeOf(expression.a), `the second operand of 'dot'`);
+      case 'pack':
+        return this.expectType(
+          expression.operand,
+          { scalar: 'f32', lanes: 2 },
+          `the operand of 'pack_${expression.to}'`,
+        );
+      case 'load_matrix':
+        this.expectMatrixArray(expression.array);
+        this.expectType(expression.index, i32, `the index of '${expression.array}'`);
+        return this.expectSubgroupsOf32('load_matrix');
       case 'subgroup_broadcast':
       case 'subgroup_reduce':
+      case 'subgroup_exchange':
         this.check(expression.operand);
         this.expectScalar(expression.operand, ['f32', 'f16', 'i32', 'u32']);
         return this.checkSubgroup(expression);
@@ -180,7 +191,26 @@ export class ExpressionCheck {
     }
   }
 
-  private checkSubgroup(expression: Extract<Expression, { kind: 'subgroup_broadcast' | 'subgroup_reduce' }>): void {
+  /** Rows of matrices are 16 bytes. */
+  expectMatrixArray(name: string): void {
+    const array = this.kernel.shared.find((candidate) => candidate.name === name);
+    if (array === undefined) return this.fail('F2C226', `there is no shared array '${name}'`);
+    this.compare(array.type, { scalar: 'u32', lanes: 4 }, `the array '${name}'`);
+  }
+
+  /** The lane maps of matrix operations are those of 32 invocations. */
+  expectSubgroupsOf32(what: string): void {
+    const { subgroupSize, workgroupSize } = this.kernel;
+    if (subgroupSize === 32 && workgroupSize % 32 === 0) return;
+    this.fail('F2C230', `'${what}' needs whole subgroups of 32`, {
+      expected: 'a subgroup size of 32 that divides the workgroup size',
+      found: `${subgroupSize ?? 'none'} in ${workgroupSize}`,
+    });
+  }
+
+  private checkSubgroup(
+    expression: Extract<Expression, { kind: 'subgroup_broadcast' | 'subgroup_reduce' | 'subgroup_exchange' }>,
+  ): void {
     const { subgroupSize, workgroupSize } = this.kernel;
     if (subgroupSize === undefined || workgroupSize % subgroupSize !== 0) {
       return this.fail('F2C230', 'subgroup operations need whole subgroups', {
@@ -189,7 +219,7 @@ export class ExpressionCheck {
       });
     }
     if (expression.kind === 'subgroup_reduce') return;
-    const { source } = expression;
+    const source = expression.kind === 'subgroup_broadcast' ? expression.source : expression.mask;
     if (Number.isInteger(source) && source >= 0 && source < subgroupSize) return;
     this.fail('F2C230', `lane ${source} of the subgroup is not there`, { expected: `0 to ${subgroupSize - 1}` });
   }

@@ -1,6 +1,6 @@
 import type { DiagnosticCode } from '../diagnostics.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { i32, loadedType } from './expressions.js';
+import { i32, loadedType, sameType, typeName } from './expressions.js';
 import type { RegisterType, Statement, ThreadKernel } from './thread.js';
 import { ExpressionCheck } from './thread-verify-expressions.js';
 import { verifyUniformity } from './thread-uniformity.js';
@@ -10,6 +10,11 @@ export interface ThreadLimits {
   /** Bytes. */
   readonly workgroupMemory: number;
   readonly maxWorkgroupInvocations: number;
+  /** Fragments can be multiplied. */
+  readonly matrix?: 'mma' | 'wgmma';
+  readonly asyncCopy?: boolean;
+  /** 16-bit elements can be stored one at a time. */
+  readonly backend?: 'webgpu' | 'cpu' | 'cuda';
 }
 
 /** What every WebGPU adapter has. */
@@ -27,6 +32,7 @@ const portableLimits: ThreadLimits = { workgroupMemory: 16384, maxWorkgroupInvoc
  * - F2C227 more workgroup memory or invocations than the limits
  * - F2C228 a name twice in one place, or a name that is a word of the language
  * - F2C229 a load from a written buffer or a store to a read one
+ * - F2C231 an operation that the target does not have
  * - F2C230 a number that cannot be: a constant outside its type, a step below 1, a lane that is not there
  */
 export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = portableLimits): void {
@@ -35,14 +41,17 @@ export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = 
 }
 
 const words = new Set(
-  'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane'.split(
-    ' ',
-  ),
+  (
+    'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane ' +
+    'copy_async commit_copies wait_copies multiply_bf16 multiply_f16 by matrix multiply_shared_bf16 multiply_shared_f16 ' +
+    'share_writes begin_products commit_products wait_products'
+  ).split(' '),
 );
 
 class KernelCheck {
   private readonly expressions: ExpressionCheck;
   private readonly declared = new Set<string>();
+  private limits: ThreadLimits = portableLimits;
 
   constructor(private readonly kernel: ThreadKernel) {
     this.expressions = new ExpressionCheck(kernel, (code, message, detail) => this.fail(code, message, detail));
@@ -50,6 +59,7 @@ class KernelCheck {
 
   run(limits: ThreadLimits): void {
     const { kernel } = this;
+    this.limits = limits;
     if (!/^[A-Za-z0-9_.]+$/.test(kernel.name)) this.fail('F2C228', `'${kernel.name}' is no name for a kernel`);
     for (const { name } of [...kernel.buffers, ...kernel.shared]) this.declare(name, this.declared);
     for (const name of kernel.parameters) this.declare(name, this.declared);
@@ -112,8 +122,94 @@ class KernelCheck {
         return;
       case 'barrier':
         return;
+      case 'copy_async':
+        return this.checkCopy(statement);
+      case 'commit_copies':
+        return this.expectAsyncCopy();
+      case 'wait_copies':
+        this.expectAsyncCopy();
+        if (Number.isInteger(statement.pending) && statement.pending >= 0) return;
+        return this.fail('F2C230', 'a wait for copies has no number of groups', { found: `${statement.pending}` });
+      case 'multiply_matrices':
+        return this.checkProduct(statement);
+      case 'multiply_shared':
+        return this.checkSharedProduct(statement);
+      case 'share_writes':
+      case 'begin_products':
+      case 'commit_products':
+      case 'wait_products':
+        if (this.limits.matrix !== 'wgmma')
+          this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
+        return;
       default:
         unreachable(statement, 'statement');
+    }
+  }
+
+  private expectAsyncCopy(): void {
+    if (this.limits.asyncCopy !== true) this.fail('F2C231', 'the target has no copies beside the computation');
+  }
+
+  private checkCopy(statement: Extract<Statement, { kind: 'copy_async' }>): void {
+    const { expressions } = this;
+    this.expectAsyncCopy();
+    expressions.expectMatrixArray(statement.array);
+    expressions.expectType(statement.index, i32, `the index of '${statement.array}'`);
+    const buffer = this.kernel.buffers.find(({ name }) => name === statement.buffer);
+    if (buffer === undefined) return this.fail('F2C226', `there is no buffer '${statement.buffer}'`);
+    if (buffer.access === 'write') this.fail('F2C229', `'${buffer.name}' is copied from but declared as write`);
+    expressions.expectType(statement.from, i32, `the index of '${buffer.name}'`);
+    expressions.expectType(statement.valid, { scalar: 'bool', lanes: 1 }, 'the condition of a copy');
+  }
+
+  private checkProduct(statement: Extract<Statement, { kind: 'multiply_matrices' }>): void {
+    const { expressions } = this;
+    if (this.limits.matrix === undefined) this.fail('F2C231', 'the target multiplies no matrices');
+    expressions.expectSubgroupsOf32(`multiply_${statement.operands}`);
+    this.checkAccumulators(statement.accumulators);
+    expressions.expectType(statement.a, { scalar: 'u32', lanes: 4 }, 'the left matrix');
+    expressions.expectType(statement.b, { scalar: 'u32', lanes: 2 }, 'the right matrix');
+  }
+
+  private checkSharedProduct(statement: Extract<Statement, { kind: 'multiply_shared' }>): void {
+    const { expressions } = this;
+    const { a, b, columns, accumulators, operands } = statement;
+    if (this.limits.matrix !== 'wgmma') this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
+    expressions.expectSubgroupsOf32(`multiply_shared_${operands}`);
+    if (this.kernel.workgroupSize % 128 !== 0 || columns % 8 !== 0 || columns < 8 || columns > 256) {
+      this.fail('F2C230', 'a product needs groups of 128 invocations and 8 to 256 columns, a multiple of 8', {
+        found: `${columns} columns by ${this.kernel.workgroupSize} invocations`,
+      });
+    }
+    if (accumulators.length !== columns / 4) {
+      this.fail('F2C230', 'a product has the wrong number of accumulators', {
+        expected: `${columns / 4}`,
+        found: `${accumulators.length}`,
+      });
+    }
+    this.checkAccumulators(accumulators);
+    for (const side of [a, b]) {
+      if (side.kind !== 'shared_matrix') {
+        expressions.expectType(side, { scalar: 'u32', lanes: 4 }, 'the left matrix');
+        continue;
+      }
+      expressions.expectMatrixArray(side.array);
+      expressions.expectType(side.index, i32, `the index of '${side.array}'`);
+    }
+  }
+
+  private checkAccumulators(names: readonly string[]): void {
+    const { expressions } = this;
+    for (const name of names) {
+      const register = expressions.find(name);
+      if (register === undefined) return this.fail('F2C220', `'${name}' is assigned but not defined here`);
+      if (!register.assignable) this.fail('F2C221', `'${name}' is assigned but is no 'var'`);
+      if (!sameType(register.type, { scalar: 'f32', lanes: 2 })) {
+        this.fail('F2C223', `the accumulator '${name}' has the wrong type`, {
+          expected: 'f32x2',
+          found: typeName(register.type),
+        });
+      }
     }
   }
 
@@ -123,7 +219,9 @@ class KernelCheck {
     if (buffer === undefined) return this.fail('F2C226', `there is no buffer '${statement.buffer}'`);
     const { name, storage, lanes, access } = buffer;
     if (access === 'read') this.fail('F2C229', `'${name}' is stored to but declared as read`);
-    const needed = storage === 'bf16' || storage === 'f16' ? 2 : storage === 'u8' || storage === 'bool' ? 4 : 1;
+    const isWide = storage !== 'bf16' && storage !== 'f16' && storage !== 'u8' && storage !== 'bool';
+    // Buffers of WebGPU and of the interpreter are words.
+    const needed = this.limits.backend === 'cuda' || isWide ? 1 : storage === 'bf16' || storage === 'f16' ? 2 : 4;
     if (lanes < needed) {
       this.fail('F2C224', `a store to '${name}' is narrower than a word of memory`, {
         expected: `at least ${needed} lanes of ${storage}`,

@@ -4,6 +4,9 @@
  *
  * - Integers are i32 (indices), numbers f32 (f16 only where a schedule asks for it); vectors have 2 or 4 lanes.
  * - There are no register arrays: schedules unroll, every register has a name.
+ * - A subgroup of 32 multiplies matrices from fragments (`load_matrix`, `multiply_matrices`) and moves data beside its
+ *   computation (`copy_async`) where the target can; lane maps and order are those of the PTX ISA's `ldmatrix`, `mma.sync.m16n8k16`
+ *   and `cp.async`.
  * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; 16-bit floats widen on load
  *   and round to nearest even on store, so values in the body are never bf16.
  */
@@ -104,7 +107,16 @@ export type Expression =
   | { readonly kind: 'dot'; readonly a: Expression; readonly b: Expression }
   /** Lane `source` (constant) of the subgroup. */
   | { readonly kind: 'subgroup_broadcast'; readonly operand: Expression; readonly source: number }
-  | { readonly kind: 'subgroup_reduce'; readonly operator: 'add' | 'max'; readonly operand: Expression };
+  | { readonly kind: 'subgroup_reduce'; readonly operator: 'add' | 'max'; readonly operand: Expression }
+  /** The operand of lane `own ^ mask` of the subgroup. */
+  | { readonly kind: 'subgroup_exchange'; readonly operand: Expression; readonly mask: number }
+  /** f32x2 rounded to nearest even, in one u32: lane 0 in the low half. */
+  | { readonly kind: 'pack'; readonly to: HalfType; readonly operand: Expression }
+  /**
+   * Four 8×8 matrices of 16-bit numbers from a u32x4 array: element `index` of lane 8·i + r is row r of matrix i (16 bytes). Lane l
+   * gets a u32 of each, with columns 2·(l mod 4) and the next of row l/4; `transposed`: rows and columns the other way around.
+   */
+  | { readonly kind: 'load_matrix'; readonly array: string; readonly index: Expression; readonly transposed: boolean };
 
 export type Statement =
   | { readonly kind: 'let'; readonly name: string; readonly type: RegisterType; readonly value: Expression }
@@ -128,4 +140,70 @@ export type Statement =
       readonly otherwise?: readonly Statement[];
     }
   /** All invocations of the workgroup arrive, shared memory is visible; only in uniform control flow. */
-  | { readonly kind: 'barrier' };
+  | { readonly kind: 'barrier' }
+  /**
+   * 16 bytes from `from` (in units of 16 bytes) of a buffer into element `index` of a u32x4 array, zeros where not `valid` (nothing
+   * is read then). What was copied is there after the `wait_copies` of the invocation that copied, for others after a barrier.
+   */
+  | {
+      readonly kind: 'copy_async';
+      readonly array: string;
+      readonly index: Expression;
+      readonly buffer: string;
+      readonly from: Expression;
+      readonly valid: Expression;
+    }
+  /** Closes a group of the invocation's copies. */
+  | { readonly kind: 'commit_copies' }
+  /** Waits until at most `pending` of the invocation's groups are not done, oldest first. */
+  | { readonly kind: 'wait_copies'; readonly pending: number }
+  /**
+   * accumulators += a · b, 16×16 by 16×8, by the whole subgroup. Lane l holds of the sum columns 2·(l mod 4) and the next, row l/4 in
+   * the first `var` (f32x2), row l/4 + 8 in the second; `a` is u32x4, `b` u32x2, as `load_matrix` gives them.
+   */
+  | {
+      readonly kind: 'multiply_matrices';
+      readonly accumulators: readonly [string, string];
+      readonly operands: HalfType;
+      readonly a: Expression;
+      readonly b: Expression;
+    }
+  /**
+   * accumulators += a · b, 64×16 by 16×columns, by four subgroups (PTX ISA, `wgmma.m64nNk16`), beside the computation: the sums are
+   * there after `wait_products`, and until then neither they nor the operands may be touched. Subgroup s holds rows 16·s on; lane l
+   * of it, for each eight columns, a pair of `var` (f32x2) as in `multiply_matrices`.
+   */
+  | {
+      readonly kind: 'multiply_shared';
+      readonly accumulators: readonly string[];
+      readonly operands: HalfType;
+      /** 64 rows in workgroup memory, or a u32x4 of 16 rows of each subgroup. */
+      readonly a: SharedMatrix | Expression;
+      readonly b: SharedMatrix;
+      readonly columns: number;
+    }
+  /** What the invocation wrote to workgroup memory is seen by `multiply_shared` after the next barrier. */
+  | { readonly kind: 'share_writes' }
+  /** The invocation's registers are ready for the products that follow. */
+  | { readonly kind: 'begin_products' }
+  /** Closes a group of products. */
+  | { readonly kind: 'commit_products' }
+  /** Waits until at most `pending` groups of products are not done, oldest first. */
+  | { readonly kind: 'wait_products'; readonly pending: number };
+
+/**
+ * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of 64 numbers by any number of rows, a row of a block
+ * 128 bytes, its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
+ */
+export interface SharedMatrix {
+  readonly kind: 'shared_matrix';
+  readonly array: string;
+  readonly index: Expression;
+  /** Rows are the output's rows or columns and run along the contracted axis; otherwise the other way around. */
+  readonly byDepth: boolean;
+  /** Elements from one block to the next. */
+  readonly blockLength: number;
+}
+
+/** 16-bit floats that matrices are multiplied in. */
+export type HalfType = 'f16' | 'bf16';

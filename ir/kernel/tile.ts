@@ -149,11 +149,18 @@ export type TileStatement =
       readonly value: TileExpression;
     };
 
-/** How an axis' tile is spread: coordinate = (register * threads + thread) * vector + lane. threads·registers·vector = tile. */
+/**
+ * How an axis' tile is spread: coordinate = ((group * registers + register) * threads + thread) * vector + lane;
+ * groups·registers·threads·vector = tile.
+ */
 export interface AxisSpread {
   readonly threads: number;
   readonly registers: number;
   readonly vector: 1 | 2 | 4;
+  /** Parts of the tile that different subgroups hold; 1 when left out. */
+  readonly groups?: number;
+  /** The axis whose `threads` these are: no tile has both. */
+  readonly threadsOf?: string;
 }
 
 /**
@@ -162,8 +169,26 @@ export interface AxisSpread {
  */
 export interface Schedule {
   readonly spread: Readonly<Record<string, AxisSpread>>;
-  /** Axes from the fastest varying part of the local index to the slowest. */
+  /** From the fastest varying part of the local index to the slowest: the threads of `axis`, the groups of `axis.groups`. */
   readonly threadOrder: readonly string[];
   /** Chunks of the contracted axis unrolled in the loop body. */
   readonly unroll: number;
+  /** Invocations that exchange registers; set when the lowering may rely on it. */
+  readonly subgroupSize?: number;
+  /** Products go through matrix fragments, their operands through workgroup memory. */
+  readonly matrix?: MatrixSchedule;
+}
+
+export interface MatrixSchedule {
+  /** Fragments in registers of a subgroup, or operands in workgroup memory for four subgroups. */
+  readonly unit: 'mma' | 'wgmma';
+  /** Chunks of the operands that are in workgroup memory at once, one of them in use: 2 or more. */
+  readonly stages: number;
+}
+
+/** Invocations of one part of the local index, by its name in the thread order. */
+export function threadsOfPart(schedule: Schedule, part: string): number {
+  const axis = part.endsWith('.groups') ? part.slice(0, -'.groups'.length) : part;
+  const spread = schedule.spread[axis];
+  return (axis === part ? spread?.threads : spread?.groups) ?? 1;
 }

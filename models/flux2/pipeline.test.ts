@@ -84,6 +84,18 @@ describe('generate', () => {
     expect(values.slice(0, 41 * 128)).toEqual(values.slice(41 * 128));
   });
 
+  it('runs references once before the steps where the model was trained for it, and only when there are any', async () => {
+    const { pipeline, ...description } = embeddedDescription();
+    const model = new FakeFlux2Model({ ...description, pipeline: { ...pipeline!, cachedReferences: true } });
+    const runs = new Flux2Pipeline(model, { freeStages: true });
+    await runs.generate({ ...noisy, references: [gradient(64), gradient(80)] });
+    await runs.generate(noisy);
+    expect(model.opened.filter((name) => name.startsWith('denoise'))).toEqual(['denoise_cached', 'denoise']);
+    expect(model.destroyed.filter((name) => name.startsWith('denoise'))).toEqual(['denoise_cached', 'denoise']);
+    const { inputs } = model.calls.find(({ name }) => name === 'denoise_cached')!;
+    expect(inputs['reference_latents']?.shape).toEqual([1, 16 + 25, 128]);
+  });
+
   it('runs the negative prompt when guidance without a classifier is on, and says so when it is not', async () => {
     const model = new FakeFlux2Model();
     const notices: string[] = [];

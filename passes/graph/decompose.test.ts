@@ -14,7 +14,8 @@ it('splits group_norm', () => {
     `weight @w : f32[8] = tensor "w"
     weight @b : f32[8] = tensor "b"
     func @f(%x: bf16[batch, img, txt, 8]) -> (y: %y) {
-      %n.statistics = group_statistics(%x) {groups = 4, eps = 1e-6}
+      %n.moments = group_moments(%x) {groups = 4}
+      %n.statistics = combine_moments(%n.moments) {eps = 1e-6}
       %n = group_apply(%x, %n.statistics, @w, @b) {groups = 4}
       %y = silu(%n)
     }`,

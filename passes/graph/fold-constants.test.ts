@@ -75,6 +75,35 @@ describe('fold-constants: numbers', () => {
     );
   });
 
+  it('evaluates numbers of 16 bits that need no rounding', () => {
+    expectPass(
+      foldConstants,
+      `func @f(%x: f32[img]) -> (y: %d) {
+        %a = cast(0.375) {dtype = bf16}
+        %b = add(%a, 1)
+        %c = cast(%b) {dtype = f32}
+        %d = mul(%x, %c)
+      }`,
+      `func @f(%x: f32[img]) -> (y: %d) { %d = mul(%x, 1.375) }`,
+    );
+  });
+
+  it.each([
+    ['a result', '%c = cast(0.3) {dtype = bf16}'],
+    ['an operand', '%c = cast(0.3:f16) {dtype = f32}'],
+    ['an operand that is a tensor', '%c = add(%e, 1)'],
+    ['a result that is a tensor', '%c = add(%g, 1)'],
+  ])('leaves alone %s of 16 bits that is rounded', (_, line) => {
+    expectUnchanged(
+      foldConstants,
+      `func @f(%x: f32[2]) -> (y: %x, e: %e, g: %g, c: %c) {
+        %e = constant() {dtype = f16, shape = [2], values = [1, 2049]}
+        %g = constant() {dtype = f16, shape = [2], values = [1, 2048]}
+        ${line}
+      }`,
+    );
+  });
+
   it('leaves alone what would not fit a constant', () => {
     expectUnchanged(
       foldConstants,

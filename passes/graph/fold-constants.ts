@@ -1,9 +1,11 @@
 import { Dim } from '../../ir/dim.js';
+import { byteSize, isFloat } from '../../ir/dtype.js';
 import type { OpKind } from '../../ir/graph/attributes.js';
 import type { Operation, OperationOf, TensorType, Value, WeightDeclaration } from '../../ir/graph/graph.js';
 import type { HostTensor } from '../../ir/host-tensor.js';
 import type { OpDefinition } from '../../ir/graph/op-table.js';
 import { opTable } from '../../ir/graph/ops/index.js';
+import { roundToDType } from '../../ir/graph/ops/rounding.js';
 import type { GraphPass } from '../pass.js';
 import { rewriteModule, type RewriteContext } from './rewriter.js';
 import { listSymbols } from './symbols.js';
@@ -12,7 +14,8 @@ import { weightPart } from './weight-table.js';
 /**
  * Evaluates operations on constants, and moves weights into the order their users want:
  * - small results of constant operands are evaluated by the reference semantics in f64 and become constants;
- *   an elementwise operation on numbers that are the same everywhere (splats) folds at any size, symbolic ones included
+ *   an elementwise operation on numbers that are the same everywhere (splats) folds at any size, symbolic ones included;
+ *   what is rounded to bf16 or f16 on the way is left to run
  * - transpose of a weight becomes a packed weight with source `permute` (a convolution's [O, I, kh, kw] as [O, kh, kw, I]),
  *   concatenation of weights along rows one with source `concat_rows`, reshape that only drops or adds axes of size 1
  *   the same tensor with that shape
@@ -84,8 +87,19 @@ function evaluate<K extends OpKind>(
   const weight = (name: string): never => {
     throw new Error(`internal: @${name} has no numbers at compile time`);
   };
+  if (!operands.every(needsNoRounding)) return undefined;
   // f64: folding may only make a result more exact than running would.
-  return definition.evaluate?.(operands, operation.attributes, results, { sizes: {}, precision: 'f64', weight });
+  const exact = definition.evaluate?.(operands, operation.attributes, results, { sizes: {}, precision: 'f64', weight });
+  return exact?.every(needsNoRounding) === true ? exact : undefined;
+}
+
+/**
+ * False for 16-bit numbers that their type does not hold. Rounding to it is what such an operation is there for: the
+ * exact number would be another one than at run time, the rounded one another than in f64.
+ */
+function needsNoRounding({ dtype, data }: HostTensor): boolean {
+  if (!isFloat(dtype) || byteSize(dtype) !== 2) return true;
+  return data.every((value) => Object.is(value, roundToDType(dtype, value)));
 }
 
 /** Makes the result a constant; one number when all are the same. */

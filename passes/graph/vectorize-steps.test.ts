@@ -101,7 +101,7 @@ describe('vectorize-steps', () => {
     ['rms_norm', '%g = rms_norm(%t, @c) {eps = 1e-5}'],
     ['softmax', '%g = softmax(%t)'],
     ['group_norm', '%g = group_norm(%t, @c, @c) {groups = 2, eps = 1e-5}'],
-    ['group_apply', '%h = group_statistics(%t) {groups = 2, eps = 1e-5}\n%g = group_apply(%t, %h, @c, @c) {groups = 2}'],
+    ['group_apply', '%h = group_moments(%t) {groups = 2}\n%i = combine_moments(%h) {eps = 1e-5}\n%g = group_apply(%t, %i, @c, @c) {groups = 2}'],
     ['rope', '%g = rope(%t, %cs, %sn) {style = interleaved}'],
     ['attention', '%g = attention(%t, %t, %t) {scale = 0.5, causal = false}'],
     ['conv2d', '%g = conv2d(%t, @k) {stride = 1, padding = [1, 1, 1, 1]}'],

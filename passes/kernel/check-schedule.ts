@@ -22,18 +22,19 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
   for (const axis of kernel.axes) {
     const spread = schedule.spread[axis.name];
     if (spread === undefined) return reject(axis.name, 'the schedule lacks an axis', 'a spread', 'none');
-    const { threads, registers, vector } = spread;
+    const { threads, registers, vector, groups = 1, threadsOf } = spread;
     if (!axis.extent.isMultipleOf(vector)) {
       reject(axis.name, 'vectors do not divide an extent', `a divisor of ${axis.extent.text}`, `${vector}`);
     }
-    if (axis.kind === 'whole' && axis.extent.constant !== threads * registers * vector) {
-      reject(axis.name, 'the tile of an axis must be all of it', axis.extent.text, `${threads * registers * vector}`);
+    if (axis.kind === 'whole' && axis.extent.constant !== groups * threads * registers * vector) {
+      const tile = groups * threads * registers * vector;
+      reject(axis.name, 'the tile of an axis must be all of it', axis.extent.text, `${tile}`);
     }
+    invocations *= groups * (threadsOf === undefined ? threads : 1);
     if (threads === 1) continue;
-    invocations *= threads;
-    const place = schedule.threadOrder.indexOf(axis.name);
+    const place = schedule.threadOrder.indexOf(threadsOf ?? axis.name);
     if (place < 0) reject(axis.name, 'the thread order lacks an axis', axis.name, schedule.threadOrder.join(', '));
-    if (!reduced.has(axis.name)) continue;
+    if (!reduced.has(axis.name) || schedule.subgroupSize !== undefined) continue;
     if (place !== 0 || (threads & (threads - 1)) !== 0) {
       reject(axis.name, 'invocations cannot add up along an axis', 'a power of two, first in order', `${threads}`);
     }

@@ -3,15 +3,25 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
+import { scheduleMatrices } from './schedule-matrices.js';
+
+/**
+ * Schedules for a kernel, the best first: those that multiply matrix fragments fit only operands of 16 bits in rows, which is
+ * seen when the kernel is built; the last one fits any.
+ */
+export function listSchedules(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const matrix = target.matrix === undefined ? undefined : scheduleMatrices(facts, target);
+  return [...(matrix ?? []), chooseSchedule(facts, target)];
+}
 
 /**
  * Chooses how a kernel's axes are spread over invocations, registers and lanes, from its extents and the target's
  * capabilities. Choosing is apart from applying: what comes back can be printed, overridden and tuned.
  */
-export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
+function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const extent = (name: string): Dim => extents.get(name) as Dim;
-  switch (facts.anchor) {
+  switch (facts.family) {
     case 'map': {
       const vector = vectorOf(extent('n'));
       const columns = threadsFor(extent('n'), vector, 16);
@@ -47,12 +57,35 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
         ['m', 'h', 'z'],
       );
     }
-    case 'statistics': {
-      const vector = vectorOf(extent('r'));
-      const together = target.workgroupMemory > 0 ? threadsFor(extent('r'), vector, 64) : 1;
-      return schedule({ m: spread(1, 1, 1), r: spread(together, 1, vector) }, ['r', 'm']);
-    }
+    case 'moments':
+      return scheduleMoments(extent('m'), extent('g'), extent('r'), target);
+    case 'combination':
+      // Sums over a picture's rows are shorter than what a software driver needs for barriers.
+      if (target.stagingPays) return scheduleReduction(extent('r'), target);
+      return schedule({ m: spread(lanesFor(extent('m'), target), 1, 1), r: spread(1, 1, 1) }, ['m', 'r']);
+    case 'reduction':
+      return scheduleReduction(extent('r'), target);
   }
+}
+
+function scheduleReduction(r: Dim, target: Target): Schedule {
+  const vector = vectorOf(r);
+  const together = target.workgroupMemory > 0 ? threadsFor(r, vector, 64) : 1;
+  return schedule({ m: spread(1, 1, 1), r: spread(together, 1, vector) }, ['r', 'm']);
+}
+
+/** Groups are neighbours in memory: four of them read whole cache lines, where one reads a vector of each. */
+function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
+  const vector = vectorOf(r);
+  const groups = threadsFor(g, 1, 4);
+  if (target.workgroupMemory > 0 && target.stagingPays) {
+    const together = threadsFor(r, vector, 64 / groups);
+    const spreads = { m: spread(1, 1, 1), g: spread(groups, 1, 1), r: spread(together, 1, vector) };
+    return schedule(spreads, ['r', 'g', 'm']);
+  }
+  // In software a row is long enough for one invocation: with barriers it took several times as long (lavapipe).
+  const spreads = { m: spread(lanesFor(m, target), 1, 1), g: spread(1, groups, 1), r: spread(1, 1, vector) };
+  return schedule(spreads, ['m', 'g', 'r']);
 }
 
 /** 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. */
@@ -101,4 +134,9 @@ function threadsFor(extent: Dim, each: number, most: number): number {
   let threads = 1;
   while (threads * 2 <= most && threads < wanted) threads *= 2;
   return threads;
+}
+
+/** Invocations that a driver in software computes as a vector; without workgroup memory they are iterations of a loop. */
+function lanesFor(extent: Dim, target: Target): number {
+  return target.workgroupMemory > 0 ? threadsFor(extent, 1, 8) : 1;
 }

@@ -2,6 +2,7 @@ import { Dim } from '../../ir/dim.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Block, GraphFunction, Module, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
+import type { HalfType } from '../../ir/kernel/thread.js';
 import type { Cost } from '../../ir/graph/op-table.js';
 import type { CopyStep, HostOperand, HostStep, LaunchStep, Plan, PlanStep, PlanValue, Storage } from '../../ir/plan.js';
 import { findHostOperations } from '../graph/host-operations.js';
@@ -9,15 +10,18 @@ import { elementCount, storageOf } from '../kernel/from-group/group.js';
 import type { KernelGroup, MemoryLayout } from '../kernel/from-group/group.js';
 import { Destinations } from './destinations.js';
 import type { KernelStore } from './kernel-store.js';
+import { findNarrowValues } from './narrow-values.js';
 import { denseView, isDense, part, spanOf, viewThrough } from './views.js';
 import type { View } from './views.js';
 
 /**
  * Writes a fused function as a plan: every value gets a view of a storage, every fused operation becomes a launch. Views cost
  * nothing; a concatenation's parts are written in place by their producers; what strides cannot say is copied by a kernel.
+ *
+ * @param halves what values that only products read are kept in; as wide as the others without it
  */
-export function buildPlan(module: Module, fn: GraphFunction, kernels: KernelStore): Plan {
-  return new PlanBuilder(module, fn, kernels).build();
+export function buildPlan(module: Module, fn: GraphFunction, kernels: KernelStore, halves?: HalfType): Plan {
+  return new PlanBuilder(module, fn, kernels, halves).build();
 }
 
 class PlanBuilder {
@@ -30,12 +34,15 @@ class PlanBuilder {
   /** Before everything else: host work never depends on the device. */
   private readonly hostSteps: HostStep[] = [];
   private readonly destinations: Destinations;
+  private readonly narrow: ReadonlySet<Value>;
 
   constructor(
     private readonly module: Module,
     private readonly fn: GraphFunction,
     private readonly kernels: KernelStore,
+    private readonly halves: HalfType | undefined,
   ) {
+    this.narrow = halves === undefined ? new Set() : findNarrowValues(fn.body);
     this.host = findHostOperations(fn.body);
     this.destinations = new Destinations(fn.body, (value, label, isResult) =>
       denseView(this.addStorage(isResult ? 'result' : 'temporary', value, label), value.type.shape),
@@ -277,7 +284,8 @@ class PlanBuilder {
   private addStorage(kind: Storage['kind'], value: Value, label: string): number {
     const { dtype, shape } = value.type;
     const id = this.storages.length;
-    this.storages.push({ id, kind, storage: storageOf(dtype, false), size: elementCount(shape), label });
+    const narrow = kind === 'temporary' && this.narrow.has(value) ? this.halves : undefined;
+    this.storages.push({ id, kind, storage: narrow ?? storageOf(dtype, false), size: elementCount(shape), label });
     return id;
   }
 
@@ -288,7 +296,7 @@ class PlanBuilder {
       storage: storage.storage,
       shape: view.shape,
       strides: view.strides,
-      alignment: view.offset.isMultipleOf(4) ? 4 : 1,
+      alignment: [8, 4, 2].find((elements) => view.offset.isMultipleOf(elements)) ?? 1,
     };
   }
 

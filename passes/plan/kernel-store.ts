@@ -9,7 +9,8 @@ import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.j
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
 import { findAccesses } from '../kernel/find-accesses.js';
 import { checkSchedule } from '../kernel/check-schedule.js';
-import { chooseSchedule } from '../kernel/choose-schedule.js';
+import { listSchedules } from '../kernel/choose-schedule.js';
+import { canMultiplyMatrices } from '../kernel/lower/matrix-operands.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
 
@@ -48,8 +49,7 @@ export class KernelStore {
     const restored = Object.fromEntries([...names].map(([name, symbol]) => [name, Dim.symbol(symbol)]));
     const restore = (dim: Dim): Dim => dim.substitute(restored);
     this.expectFewBuffers(group, hint);
-    const schedule = chooseSchedule(describeGroup(group), this.target);
-    const built = buildKernel(group, schedule, this.options.operands);
+    const { schedule, built } = this.build(group);
     const { kernel, names: parameters } = renameParameters(built);
     const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
     let compiled = this.byText.get(text);
@@ -68,6 +68,17 @@ export class KernelStore {
       parameters: parameters.map(([name, symbol]) => ({ name, value: restore(Dim.symbol(symbol)) })),
       grid: grid as [GridAxis, GridAxis, GridAxis],
     };
+  }
+
+  /** The kernel under the first schedule that fits it; the last one always does. */
+  private build(group: KernelGroup): { readonly schedule: Schedule; readonly built: TileKernel } {
+    const candidates = listSchedules(describeGroup(group), this.target);
+    for (const schedule of candidates.slice(0, -1)) {
+      const built = buildKernel(group, schedule, this.options.operands);
+      if (canMultiplyMatrices(built, schedule)) return { schedule, built };
+    }
+    const schedule = candidates.at(-1) as Schedule;
+    return { schedule, built: buildKernel(group, schedule, this.options.operands) };
   }
 
   private compile(built: TileKernel, chosen: Schedule): CompiledKernel {

@@ -101,6 +101,14 @@ export function expectShape(kind: OpKind, name: string, type: TensorType, expect
   }
 }
 
+/** Checks weights and biases by channel: floats [channels]. */
+export function expectAffine(kind: OpKind, channels: Dim, parameters: Readonly<Record<string, TensorType>>): void {
+  for (const [name, type] of Object.entries(parameters)) {
+    expectFloat(kind, name, type);
+    expectShape(kind, name, type, [channels]);
+  }
+}
+
 /** Throws F2C114 unless `axis` is 0..rank-1 (negative axes are resolved by frontends). */
 export function expectAxis(kind: OpKind, axis: number, rank: number): void {
   if (!Number.isInteger(axis) || axis < 0 || axis >= rank) {

@@ -16,6 +16,12 @@ export function costOfFlop(flop: Dim, operands: readonly TensorType[], results: 
   return { flop, bytes: countBytesOf(operands).add(countBytesOf(results)) };
 }
 
+/** A rough count of arithmetic per element of the first operand, as of one pass for each statistic and one to apply them. */
+export function costPerElement(flop: number) {
+  return (operands: readonly TensorType[], _: unknown, results: readonly TensorType[]): Cost =>
+    costOfFlop(countElementsOf(operands[0] as TensorType).mul(flop), operands, results);
+}
+
 /** A move of as many elements as the results have: each is read and written once. */
 export function costOfMove(results: readonly TensorType[]): Cost {
   return { flop: Dim.of(0), bytes: countBytesOf(results).mul(2) };

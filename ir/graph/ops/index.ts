@@ -2,6 +2,7 @@ import type { OpTable } from '../op-table.js';
 import { attentionOps } from './attention.js';
 import { contractionOps } from './contraction.js';
 import { elementwiseOps } from './elementwise.js';
+import { groupNormOps } from './group-norm.js';
 import { movementOps } from './movement.js';
 import { normalizeOps } from './normalize.js';
 import { positionOps } from './position.js';
@@ -16,6 +17,7 @@ export const opTable: OpTable = {
   ...contractionOps,
   ...attentionOps,
   ...normalizeOps,
+  ...groupNormOps,
   ...positionOps,
   ...movementOps,
 };

@@ -58,7 +58,8 @@ const isRowParallel: { readonly [K in OpKind]: (candidate: CandidateOf<K>) => bo
   rms_norm: isBesideLastAxis,
   softmax: isBesideLastAxis,
   group_norm: only(0),
-  group_statistics: only(0),
+  group_moments: only(0),
+  combine_moments: only(0),
   group_apply: only(0, 1),
 
   rope: only(0),

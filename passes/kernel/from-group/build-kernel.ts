@@ -55,7 +55,7 @@ export function buildKernel(group: KernelGroup, schedule: Schedule, operands: Op
 export function tileOf(schedule: Schedule, axis: string): number {
   const spread = schedule.spread[axis];
   if (spread === undefined) throw new Error(`internal: the schedule does not spread axis ${axis}`);
-  return spread.threads * spread.registers * spread.vector;
+  return (spread.groups ?? 1) * spread.threads * spread.registers * spread.vector;
 }
 
 function buildBody(

@@ -10,15 +10,19 @@ import type { KernelGroup } from './group.js';
 /** An axis before a schedule gives it a tile. */
 export type AxisFacts = Omit<Axis, 'tile'>;
 
-/** What choosing a schedule may look at: the family, the axes with their extents, and what the kernel streams. */
+/** Kernels whose loops are alike: what a group is around, and of statistics which. */
+export type KernelFamily = Exclude<KernelGroup['anchor'], 'statistics'> | 'moments' | 'combination' | 'reduction';
+
+/** What choosing a schedule may look at: the family and the axes with their extents. */
 export interface KernelFacts {
-  readonly anchor: KernelGroup['anchor'];
+  readonly family: KernelFamily;
   readonly axes: readonly AxisFacts[];
 }
 
 const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
-type StatisticsKind = 'group_statistics' | ReduceKind;
-const statisticsKinds: readonly StatisticsKind[] = ['group_statistics', ...reduceKinds];
+type StatisticsKind = 'group_moments' | 'combine_moments' | ReduceKind;
+export type StatisticsOperation = Extract<Operation, { kind: StatisticsKind }>;
+const statisticsKinds: readonly StatisticsKind[] = ['group_moments', 'combine_moments', ...reduceKinds];
 
 export function isRowOperation(operation: Operation): boolean {
   return rowKinds.has(operation.kind);
@@ -41,7 +45,7 @@ export function anchorOf<K extends Operation['kind']>(
   return found[0] as Extract<Operation, { kind: K }>;
 }
 
-export function statisticsAnchor(group: KernelGroup): Extract<Operation, { kind: StatisticsKind }> {
+export function statisticsAnchor(group: KernelGroup): StatisticsOperation {
   return anchorOf(group, statisticsKinds);
 }
 
@@ -63,7 +67,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
   switch (group.anchor) {
     case 'map':
       return {
-        anchor: 'map',
+        family: 'map',
         axes: [
           { name: 'm', kind: 'grid_y', extent: leadingCount(first) },
           { name: 'n', kind: 'grid_x', extent: lastDim(first) },
@@ -77,7 +81,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
             { name: 'h', kind: 'grid_y', extent: shape.at(-2) as Dim },
           ]
         : [{ name: 'm', kind: 'grid_x', extent: leadingCount(first) }];
-      return { anchor: 'row', axes: [...rows, { name: 'c', kind: 'loop', extent: lastDim(first) }] };
+      return { family: 'row', axes: [...rows, { name: 'c', kind: 'loop', extent: lastDim(first) }] };
     }
     case 'contraction': {
       const anchor = anchorOf(group, ['matmul', 'conv2d']);
@@ -86,7 +90,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       const isBatched = anchor.kind === 'matmul' && right.type.shape.length > 2;
       const depth = anchor.kind === 'matmul' ? lastDim(left) : elementCount(right.type.shape.slice(1));
       return {
-        anchor: 'contraction',
+        family: 'contraction',
         axes: [
           { name: 'm', kind: 'grid_y', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
           { name: 'n', kind: 'grid_x', extent: lastDim(result) },
@@ -102,7 +106,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       const [query, key] = anchor.operands as readonly [Value, Value];
       const [batch, heads, queries, size] = query.type.shape as readonly [Dim, Dim, Dim, Dim];
       return {
-        anchor: 'attention',
+        family: 'attention',
         axes: [
           { name: 'm', kind: 'grid_x', extent: queries },
           // Apart, so that a launch can be cut by heads and by pictures: addresses are affine in both.
@@ -113,21 +117,48 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         ],
       };
     }
-    case 'statistics': {
-      const anchor = statisticsAnchor(group);
-      const source = anchor.operands[0] as Value;
-      const result = anchor.results[0] as Value;
-      const { shape } = source.type;
-      const isGrouped = anchor.kind === 'group_statistics';
-      const rows = elementCount(isGrouped ? result.type.shape.slice(0, 2) : result.type.shape);
-      // Of the extents, not a quotient of element counts: a size may be 0.
-      const depth = isGrouped
-        ? elementCount(shape.slice(1, -1)).mul((shape.at(-1) as Dim).divideExactly(anchor.attributes.groups) as Dim)
-        : elementCount(anchor.attributes.axes.map((axis) => shape.at(axis) as Dim));
+    case 'statistics':
+      return describeStatistics(statisticsAnchor(group));
+  }
+}
+
+/** Depths are products of extents, not quotients of element counts: a size may be 0. */
+function describeStatistics(anchor: StatisticsOperation): KernelFacts {
+  const source = anchor.operands[0] as Value;
+  const result = anchor.results[0] as Value;
+  const { shape } = source.type;
+  switch (anchor.kind) {
+    case 'group_moments': {
+      const [batch, rows, groups] = result.type.shape as readonly [Dim, Dim, Dim, Dim];
+      const size = lastDim(source).divideExactly(groups) as Dim;
       return {
-        anchor: 'statistics',
+        family: 'moments',
         axes: [
-          { name: 'm', kind: 'grid_x', extent: rows },
+          // Apart from the groups, so that a launch can be cut by rows: addresses are affine in both.
+          { name: 'm', kind: 'grid_y', extent: batch.mul(rows) },
+          { name: 'g', kind: 'grid_x', extent: groups },
+          { name: 'r', kind: 'loop', extent: elementCount(shape.slice(2, -1)).mul(size) },
+        ],
+      };
+    }
+    case 'combine_moments': {
+      const [batch, rows, groups] = shape as readonly [Dim, Dim, Dim, Dim];
+      return {
+        family: 'combination',
+        axes: [
+          { name: 'm', kind: 'grid_x', extent: batch.mul(groups) },
+          { name: 'r', kind: 'loop', extent: rows },
+        ],
+      };
+    }
+    case 'reduce_sum':
+    case 'reduce_mean':
+    case 'reduce_max': {
+      const depth = elementCount(anchor.attributes.axes.map((axis) => shape.at(axis) as Dim));
+      return {
+        family: 'reduction',
+        axes: [
+          { name: 'm', kind: 'grid_x', extent: elementCount(result.type.shape) },
           { name: 'r', kind: 'loop', extent: depth },
         ],
       };

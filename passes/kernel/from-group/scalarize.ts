@@ -241,7 +241,8 @@ export class Scalarizer {
       case 'rms_norm':
       case 'softmax':
       case 'group_norm':
-      case 'group_statistics':
+      case 'group_moments':
+      case 'combine_moments':
       case 'reduce_sum':
       case 'reduce_mean':
       case 'reduce_max':

@@ -10,7 +10,8 @@ import type {
 } from '../../../ir/kernel/tile.js';
 import { expandActivation, isActivation } from './activations.js';
 import type { Emitter } from './emitter.js';
-import { isStill, laneMotion, quadLanes } from './lanes.js';
+import { groupLanes, isStill, isWholeVector, laneMotion } from './lanes.js';
+import type { LaneMotion } from './lanes.js';
 import { expandRounding } from './rounding.js';
 import { moveLane } from './positions.js';
 import type { Coordinates, Position } from './positions.js';
@@ -46,8 +47,8 @@ export function registerKey(axes: readonly string[], position: Position): string
  */
 export class Elements {
   readonly tiles = new Map<string, TileRegisters>();
-  /** Buffers that some access reads or writes one element at a time: they must be bound with one lane. */
-  readonly scalarBuffers = new Set<string>();
+  /** Buffers with an access that does not read or write as many elements as they are bound with, and how many it does. */
+  readonly refused = new Map<string, 1 | 2>();
   private readonly buffers: ReadonlyMap<string, TileBuffer>;
   private shared: Map<TileExpression, Computed> | undefined;
 
@@ -55,8 +56,8 @@ export class Elements {
     kernel: TileKernel,
     private readonly at: Coordinates,
     private readonly emitter: Emitter,
-    /** Buffers bound with four lanes. */
-    private readonly vectorBuffers: ReadonlySet<string>,
+    /** Lanes that buffers are bound with; one where none are given. */
+    private readonly bufferLanes: ReadonlyMap<string, 2 | 4>,
   ) {
     this.buffers = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer]));
   }
@@ -80,9 +81,11 @@ export class Elements {
    */
   computeFactor(expression: TileExpression, context: LaneContext): Expression {
     const factor = wideFactor(expression);
+    const to = expression.kind === 'convert' ? expression.to : undefined;
+    const isExact = factor.kind === 'load' && this.buffers.get(factor.buffer)?.storage === to;
+    if (factor === expression || isExact) return this.compute(factor, context).value;
+    if (to === 'bf16') return this.compute(expression, context).value;
     const { value } = this.compute(factor, context);
-    const isExact = factor.kind === 'load' && this.buffers.get(factor.buffer)?.storage === 'f16';
-    if (factor === expression || isExact) return value;
     const half: Expression = { kind: 'convert', to: 'f16', operand: value };
     return this.bind({ kind: 'convert', to: 'f32', operand: this.bind(half, 'f16', context) }, 'f32', context);
   }
@@ -158,15 +161,12 @@ export class Elements {
     const { lanes, axis, position } = context;
     const motion = axis === undefined ? undefined : laneMotion(index, axis, lanes, this.at);
     const still = conditions.every((condition) => this.isStillCondition(condition, context));
-    const quad = motion === undefined ? undefined : quadLanes(motion);
-    const wholeQuad = lanes === 4 && still && quad !== undefined && quad.every((lane, place) => lane === place);
-    if (wholeQuad && this.vectorBuffers.has(buffer)) {
+    if (this.canAccess(buffer, still && isWholeVector(motion), lanes)) {
       this.emitter.when(this.at.conditions(conditions, position, true), () => {
-        this.emitter.push({ kind: 'store', buffer, index: this.quadIndex(buffer, index, 0, position, true), value });
+        this.emitter.push({ kind: 'store', buffer, index: this.groupIndex(buffer, index, 0, context, true), value });
       });
       return;
     }
-    if (!wholeQuad) this.scalarBuffers.add(buffer);
     for (let lane = 0; lane < lanes; lane++) {
       const place = axis === undefined ? position : moveLane(position, axis, lane);
       this.emitter.when(this.at.conditions(conditions, place, true), () => {
@@ -261,30 +261,30 @@ export class Elements {
     const { lanes, axis, position } = context;
     const scalar = this.loadScalar(buffer);
     const still = conditions.every((condition) => this.isStillCondition(condition, context));
-    const motion = axis === undefined || lanes === 1 ? undefined : laneMotion(index, axis, lanes, this.at);
+    const isVector = axis !== undefined && lanes > 1 && this.at.holdsWholeVectors(axis);
+    const motion = isVector ? laneMotion(index, axis, lanes, this.at) : undefined;
     if (lanes === 1 || (motion !== undefined && isStill(motion.deltas) && still)) {
       const element = this.loadElement(buffer, index, conditions, position);
       return this.assemble([element], scalar, context);
     }
-    const quad = motion === undefined ? undefined : quadLanes(motion);
-    if (lanes === 4 && still && motion !== undefined && quad !== undefined && this.isAligned(buffer)) {
-      if (this.vectorBuffers.has(buffer)) {
-        const type: RegisterType = { scalar, lanes: 4 };
-        const condition = this.at.conditions(conditions, position);
-        const raw: Expression = {
-          kind: 'load',
-          buffer,
-          index: this.guarded(this.quadIndex(buffer, index, motion.residue ?? 0, position, false), condition),
-          type,
-        };
-        const loaded = this.emitter.bind(`${buffer}_v`, type, raw);
-        const inOrder = quad.every((lane, place) => lane === place);
-        const turned: Expression = inOrder ? loaded : { kind: 'shuffle', operand: loaded, lanes: quad };
-        const value = this.bind(turned, scalar, context);
-        return condition === undefined ? value : this.bind(zeroUnless(condition, value, type), scalar, context);
-      }
-    } else {
-      this.scalarBuffers.add(buffer);
+    const group = motion === undefined ? undefined : groupLanes(motion);
+    if (this.canAccess(buffer, still && group !== undefined, lanes)) {
+      const type: RegisterType = { scalar, lanes };
+      const condition = this.at.conditions(conditions, position);
+      const { residue = 0 } = motion as LaneMotion;
+      const raw: Expression = {
+        kind: 'load',
+        buffer,
+        index: this.guarded(this.groupIndex(buffer, index, residue, context, false), condition),
+        type,
+      };
+      const loaded = this.emitter.bind(`${buffer}_v`, type, raw);
+      const inOrder = (group as readonly number[]).every((lane, place) => lane === place);
+      const turned: Expression = inOrder
+        ? loaded
+        : { kind: 'shuffle', operand: loaded, lanes: group as readonly number[] };
+      const value = this.bind(turned, scalar, context);
+      return condition === undefined ? value : this.bind(zeroUnless(condition, value, type), scalar, context);
     }
     const seen = new Map<number, Expression>();
     const parts = this.everyLane(context).map((place, lane) => {
@@ -307,7 +307,7 @@ export class Elements {
     const condition = this.at.conditions(conditions, position);
     const address = this.guarded(this.elementIndex(buffer, index, position, false), condition);
     const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
-    if (this.vectorBuffers.has(buffer)) this.scalarBuffers.add(buffer);
+    if (this.bufferLanes.has(buffer)) this.refused.set(buffer, 1);
     const value = this.emitter.bind(`${buffer}_s`, type, { kind: 'load', buffer, index: address, type });
     return condition === undefined ? value : this.emitter.bind('v', type, zeroUnless(condition, value, type));
   }
@@ -334,16 +334,32 @@ export class Elements {
     return this.emitter.hoist('i', i32, add(this.at.polynomial(index, position, exact), base));
   }
 
-  /** Index of the group of four that holds the element at `index - residue`. */
-  private quadIndex(buffer: string, index: Dim, residue: number, position: Position, exact: boolean): Expression {
+  /** Index of the group of as many lanes that holds the element at `index - residue`. */
+  private groupIndex(
+    buffer: string,
+    index: Dim,
+    residue: number,
+    { position, lanes }: LaneContext,
+    exact: boolean,
+  ): Expression {
     const base: Expression = { kind: 'parameter', name: `${buffer}_base` };
     const start = this.at.polynomial(residue === 0 ? index : index.sub(residue), position, exact);
     const whole = this.emitter.hoist('i', i32, add(start, base));
-    return this.emitter.hoist('q', i32, { kind: 'binary', operator: 'shift_right', left: whole, right: integer(2) });
+    const right = integer(Math.log2(lanes));
+    return this.emitter.hoist('q', i32, { kind: 'binary', operator: 'shift_right', left: whole, right });
   }
 
-  private isAligned(buffer: string): boolean {
-    return (this.buffers.get(buffer)?.alignment ?? 1) % 4 === 0;
+  /**
+   * Whether an access of `lanes` elements, which may be a vector in memory or not, is one load or store as the buffer is
+   * bound; where it is not, the binding is refused for the width that it would need.
+   */
+  private canAccess(buffer: string, isVector: boolean, lanes: 1 | 2 | 4): boolean {
+    const bound = this.bufferLanes.get(buffer);
+    if (bound === undefined) return false;
+    const isAligned = (this.buffers.get(buffer)?.alignment ?? 1) % lanes === 0;
+    if (isVector && isAligned && bound === lanes) return true;
+    this.refused.set(buffer, isVector && isAligned && lanes === 2 && bound === 4 ? (this.refused.get(buffer) ?? 2) : 1);
+    return false;
   }
 
   private isStillCondition(condition: IndexCondition, { axis, lanes }: LaneContext): boolean {
@@ -354,7 +370,7 @@ export class Elements {
     if (left === undefined || right === undefined || !isStill(right.deltas)) return false;
     if (isStill(left.deltas)) return true;
     const contiguous = left.deltas.every((delta, lane) => delta === lane);
-    return contiguous && lanes === 4 && left.residue === 0 && right.residue === 0;
+    return contiguous && left.residue === 0 && right.residue === 0;
   }
 
   /** One position when the index stands still, otherwise one per lane. */
@@ -377,9 +393,10 @@ export class Elements {
   }
 }
 
-/** A factor before it is rounded to f16. */
+/** A factor before it is rounded to 16 bits. */
 export function wideFactor(expression: TileExpression): TileExpression {
-  return expression.kind === 'convert' && expression.to === 'f16' ? expression.operand : expression;
+  const isRounded = expression.kind === 'convert' && (expression.to === 'f16' || expression.to === 'bf16');
+  return isRounded ? expression.operand : expression;
 }
 
 function zeroUnless(condition: Expression, value: Expression, type: RegisterType): Expression {

@@ -4,7 +4,7 @@ import type { Coordinates } from './positions.js';
 
 /**
  * How an index moves over the lanes of a vector along one axis: `deltas[v]` = index at lane v minus index at lane 0, and
- * the index at lane 0 modulo 4 where it is known.
+ * the index at lane 0 modulo the vector's length where it is known.
  */
 export interface LaneMotion {
   readonly deltas: readonly number[];
@@ -109,12 +109,12 @@ function residueOf(index: Dim, axis: string, lanes: number, at: Coordinates): nu
     }
     let factor = Math.abs(coefficient);
     for (const symbol of symbols) factor *= symbolFactor(symbol, axis, lanes, at);
-    if (factor % 4 === 0) continue;
+    if (factor % lanes === 0) continue;
     const only = symbols.length === 1 ? at.term(symbols[0] as string) : undefined;
-    if (only?.kind !== 'exclusive_or' || knownFactor(only.of, axis, lanes, at) % 4 !== 0) return undefined;
-    residue += coefficient * (only.mask & 3);
+    if (only?.kind !== 'exclusive_or' || knownFactor(only.of, axis, lanes, at) % lanes !== 0) return undefined;
+    residue += coefficient * (only.mask & (lanes - 1));
   }
-  return ((residue % 4) + 4) % 4;
+  return ((residue % lanes) + lanes) % lanes;
 }
 
 /** No lane is elsewhere than lane 0. */
@@ -122,11 +122,16 @@ export function isStill(deltas: readonly number[]): boolean {
   return deltas.every((delta) => delta === 0);
 }
 
-/** Lanes inside the aligned group of four that holds lane 0, when all lanes fall into it. */
-export function quadLanes(motion: LaneMotion): number[] | undefined {
-  if (motion.residue === undefined) return undefined;
-  const lanes = motion.deltas.map((delta) => delta + (motion.residue as number));
-  return lanes.every((lane) => lane >= 0 && lane < 4) ? lanes : undefined;
+/** Lanes inside the aligned group of as many elements that holds lane 0, when all lanes fall into it. */
+export function groupLanes({ deltas, residue }: LaneMotion): number[] | undefined {
+  if (residue === undefined) return undefined;
+  const lanes = deltas.map((delta) => delta + residue);
+  return lanes.every((lane) => lane >= 0 && lane < deltas.length) ? lanes : undefined;
+}
+
+/** Lane v is v elements after lane 0, which is at a multiple of the vector's length. */
+export function isWholeVector(motion: LaneMotion | undefined): boolean {
+  return motion !== undefined && motion.residue === 0 && motion.deltas.every((delta, lane) => delta === lane);
 }
 
 export function greatestCommonDivisor(a: number, b: number): number {

@@ -10,34 +10,41 @@ import type {
   ThreadKernel,
 } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { Emitter } from './emitter.js';
 import { freeAxes } from './free-axes.js';
 import { Elements, registerKey, wideFactor } from './elements.js';
 import type { LaneContext, TileRegisters } from './elements.js';
+import { MatrixLowering } from './lower-matrix.js';
 import { readsVectors } from './reads-vectors.js';
 import { Coordinates, keyPart, moveLane, withPoint } from './positions.js';
 import type { AxisPoint, Position } from './positions.js';
 
 /**
  * Lowers a tile kernel to its thread form under a schedule: every tile operator lowers itself to registers, loops and
- * loads. Buffers whose every access is an aligned group of four get four lanes, the others one.
+ * loads. Buffers whose every access is an aligned group of four (or of two) get as many lanes, the others one.
  */
 export function lowerTile(kernel: TileKernel, schedule: Schedule): ThreadKernel {
   // Row numbers are read one at a time.
   const rowNumbers = new Set(kernel.terms.flatMap((term) => (term.kind === 'loaded' ? [term.buffer] : [])));
-  const mayBeVector = kernel.buffers.filter(({ name, alignment }) => alignment % 4 === 0 && !rowNumbers.has(name));
-  let vectorBuffers = new Set(mayBeVector.map(({ name }) => name));
+  const lanes = new Map<string, 2 | 4>();
+  for (const { name, alignment } of kernel.buffers) {
+    if (alignment % 2 === 0 && !rowNumbers.has(name)) lanes.set(name, alignment % 4 === 0 ? 4 : 2);
+  }
   for (;;) {
-    const lowering = new Lowering(kernel, schedule, vectorBuffers);
+    const lowering = new Lowering(kernel, schedule, new Map(lanes));
     lowering.run();
-    const refused = [...lowering.elements.scalarBuffers].filter((name) => vectorBuffers.has(name));
-    if (refused.length === 0) return lowering.finish();
-    vectorBuffers = new Set([...vectorBuffers].filter((name) => !refused.includes(name)));
+    const { refused } = lowering.elements;
+    if (refused.size === 0) return lowering.finish();
+    for (const [name, width] of refused) {
+      if (width === 1) lanes.delete(name);
+      else lanes.set(name, width);
+    }
   }
 }
 
 export function workgroupSizeOf(schedule: Schedule): number {
-  return schedule.threadOrder.reduce((size, axis) => size * (schedule.spread[axis]?.threads ?? 1), 1);
+  return schedule.threadOrder.reduce((size, part) => size * threadsOfPart(schedule, part), 1);
 }
 
 class Lowering {
@@ -45,14 +52,26 @@ class Lowering {
   private readonly emitter = new Emitter();
   private readonly at: Coordinates;
   private readonly shared: SharedArray[] = [];
+  private readonly matrix: MatrixLowering | undefined;
 
   constructor(
     private readonly kernel: TileKernel,
     private readonly schedule: Schedule,
-    private readonly vectorBuffers: ReadonlySet<string>,
+    private readonly bufferLanes: ReadonlyMap<string, 2 | 4>,
   ) {
     this.at = new Coordinates(kernel, schedule, this.emitter);
-    this.elements = new Elements(kernel, this.at, this.emitter, vectorBuffers);
+    this.elements = new Elements(kernel, this.at, this.emitter, bufferLanes);
+    if (schedule.matrix !== undefined) {
+      this.matrix = new MatrixLowering({
+        kernel,
+        schedule,
+        at: this.at,
+        elements: this.elements,
+        emitter: this.emitter,
+        invocations: workgroupSizeOf(schedule),
+        declareShared: (array) => this.shared.push(array),
+      });
+    }
   }
 
   run(): void {
@@ -64,7 +83,7 @@ class Lowering {
       name,
       storage,
       access,
-      lanes: this.vectorBuffers.has(name) ? 4 : 1,
+      lanes: this.bufferLanes.get(name) ?? 1,
     }));
     return {
       phase: 'thread',
@@ -79,6 +98,7 @@ class Lowering {
       ],
       workgroupSize: workgroupSizeOf(this.schedule),
       shared: this.shared,
+      ...(this.schedule.subgroupSize !== undefined && { subgroupSize: this.schedule.subgroupSize }),
       body: this.emitter.statements,
     };
   }
@@ -97,16 +117,19 @@ class Lowering {
         return;
       }
       case 'contract':
-        this.lowerContract(statement);
+        if (this.matrix === undefined) this.lowerContract(statement);
+        else this.matrix.lowerContract(statement);
         return;
       case 'reduce':
         this.lowerReduce(statement);
         return;
-      case 'for':
-        this.overChunks(statement.axis, 1, () => {
-          for (const inner of statement.body) this.lower(inner);
-        });
+      case 'for': {
+        const lowerBody = (): void => statement.body.forEach((inner) => this.lower(inner));
+        const multiplies = statement.body.some(({ kind }) => kind === 'contract');
+        if (this.matrix === undefined || !multiplies) this.overChunks(statement.axis, 1, lowerBody);
+        else this.matrix.lowerFor(statement.axis, statement.body, lowerBody);
         return;
+      }
       case 'store':
         this.lowerStore(statement);
         return;
@@ -139,7 +162,7 @@ class Lowering {
     const isDot =
       vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, this.at, this.elements.tiles));
     const wide = this.maskPastExtent(wideFactor(a), over, 0);
-    const masked: TileExpression = wideFactor(a) === a ? wide : { kind: 'convert', to: 'f16', operand: wide };
+    const masked: TileExpression = a.kind === 'convert' && wideFactor(a) !== a ? { ...a, operand: wide } : wide;
     if (!isDot) {
       const unrolled = this.at.isOpen(over) ? 1 : this.schedule.unroll;
       this.overChunks(over, unrolled, (step) => this.emitOuter(tile, over, step, masked, b));
@@ -263,8 +286,23 @@ class Lowering {
     this.emitter.push({ kind: 'assign', name, value: { kind: 'binary', operator, left, right } });
   }
 
-  /** Tree over the workgroup memory; the axis must be the fastest part of the local index, its threads a power of two. */
+  /** By exchanges where the invocations are in one subgroup, otherwise through workgroup memory. */
   private reduceAcrossThreads(partial: Expression, over: string, operator: 'add' | 'max'): Expression {
+    const { threads } = this.at.spreadOf(over);
+    const { stride } = this.at.threadsOf(over);
+    const { subgroupSize = 1 } = this.schedule;
+    if (stride * threads > subgroupSize) return this.reduceInMemory(partial, over, operator);
+    let total = partial;
+    for (let distance = threads / 2; distance >= 1; distance /= 2) {
+      const other: Expression = { kind: 'subgroup_exchange', operand: total, mask: distance * stride };
+      const right = this.emitter.bind('r', f32, other);
+      total = this.emitter.bind('r', f32, { kind: 'binary', operator, left: total, right });
+    }
+    return total;
+  }
+
+  /** Tree over the workgroup memory; the axis must be the fastest part of the local index, its threads a power of two. */
+  private reduceInMemory(partial: Expression, over: string, operator: 'add' | 'max'): Expression {
     const { threads } = this.at.spreadOf(over);
     if (this.schedule.threadOrder[0] !== over || (threads & (threads - 1)) !== 0) {
       throw new Error(`internal: axis ${over} must be first in the thread order, with a power of two of threads`);

@@ -2,13 +2,16 @@ import { add, i32, integer, multiply } from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
+import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
 
-/** Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector). */
-export interface AxisPoint {
-  readonly register: number;
-  readonly lane: number;
-}
+/**
+ * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); or a coordinate that
+ * has nothing to do with the spread.
+ */
+export type AxisPoint =
+  | { readonly register: number; readonly lane: number; readonly coordinate?: undefined }
+  | { readonly coordinate: Expression; readonly register?: undefined; readonly lane?: undefined };
 
 export type Position = ReadonlyMap<string, AxisPoint>;
 
@@ -22,6 +25,7 @@ export function moveLane(position: Position, axis: string, lane: number): Positi
 /** An axis' register and lane as a part of a key. */
 export function keyPart(position: Position, axis: string): string {
   const point = position.get(axis);
+  if (point?.coordinate !== undefined) throw new Error(`internal: a free coordinate of ${axis} has no key`);
   return `${point?.register ?? 0}.${point?.lane ?? 0}`;
 }
 
@@ -49,13 +53,13 @@ export class Coordinates {
     this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
     let stride = 1;
     for (const name of schedule.threadOrder) {
-      const { threads } = this.spreadOf(name);
+      const threads = threadsOfPart(schedule, name);
       const whole: Expression = { kind: 'builtin', name: 'local_index' };
       const shifted = stride === 1 ? whole : this.binary('div', whole, integer(stride));
       const isLast = name === schedule.threadOrder.at(-1);
       if (threads > 1) {
         const part = isLast ? shifted : this.binary('mod', shifted, integer(threads));
-        this.threadPart.set(name, emitter.hoist(`${name}_thread`, i32, part));
+        this.threadPart.set(name, emitter.hoist(`${name.replace('.', '_')}_thread`, i32, part));
       }
       stride *= threads;
     }
@@ -92,6 +96,29 @@ export class Coordinates {
     return spread;
   }
 
+  /** The part of the local index that `threads` of an axis are, and how far its invocations are apart. */
+  threadsOf(name: string): { readonly part: string; readonly stride: number } {
+    const part = this.spreadOf(name).threadsOf ?? name;
+    let stride = 1;
+    for (const earlier of this.schedule.threadOrder) {
+      if (earlier === part) break;
+      stride *= threadsOfPart(this.schedule, earlier);
+    }
+    return { part, stride };
+  }
+
+  /** An invocation's number in the group of `axis.groups`; 0 where the axis has none. */
+  group(name: string): Expression {
+    return this.threadPart.get(`${name}.groups`) ?? integer(0);
+  }
+
+  /** Where the open chunk of a loop axis, or the workgroup's tile, begins. */
+  base(name: string): Expression {
+    const base = this.chunkBase.get(name);
+    if (base === undefined) throw new Error(`internal: axis ${name} has no chunk here`);
+    return base;
+  }
+
   /** Enters a chunk of a loop axis. */
   setChunk(axis: string, base: Expression): void {
     this.chunkBase.set(axis, base);
@@ -111,21 +138,32 @@ export class Coordinates {
     return !extent.isMultipleOf(tile);
   }
 
+  /** No vector along the axis reaches past its extent in a part. */
+  holdsWholeVectors(name: string): boolean {
+    return this.axis(name).extent.isMultipleOf(this.spreadOf(name).vector);
+  }
+
   /** The coordinate, possibly past the extent. */
   unclamped(name: string, point: AxisPoint): Expression {
-    const base = this.chunkBase.get(name);
-    if (base === undefined) throw new Error(`internal: axis ${name} has no chunk here`);
-    const { threads, vector } = this.spreadOf(name);
-    const thread = this.threadPart.get(name);
+    if (point.coordinate !== undefined) return point.coordinate;
+    const base = this.base(name);
+    const { threads, vector, registers, threadsOf } = this.spreadOf(name);
+    const thread = this.threadPart.get(threadsOf ?? name);
+    const group = this.threadPart.get(`${name}.groups`);
     const fixed = point.register * threads * vector + point.lane;
-    const moving = thread === undefined ? base : add(base, multiply(thread, integer(vector)));
+    const grouped = group === undefined ? base : add(base, multiply(group, integer(registers * threads * vector)));
+    const moving = thread === undefined ? grouped : add(grouped, multiply(thread, integer(vector)));
     return this.emitter.hoist(name, i32, add(moving, integer(fixed)));
   }
 
   /** The coordinate, clamped so that a whole vector lies inside the extent. */
   clamped(name: string, point: AxisPoint): Expression {
-    if (!this.isRagged(name)) return this.unclamped(name, point);
+    if (point.coordinate !== undefined || !this.isRagged(name)) return this.unclamped(name, point);
     const { vector } = this.spreadOf(name);
+    if (!this.holdsWholeVectors(name)) {
+      const last = this.polynomial(this.axis(name).extent.sub(1), new Map());
+      return this.emitter.hoist(`${name}_in`, i32, this.binary('min', this.unclamped(name, point), last));
+    }
     const whole = this.unclamped(name, { register: point.register, lane: 0 });
     const last = this.polynomial(this.axis(name).extent.sub(vector), new Map());
     const inside = this.emitter.hoist(`${name}_in`, i32, this.binary('min', whole, last));

@@ -1,6 +1,6 @@
 import type { TileExpression } from '../../../ir/kernel/tile.js';
 import type { TileRegisters } from './elements.js';
-import { isStill, laneMotion, quadLanes } from './lanes.js';
+import { groupLanes, isStill, laneMotion } from './lanes.js';
 import type { Coordinates } from './positions.js';
 
 /** True when every load and vector tile of the expression can be read as whole vectors along the axis. */
@@ -22,7 +22,7 @@ export function readsVectors(
       }
       case 'load': {
         const motion = laneMotion(part.index, axis, lanes, at);
-        return motion !== undefined && (isStill(motion.deltas) || quadLanes(motion) !== undefined);
+        return motion !== undefined && (isStill(motion.deltas) || groupLanes(motion) !== undefined);
       }
       case 'unary':
       case 'convert':

@@ -1,0 +1,280 @@
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../dtype.js';
+import { Flux2cError } from '../diagnostics.js';
+import { vectorOf } from './expressions.js';
+import type { Expression, HalfType, SharedMatrix, Statement } from './thread.js';
+import type { CompiledExpression, InterpretScope } from './thread-interpret-expressions.js';
+import { checkWhole, compileExpression, known } from './thread-interpret-expressions.js';
+import { createValues } from './thread-interpret-memory.js';
+import type { BoundBuffer, SharedMemory, Values } from './thread-interpret-memory.js';
+
+/** Lanes of a subgroup that multiplies matrices, and the shape it multiplies: PTX ISA, `mma.m16n8k16`. */
+const lanes = 32;
+const depth = 16;
+
+const widen: Readonly<Record<HalfType, (bits: number) => number>> = { bf16: bf16ToF32, f16: f16ToF32 };
+const narrow: Readonly<Record<HalfType, (value: number) => number>> = { bf16: f32ToBf16, f16: f32ToF16 };
+
+export function compilePack(
+  { to, operand }: Extract<Expression, { kind: 'pack' }>,
+  scope: InterpretScope,
+): CompiledExpression {
+  const pair = compileExpression(operand, scope);
+  const values = createValues({ scalar: 'u32', lanes: 1 }, scope.invocations.count);
+  const round = narrow[to];
+  const run = (): void => {
+    pair.run();
+    for (let at = 0; at < values.length; at++) {
+      values[at] = round(pair.values[2 * at] as number) | (round(pair.values[2 * at + 1] as number) << 16);
+    }
+  };
+  return { values, run };
+}
+
+export function compileExchange(
+  { operand, mask }: Extract<Expression, { kind: 'subgroup_exchange' }>,
+  scope: InterpretScope,
+): CompiledExpression {
+  const { invocations, subgroupSize } = scope;
+  const from = compileExpression(operand, scope);
+  const values = from.values.slice();
+  const width = values.length / invocations.count;
+  const run = (): void => {
+    from.run();
+    for (let start = 0; start < invocations.count; start += subgroupSize) {
+      if (!checkWhole(invocations, start, subgroupSize)) continue;
+      for (let member = 0; member < subgroupSize; member++) {
+        const source = start + (member ^ mask);
+        for (let lane = 0; lane < width; lane++) {
+          values[(start + member) * width + lane] = from.values[source * width + lane] as number;
+        }
+      }
+    }
+  };
+  return { values, run };
+}
+
+/** Rows of 16 bytes, eight 16-bit numbers each, as two to a word. */
+export function compileLoadMatrix(
+  { array: name, index, transposed }: Extract<Expression, { kind: 'load_matrix' }>,
+  scope: InterpretScope,
+): CompiledExpression {
+  const { invocations } = scope;
+  const at = compileExpression(index, scope);
+  const array = known(scope.shared.get(name), name);
+  const rows = createValues(vectorOf('u32', 4), invocations.count);
+  const values = createValues(vectorOf('u32', 4), invocations.count);
+  const half = (row: number, column: number): number => {
+    const word = rows[row * 4 + (column >> 1)] as number;
+    return (column & 1) === 0 ? word & 0xffff : word >>> 16;
+  };
+  const run = (): void => {
+    at.run();
+    array.load(at.values, rows);
+    for (let start = 0; start < invocations.count; start += lanes) {
+      if (!checkWhole(invocations, start, lanes)) continue;
+      for (let lane = 0; lane < lanes; lane++) {
+        const [far, near] = [lane >> 2, 2 * (lane & 3)];
+        for (let matrix = 0; matrix < 4; matrix++) {
+          const first = start + 8 * matrix;
+          const [low, high] = transposed
+            ? [half(first + near, far), half(first + near + 1, far)]
+            : [half(first + far, near), half(first + far, near + 1)];
+          values[(start + lane) * 4 + matrix] = low | (high << 16);
+        }
+      }
+    }
+  };
+  return { values, run };
+}
+
+export function compileProduct(
+  statement: Extract<Statement, { kind: 'multiply_matrices' }>,
+  scope: InterpretScope,
+): () => void {
+  const { invocations } = scope;
+  const [upper, lower] = statement.accumulators.map((name) => known(scope.registers.get(name), name)) as [
+    Values,
+    Values,
+  ];
+  const [a, b] = [compileExpression(statement.a, scope), compileExpression(statement.b, scope)];
+  const toFloat = widen[statement.operands];
+  const element = (values: Values, word: number, isHigh: boolean): number => {
+    const bits = values[word] as number;
+    return toFloat(isHigh ? bits >>> 16 : bits & 0xffff);
+  };
+  const left = new Float64Array(16 * depth);
+  const right = new Float64Array(depth * 8);
+  return () => {
+    a.run();
+    b.run();
+    for (let start = 0; start < invocations.count; start += lanes) {
+      if (!checkWhole(invocations, start, lanes)) continue;
+      for (let lane = 0; lane < lanes; lane++) {
+        const [group, pair] = [lane >> 2, 2 * (lane & 3)];
+        for (let part = 0; part < 8; part++) {
+          // Words of a: rows group and group + 8, then the same 8 columns further.
+          const word = part >> 1;
+          const row = group + 8 * (word & 1);
+          const column = pair + (part & 1) + 8 * (word >> 1);
+          left[row * depth + column] = element(a.values, (start + lane) * 4 + word, (part & 1) === 1);
+        }
+        for (let part = 0; part < 4; part++) {
+          const row = pair + (part & 1) + 8 * (part >> 1);
+          right[row * 8 + group] = element(b.values, (start + lane) * 2 + (part >> 1), (part & 1) === 1);
+        }
+      }
+      for (let lane = 0; lane < lanes; lane++) {
+        for (let part = 0; part < 4; part++) {
+          const [row, column] = [(lane >> 2) + 8 * (part >> 1), 2 * (lane & 3) + (part & 1)];
+          let sum = 0;
+          for (let k = 0; k < depth; k++) sum += (left[row * depth + k] as number) * (right[k * 8 + column] as number);
+          const target = part < 2 ? upper : lower;
+          const at = (start + lane) * 2 + (part & 1);
+          target[at] = (target[at] as number) + sum;
+        }
+      }
+    }
+  };
+}
+
+/** Four subgroups multiply what is in workgroup memory; the result is there at once, which a missing wait does not show. */
+export function compileSharedProduct(
+  statement: Extract<Statement, { kind: 'multiply_shared' }>,
+  scope: InterpretScope,
+): () => void {
+  const { invocations } = scope;
+  const { columns, a, b } = statement;
+  const sums = statement.accumulators.map((name) => known(scope.registers.get(name), name));
+  const toFloat = widen[statement.operands];
+  const group = 4 * lanes;
+  const right = new SharedOperand(b, scope);
+  const left = a.kind === 'shared_matrix' ? new SharedOperand(a, scope) : undefined;
+  const registers = a.kind === 'shared_matrix' ? undefined : compileExpression(a, scope);
+  const leftValues = new Float64Array(64 * depth);
+  const rightValues = new Float64Array(depth * columns);
+  return () => {
+    right.run();
+    left?.run();
+    registers?.run();
+    for (let start = 0; start < invocations.count; start += group) {
+      if (!checkWhole(invocations, start, group)) continue;
+      for (let row = 0; row < 64; row++) {
+        for (let k = 0; k < depth; k++) {
+          // As in `compileProduct`: the lane and word of a fragment that hold the element.
+          const lane = start + (row >> 4) * lanes + 4 * (row & 7) + ((k & 7) >> 1);
+          const word = registers?.values[lane * 4 + ((row & 15) >> 3) + 2 * (k >> 3)] ?? 0;
+          const bits = left === undefined ? ((k & 1) === 0 ? word & 0xffff : word >>> 16) : left.element(start, row, k);
+          leftValues[row * depth + k] = toFloat(bits);
+        }
+      }
+      for (let column = 0; column < columns; column++) {
+        for (let k = 0; k < depth; k++) rightValues[k * columns + column] = toFloat(right.element(start, column, k));
+      }
+      for (let member = 0; member < group; member++) {
+        const lane = member % lanes;
+        for (let part = 0; part < columns / 2; part++) {
+          const row = 16 * Math.floor(member / lanes) + (lane >> 2) + 8 * ((part >> 1) & 1);
+          const column = 8 * (part >> 2) + 2 * (lane & 3) + (part & 1);
+          let sum = 0;
+          for (let k = 0; k < depth; k++) {
+            sum += (leftValues[row * depth + k] as number) * (rightValues[k * columns + column] as number);
+          }
+          const target = sums[part >> 1] as Values;
+          const at = (start + member) * 2 + (part & 1);
+          target[at] = (target[at] as number) + sum;
+        }
+      }
+    }
+  };
+}
+
+/** Reads elements of a matrix in workgroup memory, for the invocation that names its place. */
+class SharedOperand {
+  private readonly index: CompiledExpression;
+  private readonly array: SharedMemory;
+
+  constructor(
+    private readonly matrix: SharedMatrix,
+    scope: InterpretScope,
+  ) {
+    this.index = compileExpression(matrix.index, scope);
+    this.array = known(scope.shared.get(matrix.array), matrix.array);
+  }
+
+  run(): void {
+    this.index.run();
+  }
+
+  /** `outer`: row or column of the output; `inner`: place on the contracted axis. */
+  element(invocation: number, outer: number, inner: number): number {
+    const { byDepth, blockLength } = this.matrix;
+    const [row, along] = byDepth ? [outer, inner] : [inner, outer];
+    const first = this.index.values[invocation] as number;
+    const straight = first + (along >> 6) * blockLength + row * 8 + ((along & 63) >> 3);
+    const place = straight ^ ((straight >> 3) & 7);
+    const word = this.array.peek(place, (along & 7) >> 1, invocation);
+    return (along & 1) === 0 ? word & 0xffff : word >>> 16;
+  }
+}
+
+interface Copy {
+  readonly array: SharedMemory;
+  readonly index: number;
+  readonly invocation: number;
+  readonly words: Uint32Array;
+}
+
+/** Copies that were begun and not waited for: their targets are poisoned until then, so that a missing wait shows. */
+export class CopyQueue {
+  private open: Copy[] = [];
+  private groups: Copy[][] = [];
+
+  reset(): void {
+    this.open = [];
+    this.groups = [];
+  }
+
+  begin(copy: Copy): void {
+    copy.array.poison(copy.index, copy.invocation);
+    this.open.push(copy);
+  }
+
+  commit(): void {
+    this.groups.push(this.open);
+    this.open = [];
+  }
+
+  wait(pending: number): void {
+    while (this.groups.length > pending) {
+      for (const { array, index, invocation, words } of this.groups.shift() ?? []) array.put(index, invocation, words);
+    }
+  }
+}
+
+export function compileCopy(statement: Extract<Statement, { kind: 'copy_async' }>, scope: InterpretScope): () => void {
+  const { invocations, copies } = scope;
+  const [index, from, valid] = [statement.index, statement.from, statement.valid].map((part) =>
+    compileExpression(part, scope),
+  ) as [CompiledExpression, CompiledExpression, CompiledExpression];
+  const array = known(scope.shared.get(statement.array), statement.array);
+  const buffer: BoundBuffer = known(scope.buffers.get(statement.buffer), statement.buffer);
+  return () => {
+    index.run();
+    from.run();
+    valid.run();
+    for (let invocation = 0; invocation < invocations.count; invocation++) {
+      if (invocations.active[invocation] === 0) continue;
+      const isValid = valid.values[invocation] !== 0;
+      const words = isValid ? buffer.words(from.values[invocation] as number, invocation) : new Uint32Array(4);
+      copies.begin({ array, index: index.values[invocation] as number, invocation, words });
+    }
+  };
+}
+
+/** Groups are the invocation's own; all of a workgroup commit and wait together here. */
+export function expectTogether(scope: InterpretScope): void {
+  if (!scope.invocations.active.includes(0)) return;
+  throw new Flux2cError('F2C243', 'not all invocations of the workgroup reach a group of copies', {
+    where: [`kernel @${scope.invocations.kernelName}`],
+  });
+}

@@ -1,0 +1,296 @@
+import { add, builtin, i32, integer, multiply, register, vectorOf } from '../../../ir/kernel/expressions.js';
+import type { Expression, SharedArray, SharedMatrix } from '../../../ir/kernel/thread.js';
+import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { Elements, TileRegisters } from './elements.js';
+import { registerKey } from './elements.js';
+import type { Emitter } from './emitter.js';
+import { asMatrixProduct, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
+import type { Coordinates } from './positions.js';
+import { blockLength, declareArray, pieceIndex, StageCopier, type StagedTile, stageLength } from './staging.js';
+
+type Contract = Extract<TileStatement, { kind: 'contract' }>;
+
+/** Depth of one product of fragments, in elements and in rows' pieces. */
+const depth = 16;
+const piecesOfDepth = depth / rowLength;
+
+export interface MatrixContext {
+  readonly kernel: TileKernel;
+  readonly schedule: Schedule;
+  readonly at: Coordinates;
+  readonly elements: Elements;
+  readonly emitter: Emitter;
+  readonly invocations: number;
+  declareShared(array: SharedArray): void;
+}
+
+/**
+ * Contractions as products of fragments (`mma`): operands go through workgroup memory in stages, copied ahead of their use
+ * beside the computation; fragments are read from there, or packed from a tile's registers, whose spread is that of the
+ * accumulators.
+ */
+export class MatrixLowering {
+  private readonly copier: StageCopier;
+  /** Operands of the open chunk, with the first element of their stage. */
+  private readonly staged = new Map<Load, { readonly tile: StagedTile; readonly stage: Expression }>();
+  private arrays = 0;
+
+  constructor(private readonly context: MatrixContext) {
+    this.copier = new StageCopier(context.at, context.emitter, context.invocations);
+  }
+
+  /** A contraction over a loop axis, which is walked here, or over one that is open or held whole. */
+  lowerContract(statement: Contract): void {
+    const { at, kernel } = this.context;
+    const product = asMatrixProduct(statement, kernel, at);
+    if (product === undefined) throw new Error(`internal: the contraction of ${statement.name} multiplies no matrices`);
+    const { over } = statement;
+    if (at.axis(over).kind !== 'loop' || at.isOpen(over)) {
+      this.multiply(statement, product, 0);
+      return;
+    }
+    const loads = product.left.kind === 'memory' ? [product.left.load, product.right.load] : [product.right.load];
+    // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
+    const inFlight = this.isShared ? 1 : 0;
+    const tiles = this.plan([[statement, product]], loads);
+    this.overStagedChunks(over, tiles, inFlight, () => this.multiply(statement, product, inFlight));
+    if (inFlight > 0) this.context.emitter.push({ kind: 'wait_products', pending: 0 });
+  }
+
+  private get isShared(): boolean {
+    return this.context.schedule.matrix?.unit === 'wgmma';
+  }
+
+  /** Walks a loop axis whose body multiplies what lies along it. */
+  lowerFor(axis: string, body: readonly TileStatement[], lowerBody: () => void): void {
+    const { at, kernel } = this.context;
+    const products = body.flatMap((statement): readonly (readonly [Contract, MatrixProduct])[] => {
+      const product = statement.kind === 'contract' ? asMatrixProduct(statement, kernel, at) : undefined;
+      return product === undefined ? [] : [[statement as Contract, product]];
+    });
+    const loads = products.flatMap(([, { left, right }]) =>
+      left.kind === 'memory' ? [left.load, right.load] : [right.load],
+    );
+    this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
+  }
+
+  private plan(
+    products: readonly (readonly [Contract, MatrixProduct])[],
+    loads: readonly Load[],
+  ): readonly StagedTile[] {
+    const tiles: StagedTile[] = [];
+    for (const [{ over }, { left, right, rows, columns }] of products) {
+      const add = (load: Load, rowAxis: string, alongAxis: string): void => {
+        if (!loads.includes(load) || tiles.some((tile) => tile.load === load)) return;
+        const [tall, wide] = [this.context.at.axis(rowAxis).tile, this.context.at.axis(alongAxis).tile];
+        const array = `stage_${this.arrays++}`;
+        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces: wide / rowLength, inBlocks: this.isShared });
+      };
+      if (left.kind === 'memory') add(left.load, rows, over);
+      if (right.byDepth) add(right.load, columns, over);
+      else add(right.load, over, columns);
+    }
+    return tiles;
+  }
+
+  /**
+   * The chunk in use and those on their way are each in a stage. In an iteration the chunk's copies are waited for, a barrier
+   * makes them visible to all and says that nobody reads the stage of the last chunk that was multiplied, into which the next
+   * copies go: the one before, or as many further back as products are still in flight then.
+   */
+  private overStagedChunks(axis: string, tiles: readonly StagedTile[], inFlight: number, body: () => void): void {
+    const { at, emitter, schedule } = this.context;
+    const stages = schedule.matrix?.stages ?? 2;
+    const { extent, tile: chunk } = at.axis(axis);
+    for (const tile of tiles) this.context.declareShared(declareArray(tile, stages));
+    const copyChunk = (base: Expression, stage: (tile: StagedTile) => Expression): void => {
+      for (const tile of tiles) this.copier.copy(tile, axis, base, stage(tile));
+      emitter.push({ kind: 'commit_copies' });
+    };
+    const ahead = stages - 1 - inFlight;
+    for (let first = 0; first < ahead; first++) {
+      copyChunk(integer(first * chunk), (tile) => integer(first * stageLength(tile)));
+    }
+    const end = at.polynomial(extent, new Map());
+    emitter.loop(axis, integer(0), end, chunk, (variable) => {
+      emitter.push({ kind: 'wait_copies', pending: ahead - 1 });
+      if (this.isShared) emitter.push({ kind: 'share_writes' });
+      emitter.push({ kind: 'barrier' });
+      const number: Expression = { kind: 'binary', operator: 'div', left: variable, right: integer(chunk) };
+      const stageOf = (later: number): Expression => {
+        const shifted = add(emitter.hoist('chunk', i32, number), integer(later));
+        return emitter.hoist('stage', i32, { kind: 'binary', operator: 'mod', left: shifted, right: integer(stages) });
+      };
+      const next = stageOf(ahead);
+      const now = stageOf(0);
+      const start = (tile: StagedTile, stage: Expression): Expression =>
+        emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile))));
+      copyChunk(emitter.hoist(axis, i32, add(variable, integer(ahead * chunk))), (tile) => start(tile, next));
+      for (const tile of tiles) this.staged.set(tile.load, { tile, stage: start(tile, now) });
+      at.setChunk(axis, variable);
+      body();
+      at.leaveChunk(axis);
+      for (const { load } of tiles) this.staged.delete(load);
+    });
+  }
+
+  /** Leaves at most `inFlight` products on their way. */
+  private multiply(statement: Contract, product: MatrixProduct, inFlight: number): void {
+    if (this.isShared) this.multiplyShared(statement, product, inFlight);
+    else this.multiplyFragments(statement, product);
+  }
+
+  /** Operands from workgroup memory, for rows of four subgroups at a time; all columns of the tile in one instruction. */
+  private multiplyShared(statement: Contract, product: MatrixProduct, inFlight: number): void {
+    const { at, elements, emitter } = this.context;
+    const { rows, columns, operands, left, right } = product;
+    const tile = elements.tiles.get(statement.name) as TileRegisters;
+    const wide = at.spreadOf(columns).registers;
+    const accumulators = Array.from({ length: 2 * wide }, (_, number) =>
+      this.registerName(tile, rows, number % 2, columns, number >> 1),
+    );
+    const steps = at.axis(statement.over).tile / depth;
+    // Packed before the unit starts: until it is done the registers stay as they are.
+    const fragments = left.kind === 'tile' ? range(steps).map((step) => this.leftFragment(product, 0, step)) : [];
+    emitter.push({ kind: 'begin_products' });
+    for (const step of range(steps)) {
+      const a = fragments[step] ?? this.sharedLeft(product, step);
+      const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
+      emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
+    }
+    emitter.push({ kind: 'commit_products' });
+    emitter.push({ kind: 'wait_products', pending: inFlight });
+  }
+
+  /** The 64 rows of the left operand that this invocation's four subgroups multiply. */
+  private sharedLeft({ left, rows }: MatrixProduct, step: number): SharedMatrix {
+    if (left.kind !== 'memory') throw new Error('internal: a tile in registers lies in no workgroup memory');
+    const first = this.hoist(multiply(this.quotient(this.context.at.group(rows), 4), integer(64)));
+    return this.sharedMatrix(left.load, first, step, true);
+  }
+
+  /** From a row on, 16 places of the contracted axis from `step` on. */
+  private sharedMatrix(load: Load, row: Expression, step: number, byDepth: boolean): SharedMatrix {
+    const { emitter } = this.context;
+    const { tile, stage } = this.stagedOf(load);
+    const piece = step * piecesOfDepth;
+    const within = byDepth ? Math.floor(piece / 8) * blockLength(tile) + (piece % 8) : step * depth * 8;
+    const start = emitter.hoist('s', i32, add(stage, emitter.hoist('s', i32, multiply(row, integer(8)))));
+    const index = emitter.hoist('s', i32, add(start, integer(within)));
+    return { kind: 'shared_matrix', array: tile.array, index, byDepth, blockLength: blockLength(tile) };
+  }
+
+  private multiplyFragments(statement: Contract, product: MatrixProduct): void {
+    const { at, elements, emitter } = this.context;
+    const { rows, columns, operands } = product;
+    const tile = elements.tiles.get(statement.name) as TileRegisters;
+    const [tall, wide] = [at.spreadOf(rows).registers, at.spreadOf(columns).registers];
+    const steps = at.axis(statement.over).tile / depth;
+    for (let step = 0; step < steps; step++) {
+      const left = Array.from({ length: tall / 2 }, (_, row) => this.leftFragment(product, row, step));
+      for (let pair = 0; pair < wide; pair += 2) {
+        const right = this.rightFragments(product, pair, step);
+        for (let column = pair; column < Math.min(wide, pair + 2); column++) {
+          left.forEach((a, row) => {
+            const accumulators = [2 * row, 2 * row + 1].map((at) => this.registerName(tile, rows, at, columns, column));
+            const lanes = column === pair ? [0, 1] : [2, 3];
+            const b: Expression = { kind: 'shuffle', operand: right, lanes };
+            emitter.push({ kind: 'multiply_matrices', accumulators: accumulators as [string, string], operands, a, b });
+          });
+        }
+      }
+    }
+  }
+
+  /** 16 rows of the left operand from row 16·`row` of the subgroup's on, 16 columns from `step` on. */
+  private leftFragment({ left, rows, operands }: MatrixProduct, row: number, step: number): Expression {
+    const { elements, emitter } = this.context;
+    if (left.kind === 'tile') {
+      const tile = elements.tiles.get(left.name) as TileRegisters;
+      const inner = tile.axes.at(-1) as string;
+      // Rows l/4 and l/4 + 8 of eight columns, then of the next eight.
+      const parts = [0, 1, 2, 3].map((part): Expression => {
+        const name = this.registerName(tile, rows, 2 * row + (part & 1), inner, 2 * step + (part >> 1));
+        return { kind: 'pack', to: operands, operand: register(name, vectorOf('f32', 2)) };
+      });
+      return emitter.bind('a', vectorOf('u32', 4), { kind: 'vector', parts });
+    }
+    const { tile, stage } = this.stagedOf(left.load);
+    const lane = builtin('subgroup_lane');
+    // Lanes 0 to 15 name the rows of the first eight columns, lanes 16 to 31 of the next.
+    const inTile = this.rowOf(rows, 16 * row, this.modulo(lane, 16));
+    const piece = add(this.quotient(lane, 16), integer(step * piecesOfDepth));
+    return this.loadMatrix(tile, stage, inTile, this.hoist(piece), false);
+  }
+
+  /** Two fragments of the right operand side by side: 16 columns from 8·`column` of the subgroup's on. */
+  private rightFragments({ right, columns }: MatrixProduct, column: number, step: number): Expression {
+    const { tile, stage } = this.stagedOf(right.load);
+    const lane = builtin('subgroup_lane');
+    if (right.byDepth) {
+      // Matrices: columns 0-7 with depth 0-7, with depth 8-15, then columns 8-15 likewise.
+      const far = this.hoist(multiply(this.quotient(lane, 16), integer(8)));
+      const row = this.rowOf(columns, 8 * column, this.hoist(add(far, this.modulo(lane, 8))));
+      const piece = add(this.modulo(this.quotient(lane, 8), 2), integer(step * piecesOfDepth));
+      return this.loadMatrix(tile, stage, row, this.hoist(piece), false);
+    }
+    // Rows are depths: lanes 0 to 15 name 16 of them for columns 0-7, the others for columns 8-15.
+    const row = this.hoist(add(this.modulo(lane, 16), integer(step * depth)));
+    const own = this.rowOf(columns, 8 * column, integer(0));
+    const piece = add(this.quotient(own, 8), this.quotient(lane, 16));
+    return this.loadMatrix(tile, stage, row, this.hoist(piece), true);
+  }
+
+  /** A coordinate of the workgroup's tile, from the first of the subgroup's part on. */
+  private rowOf(axis: string, first: number, within: Expression): Expression {
+    const { at } = this.context;
+    const { registers, threads, vector } = at.spreadOf(axis);
+    const part = multiply(at.group(axis), integer(registers * threads * vector));
+    return this.hoist(add(add(this.hoist(part), within), integer(first)));
+  }
+
+  private loadMatrix(
+    tile: StagedTile,
+    stage: Expression,
+    row: Expression,
+    piece: Expression,
+    transposed: boolean,
+  ): Expression {
+    const { emitter } = this.context;
+    const index = emitter.hoist('s', i32, add(stage, pieceIndex(tile, row, piece, emitter)));
+    return emitter.bind('f', vectorOf('u32', 4), { kind: 'load_matrix', array: tile.array, index, transposed });
+  }
+
+  private stagedOf(load: Load): { readonly tile: StagedTile; readonly stage: Expression } {
+    const staged = this.staged.get(load);
+    if (staged === undefined) throw new Error(`internal: an operand from ${load.buffer} is not in workgroup memory`);
+    return staged;
+  }
+
+  private registerName(tile: TileRegisters, rows: string, row: number, columns: string, column: number): string {
+    const position = new Map([
+      [rows, { register: row, lane: 0 }],
+      [columns, { register: column, lane: 0 }],
+    ]);
+    const found = tile.registers.get(registerKey(tile.axes, position));
+    if (found?.kind !== 'register') throw new Error('internal: a tile register has no name');
+    return found.name;
+  }
+
+  private quotient(value: Expression, by: number): Expression {
+    if (value.kind === 'constant') return integer(Math.floor(value.value / by));
+    return this.hoist({ kind: 'binary', operator: 'div', left: value, right: integer(by) });
+  }
+
+  private modulo(value: Expression, by: number): Expression {
+    return this.hoist({ kind: 'binary', operator: 'mod', left: value, right: integer(by) });
+  }
+
+  private hoist(value: Expression): Expression {
+    return this.context.emitter.hoist('l', i32, value);
+  }
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at);
+}

@@ -1,0 +1,95 @@
+import type { HalfType } from '../../../ir/kernel/thread.js';
+import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
+import { wideFactor } from './elements.js';
+import { Emitter } from './emitter.js';
+import { isStill, isWholeVector, laneMotion } from './lanes.js';
+import { Coordinates } from './positions.js';
+
+type Contract = Extract<TileStatement, { kind: 'contract' }>;
+export type Load = Extract<TileExpression, { kind: 'load' }>;
+
+/** Numbers of 16 bits in the 16 bytes that copies move and rows of fragments have. */
+export const rowLength = 8;
+
+/** Numbers in a row of 128 bytes. */
+export const blockNumbers = 64;
+
+/** What a product of matrices is made of. */
+export interface MatrixProduct {
+  readonly operands: HalfType;
+  readonly left: { readonly kind: 'memory'; readonly load: Load } | { readonly kind: 'tile'; readonly name: string };
+  /** `byDepth`: the contracted axis is contiguous in memory, as weights are; otherwise the output's. */
+  readonly right: { readonly load: Load; readonly byDepth: boolean };
+  /** The output's last two axes. */
+  readonly rows: string;
+  readonly columns: string;
+}
+
+/**
+ * Reads a contraction as a product of matrices of 16-bit numbers: each operand a load of eight neighbours at a time from
+ * memory, the left one also a tile in registers. Undefined where it is not one.
+ */
+export function asMatrixProduct(
+  { name, over, a, b }: Contract,
+  kernel: TileKernel,
+  at: Coordinates,
+): MatrixProduct | undefined {
+  const axes = findTileAxes(kernel, name);
+  const [rows, columns] = axes.slice(-2);
+  if (rows === undefined || columns === undefined) return undefined;
+  const right = wideFactor(b);
+  if (right.kind !== 'load') return undefined;
+  const operands = halfOf(right, kernel);
+  if (operands === undefined) return undefined;
+  const byDepth = readsRows(right, over, kernel, at);
+  if (!byDepth && !readsRows(right, columns, kernel, at)) return undefined;
+  const left = wideFactor(a);
+  if (left.kind === 'tile') {
+    const own = findTileAxes(kernel, left.name);
+    if (own.at(-1) !== over || own.at(-2) !== rows) return undefined;
+    return { operands, left, right: { load: right, byDepth }, rows, columns };
+  }
+  if (left.kind !== 'load' || halfOf(left, kernel) !== operands || !readsRows(left, over, kernel, at)) return undefined;
+  return { operands, left: { kind: 'memory', load: left }, right: { load: right, byDepth }, rows, columns };
+}
+
+/** Whether every contraction of the kernel is one that a schedule of fragments can multiply. */
+export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule): boolean {
+  const at = new Coordinates(kernel, schedule, new Emitter());
+  return [...flattenTileStatements(kernel.body)].every((statement) => {
+    if (statement.kind !== 'contract') return true;
+    const product = asMatrixProduct(statement, kernel, at);
+    if (product === undefined) return false;
+    // Rows of 128 bytes are what the unit reads from workgroup memory.
+    const along = product.right.byDepth ? statement.over : product.columns;
+    const whole = [along, ...(product.left.kind === 'memory' ? [statement.over] : [])];
+    return schedule.matrix?.unit !== 'wgmma' || whole.every((axis) => at.axis(axis).tile % blockNumbers === 0);
+  });
+}
+
+function findTileAxes(kernel: TileKernel, name: string): readonly string[] {
+  for (const statement of flattenTileStatements(kernel.body)) {
+    if (statement.kind === 'tile' && statement.name === name) return statement.axes;
+  }
+  throw new Error(`internal: tile ${name} is not declared`);
+}
+
+function halfOf({ buffer }: Load, kernel: TileKernel): HalfType | undefined {
+  const storage = kernel.buffers.find(({ name }) => name === buffer)?.storage;
+  return storage === 'bf16' || storage === 'f16' ? storage : undefined;
+}
+
+/** Eight coordinates of the axis from a multiple of eight on are 16 aligned bytes, guarded together. */
+function readsRows({ buffer, index, conditions }: Load, axis: string, kernel: TileKernel, at: Coordinates): boolean {
+  const alignment = kernel.buffers.find(({ name }) => name === buffer)?.alignment ?? 1;
+  const extent = kernel.axes.find(({ name }) => name === axis)?.extent;
+  if (alignment % rowLength !== 0 || extent?.isMultipleOf(rowLength) !== true) return false;
+  if (!isWholeVector(laneMotion(index, axis, rowLength, at))) return false;
+  return conditions.every(({ left, right }) =>
+    [left, right].every((side) => {
+      const motion = laneMotion(side, axis, rowLength, at);
+      return motion !== undefined && isStill(motion.deltas);
+    }),
+  );
+}

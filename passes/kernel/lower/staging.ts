@@ -1,0 +1,146 @@
+import { add, bool, both, i32, integer, lessThan, multiply } from '../../../ir/kernel/expressions.js';
+import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
+import type { Emitter } from './emitter.js';
+import { type Load, rowLength } from './matrix-operands.js';
+import type { Coordinates, Position } from './positions.js';
+
+/**
+ * A tile of a 16-bit operand in workgroup memory: rows of 16-byte pieces, several tiles (stages) one after another. Pieces of
+ * a row are exchanged by a pattern of the row's number, so that the eight rows of a fragment lie in different banks.
+ */
+export interface StagedTile {
+  readonly load: Load;
+  readonly array: string;
+  /** The axis along which rows follow each other and the one along which a row runs, with the tile's extents. */
+  readonly rowAxis: string;
+  readonly rows: number;
+  readonly alongAxis: string;
+  readonly pieces: number;
+  /** In blocks of rows of 128 bytes, one block behind the other, as the unit reads them; otherwise rows are whole. */
+  readonly inBlocks: boolean;
+}
+
+/** 16-byte pieces from one row to the next. */
+function pitchOf({ pieces }: StagedTile): number {
+  return isPowerOfTwo(pieces) ? pieces : pieces | 1;
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return (value & (value - 1)) === 0;
+}
+
+/** Pieces of a row of 128 bytes. */
+const blockPieces = 8;
+
+/** Elements from one block of rows to the next. */
+export function blockLength({ rows }: StagedTile): number {
+  return rows * blockPieces;
+}
+
+/** Elements of one stage, 16 bytes each. */
+export function stageLength(tile: StagedTile): number {
+  return tile.rows * pitchOf(tile);
+}
+
+export function declareArray(tile: StagedTile, stages: number): SharedArray {
+  return { name: tile.array, type: { scalar: 'u32', lanes: 4 }, length: stages * stageLength(tile) };
+}
+
+const binary = (
+  operator: 'xor' | 'and' | 'div' | 'mod' | 'less' | 'min' | 'shift_right',
+  left: Expression,
+  right: Expression,
+): Expression => ({ kind: 'binary', operator, left, right });
+
+/** Where a piece of a row lies in a stage. Power-of-two rows are permuted, others have an odd pitch: both avoid bank conflicts. */
+export function pieceIndex(tile: StagedTile, row: Expression, piece: Expression, emitter: Emitter): Expression {
+  if (tile.inBlocks && tile.pieces > blockPieces) {
+    const block = emitter.hoist('b', i32, binary('div', piece, integer(blockPieces)));
+    const within = emitter.hoist('b', i32, binary('mod', piece, integer(blockPieces)));
+    const start = emitter.hoist('b', i32, multiply(block, integer(blockLength(tile))));
+    return emitter.hoist('p', i32, add(start, pieceIndex({ ...tile, pieces: blockPieces }, row, within, emitter)));
+  }
+  const pitch = pitchOf(tile);
+  const start = emitter.hoist('row', i32, multiply(row, integer(pitch)));
+  if (!isPowerOfTwo(tile.pieces) || tile.pieces === 1) return emitter.hoist('p', i32, add(start, piece));
+  // Eight rows of a fragment times 16 bytes are all 32 banks: rows that share them differ in these bits.
+  const sharing = Math.max(1, 8 / tile.pieces);
+  const number = sharing === 1 ? row : binary('shift_right', row, integer(Math.log2(sharing)));
+  const pattern = emitter.hoist('x', i32, binary('and', number, integer(Math.min(8, tile.pieces) - 1)));
+  return emitter.hoist('p', i32, add(start, emitter.hoist('x', i32, binary('xor', piece, pattern))));
+}
+
+/** Copies a chunk of an operand into a stage, all invocations together, zeros where the operand has none. */
+export class StageCopier {
+  constructor(
+    private readonly at: Coordinates,
+    private readonly emitter: Emitter,
+    private readonly invocations: number,
+  ) {}
+
+  /** `base`: where the chunk of `chunkAxis` begins. `stage`: the first element of the stage. */
+  copy(tile: StagedTile, chunkAxis: string, base: Expression, stage: Expression): void {
+    const { emitter, invocations } = this;
+    const total = tile.rows * tile.pieces;
+    const local: Expression = { kind: 'builtin', name: 'local_index' };
+    for (let first = 0; first < total; first += invocations) {
+      const number = emitter.hoist('piece', i32, add(local, integer(first)));
+      const isWhole = first + invocations <= total;
+      const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
+      emitter.when(inside, () => {
+        const row = emitter.hoist('row', i32, binary('div', number, integer(tile.pieces)));
+        const piece = emitter.hoist('piece', i32, binary('mod', number, integer(tile.pieces)));
+        this.copyPiece(tile, row, piece, chunkAxis, base, stage);
+      });
+    }
+  }
+
+  private copyPiece(
+    tile: StagedTile,
+    row: Expression,
+    piece: Expression,
+    chunkAxis: string,
+    base: Expression,
+    stage: Expression,
+  ): void {
+    const { at, emitter } = this;
+    const baseOf = (axis: string): Expression => (axis === chunkAxis ? base : at.base(axis));
+    const along = emitter.hoist('along', i32, multiply(piece, integer(rowLength)));
+    const coordinates: readonly (readonly [string, Expression, number])[] = [
+      [tile.rowAxis, emitter.hoist(tile.rowAxis, i32, add(baseOf(tile.rowAxis), row)), 1],
+      [tile.alongAxis, emitter.hoist(tile.alongAxis, i32, add(baseOf(tile.alongAxis), along)), rowLength],
+    ];
+    const exact: Position = new Map(coordinates.map(([axis, coordinate]) => [axis, { coordinate }]));
+    const clamped: Position = new Map(
+      coordinates.map(([axis, coordinate, length]) => {
+        if (!at.isRagged(axis)) return [axis, { coordinate }];
+        const last = at.polynomial(at.axis(axis).extent.sub(length), new Map());
+        return [axis, { coordinate: emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last)) }];
+      }),
+    );
+    const guards = at.conditions(tile.load.conditions, clamped);
+    // Past the end of the contracted axis zeros are added; other rows past an end are computed and not stored.
+    const end = this.isBeforeEnd(chunkAxis, base, exact);
+    const valid = guards === undefined ? end : emitter.hoist('c', bool, both(guards, end));
+    const address = at.polynomial(tile.load.index, clamped);
+    const element = emitter.hoist('i', i32, add(address, { kind: 'parameter', name: `${tile.load.buffer}_base` }));
+    const from = emitter.hoist('q', i32, binary('shift_right', element, integer(Math.log2(rowLength))));
+    const index = emitter.hoist('s', i32, add(stage, pieceIndex(tile, row, piece, emitter)));
+    emitter.push({
+      kind: 'copy_async',
+      array: tile.array,
+      index,
+      buffer: tile.load.buffer,
+      from,
+      valid,
+    });
+  }
+
+  /** Chunks are asked for ahead of their use, so the last ones asked for are past the end. */
+  private isBeforeEnd(axis: string, base: Expression, exact: Position): Expression {
+    const { at, emitter } = this;
+    const first = at.isRagged(axis) ? (exact.get(axis)?.coordinate ?? base) : base;
+    const extent = at.polynomial(at.axis(axis).extent, new Map());
+    return emitter.hoist('c', bool, lessThan(first, extent));
+  }
+}

@@ -1,0 +1,168 @@
+import type { Target } from '../../backends/target.js';
+import type { Dim } from '../../ir/dim.js';
+import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import { threadsOfPart } from '../../ir/kernel/tile.js';
+import type { KernelFacts } from './from-group/facts.js';
+
+/** Invocations that multiply a fragment together: lane l holds row l/4 and a pair of columns l mod 4. */
+const subgroupSize = 32;
+const rowsOfLanes = 8;
+const pairsOfLanes = 4;
+
+/** A workgroup's tile of a product and the part of it that one subgroup has. */
+interface ProductTile {
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+  readonly subgroupRows: number;
+  readonly subgroupColumns: number;
+  readonly stages: number;
+}
+
+/**
+ * The largest first; 64 accumulators an invocation leave room for two workgroups a multiprocessor. Small outputs get small tiles,
+ * so that more workgroups share them.
+ */
+const productTiles: readonly ProductTile[] = [
+  { rows: 128, columns: 128, depth: 32, subgroupRows: 64, subgroupColumns: 32, stages: 4 },
+  { rows: 64, columns: 64, depth: 32, subgroupRows: 32, subgroupColumns: 32, stages: 4 },
+  { rows: 32, columns: 32, depth: 32, subgroupRows: 16, subgroupColumns: 16, stages: 4 },
+];
+
+/** Schedules that multiply matrix fragments, the best first; none for kernels without a product. */
+export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
+  switch (facts.family) {
+    case 'contraction':
+      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) => fits(one, target));
+    case 'attention':
+      return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
+        fits(one, target),
+      );
+    default:
+      return [];
+  }
+}
+
+function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, columns, depth] = [extents.get('m') as Dim, extents.get('n') as Dim, extents.get('k') as Dim];
+  // A pair of columns is one register.
+  if (!columns.isMultipleOf(2)) return [];
+  const isLarge = (tile: ProductTile): boolean =>
+    (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
+  const tile = productTiles.find(isLarge) ?? (productTiles.at(-1) as ProductTile);
+  const batched = extents.has('z');
+  return [
+    {
+      spread: {
+        m: spreadRows(tile.rows, tile.subgroupRows),
+        n: spreadColumns(tile.columns, tile.subgroupColumns),
+        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
+        ...(batched && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+      },
+      threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'mma', stages: tile.stages },
+    },
+  ];
+}
+
+/** Rows that four subgroups multiply together, and the depth of a swizzled row of 128 bytes. */
+const rowsOfWarpgroup = 64;
+const depthOfRow = 64;
+
+/** Two groups of four subgroups with 64 rows each, side by side in depth: 128 accumulators an invocation. */
+function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Schedule[] {
+  if (target.matrix !== 'wgmma') return [];
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, columns] = [extents.get('m') as Dim, extents.get('n') as Dim];
+  const [most, wanted] = [rows.constant ?? Infinity, columns.constant ?? Infinity];
+  // Less than half a tile is better shared out in the smaller tiles of fragments.
+  if (most <= rowsOfWarpgroup || wanted <= 64 || !columns.isMultipleOf(2)) return [];
+  const wide = wanted >= 256 ? 256 : 128;
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        n: spreadColumns(wide, wide),
+        k: { threads: 1, registers: depthOfRow, vector: 1 },
+        ...(extents.has('z') && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+      },
+      threadOrder: ['n', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 4 },
+    },
+  ];
+}
+
+/** 64 queries for four subgroups, two such groups; heads of whole swizzled rows. */
+function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const size = facts.axes.find(({ name }) => name === 'd')?.extent.constant;
+  if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 128) return [];
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        h: { threads: 1, registers: 1, vector: 1 },
+        z: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        j: { ...spreadColumns(128, 128), threadsOf: 'd' },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 2 },
+    },
+  ];
+}
+
+/** 16 queries a subgroup; their scores against a chunk of keys and their outputs stay in registers. */
+function scheduleAttention(facts: KernelFacts): readonly Schedule[] {
+  const size = facts.axes.find(({ name }) => name === 'd')?.extent.constant;
+  // Heads of 16 times a number are whole fragments; wider ones than 256 do not fit the registers.
+  if (size === undefined || size % 16 !== 0 || size > 256) return [];
+  const keys = size <= 128 ? 64 : 32;
+  return [
+    {
+      spread: {
+        m: spreadRows(64, 16),
+        h: { threads: 1, registers: 1, vector: 1 },
+        z: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'mma', stages: 2 },
+    },
+  ];
+}
+
+function spreadRows(rows: number, ofSubgroup: number): AxisSpread {
+  return { groups: rows / ofSubgroup, registers: ofSubgroup / rowsOfLanes, threads: rowsOfLanes, vector: 1 };
+}
+
+function spreadColumns(columns: number, ofSubgroup: number): AxisSpread {
+  const registers = ofSubgroup / (2 * pairsOfLanes);
+  return { groups: columns / ofSubgroup, registers, threads: pairsOfLanes, vector: 2 };
+}
+
+/** Whether the accumulators' and stages' schedule is one that the target can start. */
+function fits(schedule: Schedule, target: Target): boolean {
+  const invocations = schedule.threadOrder.reduce((count, part) => count * threadsOfPart(schedule, part), 1);
+  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule) <= target.workgroupMemory;
+}
+
+/** Workgroup memory of the operands' stages: 16-bit rows, at most a piece of 16 bytes more than they hold. */
+function stageBytes({ spread, matrix }: Schedule): number {
+  const tile = (axis: string): number => {
+    const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
+    return groups * threads * registers * vector;
+  };
+  const elements =
+    spread['j'] === undefined ? (tile('m') + tile('n')) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
+  return 2 * elements * (matrix?.stages ?? 0);
+}

@@ -1,0 +1,93 @@
+import { isFloat } from '../../ir/dtype.js';
+import type { OpKind } from '../../ir/graph/attributes.js';
+import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+import { opTable } from '../../ir/graph/ops/index.js';
+
+/**
+ * Values of a fused function that nothing but products reads, as their factors: kept in the 16 bits that the factors are rounded
+ * to anyway, they cost half the memory traffic and go into matrix fragments as they are.
+ *
+ * Values that views and concatenations put into one storage are narrow together or not at all. What a function takes or
+ * returns, a loop carries or the host makes stays wide. Cost: linear in operations and uses.
+ */
+export function findNarrowValues(body: Block): ReadonlySet<Value> {
+  const search = new NarrowSearch();
+  search.visit(body);
+  return search.finish();
+}
+
+/** Operands that an operation multiplies. */
+const factors: Readonly<Partial<Record<OpKind, readonly number[]>>> = {
+  matmul: [0, 1],
+  conv2d: [0, 1],
+  attention: [0, 1, 2],
+};
+
+/** What only moves elements on their way into a product. */
+const moving: ReadonlySet<OpKind> = new Set<OpKind>(['reshape', 'transpose', 'slice', 'broadcast', 'upsample_nearest']);
+
+class NarrowSearch {
+  /** Union-find of the values that share a storage. */
+  private readonly parents = new Map<Value, Value>();
+  private readonly wide = new Set<Value>();
+  private readonly made: Value[] = [];
+
+  visit(block: Block): void {
+    block.parameters.forEach((value) => this.widen(value));
+    for (const operation of block.operations) this.visitOperation(operation);
+    block.results.forEach((value) => this.widen(value));
+  }
+
+  finish(): ReadonlySet<Value> {
+    const wideRoots = new Set([...this.wide].map((value) => this.root(value)));
+    return new Set(this.made.filter((value) => !wideRoots.has(this.root(value))));
+  }
+
+  private visitOperation(operation: Operation): void {
+    const { kind, operands, results } = operation;
+    if (kind === 'fused') {
+      const inner = operation.body as Block;
+      operands.forEach((operand, place) => {
+        if (!isFactor(inner.parameters[place] as Value, inner)) this.widen(operand);
+      });
+      for (const result of results) {
+        if (isFloat(result.type.dtype)) this.made.push(result);
+        else this.widen(result);
+      }
+      return;
+    }
+    if (kind === 'concat' || opTable[kind].category === 'view') {
+      for (const operand of operands) for (const result of results) this.join(operand, result);
+      this.made.push(...results);
+      return;
+    }
+    if (operation.body !== undefined) this.visit(operation.body);
+    [...operands, ...results].forEach((value) => this.widen(value));
+  }
+
+  private widen(value: Value): void {
+    this.wide.add(value);
+  }
+
+  private join(a: Value, b: Value): void {
+    const [first, second] = [this.root(a), this.root(b)];
+    if (first !== second) this.parents.set(first, second);
+  }
+
+  private root(value: Value): Value {
+    let root = value;
+    for (let parent = this.parents.get(root); parent !== undefined; parent = this.parents.get(root)) root = parent;
+    return root;
+  }
+}
+
+/** Whether every reader of a group's value multiplies it. */
+function isFactor(value: Value, group: Block): boolean {
+  if (group.results.includes(value)) return false;
+  return group.operations.every(({ kind, operands, results }) =>
+    operands.every((operand, place) => {
+      if (operand !== value || factors[kind]?.includes(place) === true) return true;
+      return moving.has(kind) && results.every((result) => isFactor(result, group));
+    }),
+  );
+}
