@@ -59,9 +59,17 @@ describe('the plan of the tiny transformer', () => {
       'rms_norm_rope',
       'rms_norm_rope',
       'attention',
-      'silu_mul',
+      'matmul_matmul_silu_mul',
       'matmul_mul_add',
     ]);
+  });
+
+  it('has seventeen launches a double-stream block', () => {
+    const block = launches.filter(({ label }) => /^(transformer\.transformer_blocks|double)\.1\./.test(label));
+    const upTo = ['layer_norm_mul_add', 'matmul_split', 'rms_norm_rope', 'rms_norm_rope'];
+    const from = ['matmul_mul_add', 'layer_norm_mul_add', 'matmul_matmul_silu_mul', 'matmul_mul_add'];
+    // Text and image, in an order that the graph gives.
+    expect(block.map(workOf).sort()).toEqual([...upTo, ...upTo, 'attention', ...from, ...from].sort());
   });
 
   it('lets attention and the MLP write in place what the output product reads', () => {

@@ -2,7 +2,8 @@ import type { Target } from '../../backends/target.js';
 import type { FusedAnchor } from '../../ir/graph/attributes.js';
 import type { Block, Module, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
-import { isRowOperation } from '../kernel/from-group/facts.js';
+import { equalShapes } from '../../ir/graph/types.js';
+import { isRowOperation, shareLoops } from '../kernel/from-group/facts.js';
 import { elementCount } from '../kernel/from-group/group.js';
 import type { GraphPass } from '../pass.js';
 import { findHostOperations } from './host-operations.js';
@@ -16,6 +17,7 @@ import { inlineFused } from './inline-fused.js';
  *   map        <- map (elements are pulled, so shapes need not agree; costly work is not repeated for a broadcast)
  *   row, contraction -> pointwise of the same shape becomes the epilogue; rope joins a row (it stays inside the row)
  *   contraction -> split of the last axis: one destination a piece
+ *   contraction + contraction of the same left operand, where pointwise work reads both: an accumulator each
  *   contraction <- upsample_nearest: only the addresses change
  * Every value inside a group is read inside it only, so a group can stand where its last operation stood.
  * Views, concatenations, weights, constants and host work stay outside: the plan makes them addresses.
@@ -138,6 +140,11 @@ function absorb(
 
 function mergedAnchor(group: Group, maker: Group, operation: Operation, operand: Value): FusedAnchor | undefined {
   const result = operation.results[0] as Value;
+  if (group.anchor === 'contraction' && maker.anchor === 'contraction') {
+    const isPointwise = opTable[operation.kind].category === 'pointwise';
+    const meet = isPointwise && equalShapes(operand.type.shape, result.type.shape);
+    return meet && shareLoops([...maker.operations, ...group.operations]) ? 'contraction' : undefined;
+  }
   if (group.anchor === 'contraction') {
     const only = maker.operations.length === 1 ? maker.operations[0] : undefined;
     return operation.kind === 'conv2d' && only?.kind === 'upsample_nearest' && operation.operands[0] === operand
@@ -157,9 +164,7 @@ function mergedAnchor(group: Group, maker: Group, operation: Operation, operand:
   }
   if (maker.anchor !== 'row' && maker.anchor !== 'contraction') return undefined;
   if (group.anchor !== 'map') return undefined;
-  const sameShape =
-    operand.type.shape.length === result.type.shape.length &&
-    operand.type.shape.every((size, axis) => size.equals(result.type.shape[axis] as typeof size));
+  const sameShape = equalShapes(operand.type.shape, result.type.shape);
   const staysInRow = maker.anchor === 'row' && operation.kind === 'rope' && operation.operands[0] === operand;
   return sameShape && (category === 'pointwise' || staysInRow) ? maker.anchor : undefined;
 }

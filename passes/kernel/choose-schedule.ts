@@ -88,14 +88,17 @@ function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
   return schedule(spreads, ['m', 'g', 'r']);
 }
 
-/** 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. */
+/**
+ * 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. Two products have 2 columns each,
+ * so that there are as many sums as of one.
+ */
 function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const m = extents.get('m') as Dim;
   const n = extents.get('n') as Dim;
   const k = extents.get('k') as Dim;
   const depth = vectorOf(k);
-  const columns = vectorOf(n);
+  const columns = (facts.products ?? 1) > 1 && vectorOf(n) === 4 ? 2 : vectorOf(n);
   // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
   // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
   const wanted = target.stagingPays ? 4 : 2;
@@ -116,7 +119,7 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   );
 }
 
-function spread(threads: number, registers: number, vector: 1 | 4): AxisSpread {
+function spread(threads: number, registers: number, vector: 1 | 2 | 4): AxisSpread {
   return { threads, registers, vector };
 }
 

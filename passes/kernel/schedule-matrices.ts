@@ -29,11 +29,20 @@ const productTiles: readonly ProductTile[] = [
   { rows: 32, columns: 32, depth: 32, subgroupRows: 16, subgroupColumns: 16, stages: 4 },
 ];
 
+/** Of two products at once: half the columns each, so as many accumulators in all. */
+const pairTiles: readonly ProductTile[] = [
+  { rows: 128, columns: 64, depth: 32, subgroupRows: 64, subgroupColumns: 16, stages: 4 },
+  { rows: 64, columns: 32, depth: 32, subgroupRows: 32, subgroupColumns: 16, stages: 4 },
+  { rows: 32, columns: 32, depth: 32, subgroupRows: 16, subgroupColumns: 16, stages: 4 },
+];
+
 /** Schedules that multiply matrix fragments, the best first; none for kernels without a product. */
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
   switch (facts.family) {
     case 'contraction':
-      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) => fits(one, target));
+      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) =>
+        fits(one, target, facts.products),
+      );
     case 'attention':
       return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
         fits(one, target),
@@ -50,7 +59,8 @@ function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
   if (!columns.isMultipleOf(2)) return [];
   const isLarge = (tile: ProductTile): boolean =>
     (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
-  const tile = productTiles.find(isLarge) ?? (productTiles.at(-1) as ProductTile);
+  const tiles = (facts.products ?? 1) > 1 ? pairTiles : productTiles;
+  const tile = tiles.find(isLarge) ?? (tiles.at(-1) as ProductTile);
   const batched = extents.has('z');
   return [
     {
@@ -80,7 +90,8 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
   const [most, wanted] = [rows.constant ?? Infinity, columns.constant ?? Infinity];
   // Less than half a tile is better shared out in the smaller tiles of fragments.
   if (most <= rowsOfWarpgroup || wanted <= 64 || !columns.isMultipleOf(2)) return [];
-  const wide = wanted >= 256 ? 256 : 128;
+  // Two products at once have half the columns each.
+  const wide = wanted >= 256 && (facts.products ?? 1) === 1 ? 256 : 128;
   return [
     {
       spread: {
@@ -151,18 +162,18 @@ function spreadColumns(columns: number, ofSubgroup: number): AxisSpread {
 }
 
 /** Whether the accumulators' and stages' schedule is one that the target can start. */
-function fits(schedule: Schedule, target: Target): boolean {
+function fits(schedule: Schedule, target: Target, products = 1): boolean {
   const invocations = schedule.threadOrder.reduce((count, part) => count * threadsOfPart(schedule, part), 1);
-  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule) <= target.workgroupMemory;
+  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule, products) <= target.workgroupMemory;
 }
 
 /** Workgroup memory of the operands' stages: 16-bit rows, at most a piece of 16 bytes more than they hold. */
-function stageBytes({ spread, matrix }: Schedule): number {
+function stageBytes({ spread, matrix }: Schedule, products: number): number {
   const tile = (axis: string): number => {
     const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return groups * threads * registers * vector;
   };
   const elements =
-    spread['j'] === undefined ? (tile('m') + tile('n')) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
+    spread['j'] === undefined ? (tile('m') + products * tile('n')) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
   return 2 * elements * (matrix?.stages ?? 0);
 }

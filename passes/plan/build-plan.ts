@@ -385,7 +385,9 @@ function operationCost(operation: Operation): Cost {
 /** What people look for: the weight a product uses, otherwise the value made. */
 function labelOf(operation: Operation, makers: ReadonlyMap<Value, Operation>): string {
   for (const operand of operation.operands) {
-    const maker = makers.get(operand);
+    let maker = makers.get(operand);
+    // Rows of a weight.
+    if (maker?.kind === 'slice') maker = makers.get(maker.operands[0] as Value);
     if (maker?.kind === 'weight' && (operand.type.shape.length > 1 || operation.operands.length < 3))
       return maker.attributes.name;
   }

@@ -17,6 +17,8 @@ export type KernelFamily = Exclude<KernelGroup['anchor'], 'statistics'> | 'momen
 export interface KernelFacts {
   readonly family: KernelFamily;
   readonly axes: readonly AxisFacts[];
+  /** Of a contraction: the products that are made in one go, each with its accumulators. */
+  readonly products?: number;
 }
 
 const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
@@ -43,6 +45,32 @@ export function anchorOf<K extends Operation['kind']>(
     );
   }
   return found[0] as Extract<Operation, { kind: K }>;
+}
+
+export type ProductOperation = Extract<Operation, { kind: 'matmul' | 'conv2d' }>;
+
+/** The products of a contraction group: one, or several of one left operand with the same loops. */
+export function productsOf(operations: readonly Operation[]): readonly [ProductOperation, ...ProductOperation[]] {
+  const [first, ...others] = operations.filter(
+    (operation): operation is ProductOperation => operation.kind === 'matmul' || operation.kind === 'conv2d',
+  );
+  if (first === undefined) throw new Flux2cError('F2C302', 'a contraction kernel needs a matmul or a conv2d');
+  return [first, ...others];
+}
+
+/** Whether all products among the operations multiply the rows of one operand with matrices of one shape. */
+export function shareLoops(operations: readonly Operation[]): boolean {
+  const [first, ...others] = productsOf(operations);
+  return [first, ...others].every(
+    (product) =>
+      product.kind === 'matmul' &&
+      first.kind === 'matmul' &&
+      product.operands[0] === first.operands[0] &&
+      product.operands[1] !== product.operands[0] &&
+      product.operands[1]?.type.shape.length === 2 &&
+      product.attributes.transposeB === first.attributes.transposeB &&
+      sameShape(product.operands[1].type.shape, (first.operands[1] as Value).type.shape),
+  );
 }
 
 export function statisticsAnchor(group: KernelGroup): StatisticsOperation {
@@ -84,13 +112,15 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       return { family: 'row', axes: [...rows, { name: 'c', kind: 'loop', extent: lastDim(first) }] };
     }
     case 'contraction': {
-      const anchor = anchorOf(group, ['matmul', 'conv2d']);
+      const products = productsOf(group.body.operations);
+      const [anchor] = products;
       const result = anchor.results[0] as Value;
       const [left, right] = anchor.operands as readonly [Value, Value];
       const isBatched = anchor.kind === 'matmul' && right.type.shape.length > 2;
       const depth = anchor.kind === 'matmul' ? lastDim(left) : elementCount(right.type.shape.slice(1));
       return {
         family: 'contraction',
+        ...(products.length > 1 && { products: products.length }),
         axes: [
           { name: 'm', kind: 'grid_y', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
           { name: 'n', kind: 'grid_x', extent: lastDim(result) },

@@ -46,14 +46,14 @@ export class MatrixLowering {
     if (product === undefined) throw new Error(`internal: the contraction of ${statement.name} multiplies no matrices`);
     const { over } = statement;
     if (at.axis(over).kind !== 'loop' || at.isOpen(over)) {
-      this.multiply(statement, product, 0);
+      this.multiply([[statement, product]], 0);
       return;
     }
     const loads = product.left.kind === 'memory' ? [product.left.load, product.right.load] : [product.right.load];
     // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
     const inFlight = this.isShared ? 1 : 0;
     const tiles = this.plan([[statement, product]], loads);
-    this.overStagedChunks(over, tiles, inFlight, () => this.multiply(statement, product, inFlight));
+    this.overStagedChunks(over, tiles, inFlight, () => this.multiply([[statement, product]], inFlight));
     if (inFlight > 0) this.context.emitter.push({ kind: 'wait_products', pending: 0 });
   }
 
@@ -71,7 +71,13 @@ export class MatrixLowering {
     const loads = products.flatMap(([, { left, right }]) =>
       left.kind === 'memory' ? [left.load, right.load] : [right.load],
     );
-    this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
+    if (products.length < body.length || !this.isShared) {
+      this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
+      return;
+    }
+    // Nothing but products: they are on their way together, behind the next chunk's.
+    this.overStagedChunks(axis, this.plan(products, loads), 1, () => this.multiply(products, 1));
+    this.context.emitter.push({ kind: 'wait_products', pending: 0 });
   }
 
   private plan(
@@ -134,32 +140,39 @@ export class MatrixLowering {
     });
   }
 
-  /** Leaves at most `inFlight` products on their way. */
-  private multiply(statement: Contract, product: MatrixProduct, inFlight: number): void {
-    if (this.isShared) this.multiplyShared(statement, product, inFlight);
-    else this.multiplyFragments(statement, product);
+  /** Leaves at most `inFlight` groups of products on their way. */
+  private multiply(products: readonly (readonly [Contract, MatrixProduct])[], inFlight: number): void {
+    if (!this.isShared) {
+      for (const [statement, product] of products) this.multiplyFragments(statement, product);
+      return;
+    }
+    const { emitter } = this.context;
+    // Packed before the unit starts: until it is done the registers stay as they are.
+    const issues = products.map(([statement, product]) => this.prepareShared(statement, product));
+    emitter.push({ kind: 'begin_products' });
+    for (const issue of issues) issue();
+    emitter.push({ kind: 'commit_products' });
+    emitter.push({ kind: 'wait_products', pending: inFlight });
   }
 
   /** Operands from workgroup memory, for rows of four subgroups at a time; all columns of the tile in one instruction. */
-  private multiplyShared(statement: Contract, product: MatrixProduct, inFlight: number): void {
+  private prepareShared(statement: Contract, product: MatrixProduct): () => void {
     const { at, elements, emitter } = this.context;
     const { rows, columns, operands, left, right } = product;
     const tile = elements.tiles.get(statement.name) as TileRegisters;
     const wide = at.spreadOf(columns).registers;
-    const accumulators = Array.from({ length: 2 * wide }, (_, number) =>
+    const accumulators = range(2 * wide).map((number) =>
       this.registerName(tile, rows, number % 2, columns, number >> 1),
     );
-    const steps = at.axis(statement.over).tile / depth;
-    // Packed before the unit starts: until it is done the registers stay as they are.
-    const fragments = left.kind === 'tile' ? range(steps).map((step) => this.leftFragment(product, 0, step)) : [];
-    emitter.push({ kind: 'begin_products' });
-    for (const step of range(steps)) {
-      const a = fragments[step] ?? this.sharedLeft(product, step);
-      const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
-      emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
-    }
-    emitter.push({ kind: 'commit_products' });
-    emitter.push({ kind: 'wait_products', pending: inFlight });
+    const steps = range(at.axis(statement.over).tile / depth);
+    const fragments = left.kind === 'tile' ? steps.map((step) => this.leftFragment(product, 0, step)) : [];
+    return () => {
+      for (const step of steps) {
+        const a = fragments[step] ?? this.sharedLeft(product, step);
+        const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
+        emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
+      }
+    };
   }
 
   /** The 64 rows of the left operand that this invocation's four subgroups multiply. */
