@@ -42,6 +42,8 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       if (size === undefined) {
         throw new Flux2cError('F2C303', 'the head size of an attention must be a number', { found: extent('d').text });
       }
+      const shared = target.matrix === undefined ? undefined : scheduleSharedHeads(extent('m'), size);
+      if (shared !== undefined) return shared;
       const vector = vectorOf(extent('d'));
       // Keys are unrolled for a GPU's latency; software drivers compile every load to a branch, in seconds for hundreds.
       // A query and its output live in the registers of one invocation: 2 · size floats.
@@ -86,6 +88,23 @@ function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
   // In software a row is long enough for one invocation: with barriers it took several times as long (lavapipe).
   const spreads = { m: spread(lanesFor(m, target), 1, 1), g: spread(1, groups, 1), r: spread(1, 1, vector) };
   return schedule(spreads, ['m', 'g', 'r']);
+}
+
+/**
+ * A query's head over the 32 lanes of a subgroup, which add up its scores by exchanges: heads too wide for the registers of one
+ * invocation. Four queries a subgroup read a key once.
+ */
+function scheduleSharedHeads(queries: Dim, size: number): Schedule | undefined {
+  const vector = size % 128 === 0 ? 4 : size % 64 === 0 ? 2 : undefined;
+  if (vector === undefined) return undefined;
+  const spreads = {
+    m: spread(threadsFor(queries, 4, 4), 4, 1),
+    h: spread(1, 1, 1),
+    z: spread(1, 1, 1),
+    d: spread(32, size / (32 * vector), vector),
+    j: spread(1, 1, 1),
+  };
+  return { ...schedule(spreads, ['d', 'm']), subgroupSize: 32 };
 }
 
 /**

@@ -112,6 +112,8 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
 function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly Schedule[] {
   const size = facts.axes.find(({ name }) => name === 'd')?.extent.constant;
   if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 128) return [];
+  // Scores of 128 keys and the mask of each do not fit the registers together.
+  const keys = facts.isMasked === true ? 64 : 128;
   return [
     {
       spread: {
@@ -119,7 +121,7 @@ function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly S
         h: { threads: 1, registers: 1, vector: 1 },
         z: { threads: 1, registers: 1, vector: 1 },
         d: spreadColumns(size, size),
-        j: { ...spreadColumns(128, 128), threadsOf: 'd' },
+        j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
       },
       threadOrder: ['d', 'm', 'm.groups'],
       unroll: 1,

@@ -19,6 +19,8 @@ export interface KernelFacts {
   readonly axes: readonly AxisFacts[];
   /** Of a contraction: the products that are made in one go, each with its accumulators. */
   readonly products?: number;
+  /** Of an attention: keys are masked one by one. */
+  readonly isMasked?: boolean;
 }
 
 const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
@@ -137,6 +139,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       const [batch, heads, queries, size] = query.type.shape as readonly [Dim, Dim, Dim, Dim];
       return {
         family: 'attention',
+        isMasked: anchor.operands.length > 3,
         axes: [
           { name: 'm', kind: 'grid_x', extent: queries },
           // Apart, so that a launch can be cut by heads and by pictures: addresses are affine in both.

@@ -25,6 +25,8 @@ export interface ContractContext {
   readonly elements: Elements;
   readonly emitter: Emitter;
   readonly loops: TileLoops;
+  /** The sum over the invocations that the contracted axis is spread over. */
+  sumAcrossThreads(partial: Expression, over: string): Expression;
 }
 
 /**
@@ -58,7 +60,9 @@ export class ContractLowering {
     const { name, over } = contract;
     const { at, emitter, loops } = this.context;
     const tile = loops.tile(name);
-    const { vector } = at.spreadOf(over);
+    const { vector, threads } = at.spreadOf(over);
+    const sumAcross = (partial: Expression): Expression =>
+      threads > 1 ? this.context.sumAcrossThreads(partial, over) : partial;
     const inner = tile.axes.at(-1);
     const type: RegisterType = { scalar: 'f32', lanes: vector };
     const lanesOf = (position: Position): Position[] =>
@@ -86,9 +90,10 @@ export class ContractLowering {
       },
       finish() {
         for (const { position, lanes } of places) {
-          const sums = lanes.map(({ partial }) =>
-            emitter.bind('s', f32, foldLanes({ kind: 'register', name: partial, type }, vector, 'add')),
-          );
+          const sums = lanes.map(({ partial }) => {
+            const whole = foldLanes({ kind: 'register', name: partial, type }, vector, 'add');
+            return sumAcross(emitter.bind('s', f32, whole));
+          });
           const left = tile.registers.get(registerKey(tile.axes, position)) as Expression;
           const right: Expression = sums.length === 1 ? (sums[0] as Expression) : { kind: 'vector', parts: sums };
           const value: Expression = { kind: 'binary', operator: 'add', left, right };

@@ -64,7 +64,9 @@ class Lowering {
     this.elements = new Elements(kernel, this.at, this.emitter, bufferLanes);
     this.loops = new TileLoops(this.at, this.emitter, this.elements);
     const { at, elements, emitter, loops } = this;
-    this.contracts = new ContractLowering({ schedule, at, elements, emitter, loops });
+    const sumAcrossThreads = (partial: Expression, over: string): Expression =>
+      this.reduceAcrossThreads(partial, over, 'add');
+    this.contracts = new ContractLowering({ schedule, at, elements, emitter, loops, sumAcrossThreads });
     if (schedule.matrix !== undefined) {
       this.matrix = new MatrixLowering({
         kernel,
