@@ -1,7 +1,6 @@
 import type { Target } from '../backends/target.js';
 import type { DType } from '../ir/dtype.js';
 import type { Module } from '../ir/graph/graph.js';
-import type { ThreadKernel } from '../ir/kernel/thread.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { Schedule } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
@@ -11,11 +10,11 @@ import { graphPassesFor } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
 import type { Instrument } from './pass.js';
 import { buildPlan } from './plan/build-plan.js';
-import { KernelStore } from './plan/kernel-store.js';
+import { KernelStore, type PrintKernel } from './plan/kernel-store.js';
 
 export interface CompileOptions {
   /** Prints a kernel for the target's backend; the driver's caller knows the backend, passes do not. */
-  readonly print: (kernel: ThreadKernel) => string;
+  readonly print: PrintKernel;
   readonly instruments?: readonly Instrument[];
   /** Schedules by kernel name, in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
