@@ -124,8 +124,9 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         family: 'contraction',
         ...(products.length > 1 && { products: products.length }),
         axes: [
-          { name: 'm', kind: 'grid_y', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
-          { name: 'n', kind: 'grid_x', extent: lastDim(result) },
+          // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
+          { name: 'm', kind: 'grid_x', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
+          { name: 'n', kind: 'grid_y', extent: lastDim(result) },
           ...(isBatched
             ? [{ name: 'z', kind: 'grid_z', extent: elementCount(result.type.shape.slice(0, -2)) } as const]
             : []),
