@@ -12,7 +12,7 @@ import { type Bundle, bundleFormat, type BundleKernel, type BundleProgram } from
 import { bundleProgram, type KeepData } from './bundle-program.js';
 import { networkCases, singleKernelCases } from './bundle-cases.js';
 import { targetFor } from './model-kernels.js';
-import { type CompiledKernels, compileKernels, nvccVersion } from './nvcc.js';
+import { type CompiledKernels, compileKernels, nvccVersion, slowCharacters } from './nvcc.js';
 import { countResidentBlocks } from './occupancy.js';
 import { preludeText } from './prelude-text.js';
 import { tileToJson } from './tile-json.js';
@@ -32,6 +32,7 @@ const program = new Command('make-bundle')
   .option('--arch <names>', `of ${cudaArchitectures.join(', ')}`, 'sm_90a')
   .option('--models <names>', 'of dev, klein-4b', 'dev,klein-4b')
   .option('--parallel <n>', 'compilers at a time', '2')
+  .option('--slow', 'also programs with kernels that the compiler takes many minutes for')
   .addHelpText('after', examples);
 
 function readArchitectures(names: string): readonly CudaArchitecture[] {
@@ -43,7 +44,9 @@ function readArchitectures(names: string): readonly CudaArchitecture[] {
 }
 
 async function main(): Promise<void> {
-  const options = program.parse().opts<{ output: string; arch: string; models: string; parallel: string }>();
+  const options = program
+    .parse()
+    .opts<{ output: string; arch: string; models: string; parallel: string; slow?: true }>();
   const architectures = readArchitectures(options.arch);
   const compiler = await nvccVersion();
   if (compiler === undefined) program.error('there is no nvcc on the path');
@@ -58,6 +61,11 @@ async function main(): Promise<void> {
   const models = options.models.split(',');
   for (const { name, compile, description } of [...singleKernelCases, ...networkCases(models)]) {
     const compiled = compile(target);
+    const slow = [...compiled.kernels.values()].find(({ source }) => source.length > slowCharacters);
+    if (slow !== undefined && options.slow === undefined) {
+      console.log(`${name} is left out without --slow: ${slow.name} has ${slow.source.length} characters`);
+      continue;
+    }
     programs[name] = await bundleProgram(compiled, description, data.keep);
     for (const launch of programs[name].launches) {
       if ('kernel' in launch) kernels.set(launch.kernel, compiled.kernels.get(launch.kernel)!);

@@ -49,7 +49,11 @@ def check_bundle(bundle):
 
 
 def measure(bundle, options):
-    import torch
+    try:
+        import torch
+    except ImportError:
+        print("nothing is measured: PyTorch is not installed", file=sys.stderr)
+        return 2
 
     from runner.machine import Machine, NoMachine
     from runner.measure import ceilings

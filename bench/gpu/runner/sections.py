@@ -44,7 +44,7 @@ def name_of(launch, program):
 
 
 def check_kernels(machine, report, clock, quick):
-    """Every distinct launch, those of a double and a single block and the single kernels first."""
+    """Every distinct launch, the plain product and those of a double and a single block first."""
     found = distinct_launches(machine.bundle.programs)
     found.sort(key=lambda entry: rank(*entry))
     for at, (program, launch) in enumerate(found):
@@ -67,14 +67,14 @@ def check_kernels(machine, report, clock, quick):
 
 
 def rank(program, launch):
-    if program in ("contraction", "attention"):
+    if program == "contraction":
         return 0
     return 1 if launch.get("block") in ("double.0", "single.0") else 2
 
 
 def measure_kernels(machine, report, clock, quick):
-    """The single kernels, then each distinct launch of one double and one single block of dev."""
-    chosen = [entry for entry in distinct_launches(machine.bundle.programs) if rank(*entry) < 2]
+    """The plain product, then each distinct launch of one double and one single block of dev."""
+    chosen = [entry for entry in distinct_launches(machine.bundle.programs) if rank(*entry) < 2 and entry[0] != "klein-4b.denoise"]
     chosen.sort(key=lambda entry: (rank(*entry), -entry[1]["flop"]))
     plain = None
     for program, launch in chosen:
@@ -87,9 +87,9 @@ def measure_kernels(machine, report, clock, quick):
         size = sum(binding[2] for binding in launch["bindings"])
         works = [work, *(Work(machine.bundle, machine.bundle.programs[program], launch, "cuda") for _ in range(sets_for(size) - 1))]
         own = time_calls([machine.launch_of(each) for each in works])
-        peer = None if quick and rank(program, launch) else time_baseline(work)
+        peer = time_baseline(work)
         goal, met = goal_of(program, launch, own["ms"], peer, plain)
-        if program == "contraction":
+        if is_plain(program, launch):
             plain = own["ms"]
         report.row(
             "kernel",
@@ -107,8 +107,12 @@ def measure_kernels(machine, report, clock, quick):
         torch.cuda.empty_cache()
 
 
+def is_plain(program, launch):
+    return program == "contraction" and launch["flop"] > 1e12
+
+
 def goal_of(program, launch, ms, peer, plain):
-    if program == "contraction":
+    if is_plain(program, launch):
         return ">= 95 % of the vendor's", ms <= peer["ms"] / 0.95
     if "attention" in launch["kernel"]:
         return ">= 600 TFLOP/s", launch["flop"] / ms / 1e9 >= 600
@@ -245,10 +249,13 @@ def run_dev(machine, report, clock, quick):
 def run_klein(machine, report, clock, quick):
     steps = run_transformer(machine, report, clock, quick, "klein-4b.denoise")
     torch.cuda.empty_cache()
-    encode = run_stage(machine, report, clock, quick, "klein-4b.text_encoder", "klein-4b prompt")
-    decode = run_stage(machine, report, clock, quick, "klein-4b.vae_decoder", "decode 1024²")
-    total = encode + steps + decode
-    report.row("klein", "prompt, 4 steps, decode", total, goal="<= 450 ms", met=total <= 450)
+    stages = [("klein-4b.text_encoder", "klein-4b prompt"), ("klein-4b.vae_decoder", "decode 1024²")]
+    missing = [name for name, _ in stages if name not in machine.bundle.programs]
+    if missing:
+        report.note(f"the bundle lacks {', '.join(missing)}: no time for a whole picture")
+    total = steps + sum(run_stage(machine, report, clock, quick, *stage) for stage in stages if stage[0] not in missing)
+    if not missing:
+        report.row("klein", "prompt, 4 steps, decode", total, goal="<= 450 ms", met=total <= 450)
 
 
 def run_encode(machine, report, clock, quick):
@@ -260,6 +267,6 @@ SECTIONS = [
     ("check", check_kernels, 90, ()),
     ("kernels", measure_kernels, 60, ()),
     ("step", run_dev, 130, ("dev.denoise",)),
-    ("klein", run_klein, 100, ("klein-4b.denoise", "klein-4b.text_encoder", "klein-4b.vae_decoder")),
+    ("klein", run_klein, 100, ("klein-4b.denoise",)),
     ("encode", run_encode, 20, ("klein-4b.vae_encoder",)),
 ]
