@@ -153,8 +153,8 @@ describe('kernels', () => {
     const sizesOf = (step: LaunchStep | undefined): readonly string[] => step?.parameters.map(({ value }) => value.text) ?? []; // prettier-ignore
     expect(sizesOf(f?.[1])).toEqual(['txt', 'img']);
     expect(sizesOf(g?.[1])).toEqual(['m', 'n']);
-    expect(f?.[0]?.grid[1].extent.text).toBe('img');
-    expect(g?.[0]?.grid[1].extent.text).toBe('2*k');
+    expect(f?.[0]?.grid[0].extent.text).toBe('img');
+    expect(g?.[0]?.grid[0].extent.text).toBe('2*k');
     expect(kernels.size).toBe(3);
   });
 
