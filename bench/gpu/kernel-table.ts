@@ -6,13 +6,17 @@ import type { CudaArchitecture } from '../../backends/cuda/cuda-target.js';
 import { cudaSharedBytes } from '../../backends/cuda/cuda-shared.js';
 import { instantiatePlan } from '../../runtime/instantiate.js';
 import { flattenSteps } from '../../runtime/plan/bound-plan.js';
+import type { NetworkName } from '../../models/flux2/networks.js';
+import type { VariantName } from '../../models/flux2/variants.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
 import { compileNetwork, functionsOf, sizesOf, targetFor, variantNames } from './model-kernels.js';
 import { compileKernels } from './nvcc.js';
 import { countResidentBlocks, type KernelResources } from './occupancy.js';
 
-/** Kernels are made for all three, so they are the same text for each. */
 export const tableArchitectures = ['sm_80', 'sm_90a', 'sm_120'] as const satisfies readonly CudaArchitecture[];
+
+/** What kernels are made for together: Hopper alone has its own form of products, the others share theirs. */
+const families: readonly (readonly CudaArchitecture[])[] = [['sm_80', 'sm_120'], ['sm_90a']];
 
 /** Squares of so many pixels, and so many references of a megapixel: what a kernel of the table must serve. */
 const pictures = [512, 1024, 1536, 2048] as const;
@@ -22,6 +26,7 @@ export interface ListedKernel {
   readonly kernel: CompiledKernel;
   /** `dev denoise`, in a fixed order. */
   readonly users: readonly string[];
+  readonly architectures: readonly CudaArchitecture[];
 }
 
 /**
@@ -30,29 +35,41 @@ export interface ListedKernel {
  * @throws when a plan for one of the sizes does not hold on the target or launches anything else
  */
 export function listKernels(): readonly ListedKernel[] {
-  const target = targetFor(tableArchitectures);
-  const found = new Map<string, { readonly kernel: CompiledKernel; readonly users: string[] }>();
-  for (const variant of variantNames) {
-    for (const name of functionsOf(variant)) {
-      const { kernels, plans } = compileNetwork(variant, name, target);
-      for (const kernel of kernels.values()) {
-        const known = found.get(kernel.name) ?? { kernel, users: [] };
-        if (known.kernel.source !== kernel.source) throw new Error(`two kernels are called ${kernel.name}`);
-        known.users.push(`${variant} ${name}`);
-        found.set(kernel.name, known);
-      }
-      for (const pixels of pictures) {
-        for (const references of referenceCounts) {
-          const bound = instantiatePlan(plans.get(name)!, sizesOf(name, pixels, references), target, kernels);
-          for (const step of flattenSteps(bound.steps)) {
-            if (step.kind === 'launch' && !kernels.has(step.kernel)) throw new Error(`${step.kernel} is not compiled`);
-          }
-          if (name.startsWith('vae') || name === 'text_encoder') break;
+  const found = new Map<string, { kernel: CompiledKernel; users: string[]; architectures: CudaArchitecture[] }>();
+  for (const family of families) {
+    for (const variant of variantNames) {
+      for (const name of functionsOf(variant)) {
+        for (const kernel of listFunction(variant, name, family)) {
+          const known = found.get(kernel.name) ?? { kernel, users: [], architectures: [] };
+          if (known.kernel.source !== kernel.source) throw new Error(`two kernels are called ${kernel.name}`);
+          if (!known.users.includes(`${variant} ${name}`)) known.users.push(`${variant} ${name}`);
+          known.architectures = [...new Set([...known.architectures, ...family])];
+          found.set(kernel.name, known);
         }
       }
     }
   }
   return [...found.values()].sort((a, b) => (a.kernel.name < b.kernel.name ? -1 : 1));
+}
+
+/** A function's kernels, after plans for all sizes were made of them. */
+function listFunction(
+  variant: VariantName,
+  name: NetworkName,
+  family: readonly CudaArchitecture[],
+): readonly CompiledKernel[] {
+  const target = targetFor(family);
+  const { kernels, plans } = compileNetwork(variant, name, target);
+  for (const pixels of pictures) {
+    for (const references of referenceCounts) {
+      const bound = instantiatePlan(plans.get(name)!, sizesOf(name, pixels, references), target, kernels);
+      for (const step of flattenSteps(bound.steps)) {
+        if (step.kind === 'launch' && !kernels.has(step.kernel)) throw new Error(`${step.kernel} is not compiled`);
+      }
+      if (name.startsWith('vae') || name === 'text_encoder') break;
+    }
+  }
+  return [...kernels.values()];
 }
 
 /** Compiles kernels for an architecture: the table's cell of each by kernel name. */
@@ -62,15 +79,18 @@ export async function measureCells(
 ): Promise<ReadonlyMap<CudaArchitecture, ReadonlyMap<string, string>>> {
   const folder = await mkdtemp(join(tmpdir(), 'flux2c-table-'));
   try {
-    const texts = kernels.map(({ kernel }) => kernel);
-    const { resources } = await compileKernels(texts, architectures, folder);
-    return new Map(
-      architectures.map((architecture) => {
-        const cell = ({ kernel }: ListedKernel): string =>
-          printCell(kernel, architecture, resources.get(architecture)!.get(kernel.name)!);
-        return [architecture, new Map(kernels.map((listed) => [listed.kernel.name, cell(listed)]))];
-      }),
-    );
+    const columns = new Map<CudaArchitecture, ReadonlyMap<string, string>>();
+    for (const architecture of architectures) {
+      const own = kernels.filter((listed) => listed.architectures.includes(architecture));
+      const texts = own.map(({ kernel }) => kernel);
+      const resources = (await compileKernels(texts, [architecture], folder)).resources.get(architecture)!;
+      const cell = ({ kernel }: ListedKernel): readonly [string, string] => [
+        kernel.name,
+        printCell(kernel, architecture, resources.get(kernel.name)!),
+      ];
+      columns.set(architecture, new Map(own.map(cell)));
+    }
+    return columns;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -103,8 +123,10 @@ export function printTable(
   cells: ReadonlyMap<CudaArchitecture, ReadonlyMap<string, string>>,
   compiler: string,
 ): string {
-  const rows = kernels.map(({ kernel: { name, thread }, users }) => {
-    const own = tableArchitectures.map((architecture) => cells.get(architecture)?.get(name) ?? '-');
+  const rows = kernels.map(({ kernel: { name, thread }, users, architectures }) => {
+    const own = tableArchitectures.map((architecture) =>
+      architectures.includes(architecture) ? (cells.get(architecture)?.get(name) ?? '-') : '',
+    );
     const columns = [name, thread.workgroupSize, cudaSharedBytes(thread), ...own, joinUsers(users)];
     return `| ${columns.join(' | ')} |`;
   });
@@ -113,7 +135,7 @@ export function printTable(
     '',
     `What ptxas of nvcc ${compiler} makes of every kernel of the released models: all functions of dev, klein-9b and klein-4b, operands`,
     `in bf16. ${kernels.length} kernels serve pictures of 512² to 2048² and up to four references. Cells: registers of a thread / blocks that a`,
-    'multiprocessor runs at a time; `-`: takes minutes to compile and was left out. Made by `npm run cuda-table`; `test/cuda-resources.test.ts` compares.',
+    'multiprocessor runs at a time; empty: another form is made for it; `-`: takes minutes to compile and was left out. Made by `npm run cuda-table`; `test/cuda-resources.test.ts` compares.',
     '',
     `| kernel | threads | shared bytes | ${tableArchitectures.join(' | ')} | used by |`,
     `|---|---|---|${tableArchitectures.map(() => '---|').join('')}---|`,

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { cudaEntryPoint, cudaSharedBytes } from '../../backends/cuda/cuda.js';
 import { cudaArchitectures, type CudaArchitecture } from '../../backends/cuda/cuda-target.js';
-import { cudaPreludeName } from '../../backends/cuda/prelude/prelude.js';
+import { cudaPrelude, cudaPreludeName } from '../../backends/cuda/prelude/prelude.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
 import { type Bundle, bundleFormat, type BundleKernel, type BundleProgram } from './bundle.js';
 import { bundleProgram, type KeepData } from './bundle-program.js';
@@ -14,7 +14,6 @@ import { networkCases, singleKernelCases } from './bundle-cases.js';
 import { targetFor } from './model-kernels.js';
 import { type CompiledKernels, compileKernels, nvccVersion, slowCharacters } from './nvcc.js';
 import { countResidentBlocks } from './occupancy.js';
-import { preludeText } from './prelude-text.js';
 import { tileToJson } from './tile-json.js';
 
 const examples = `
@@ -86,7 +85,7 @@ async function main(): Promise<void> {
   };
   await writeFile(join(folder, 'bundle.json'), JSON.stringify(bundle));
   for (const { name, source } of kernels.values()) await writeFile(join(folder, 'kernels', `${name}.cu`), source);
-  await writeFile(join(folder, 'kernels', cudaPreludeName), preludeText());
+  await writeFile(join(folder, 'kernels', cudaPreludeName), cudaPrelude);
   await copyRunner(folder);
   console.log(`${folder}: ${((await sizeOf(folder)) / 1e6).toFixed(1)} MB`);
 }

@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cudaEntryPoint } from '../../backends/cuda/cuda-names.js';
 import type { CudaArchitecture } from '../../backends/cuda/cuda-target.js';
-import { cudaPreludeName } from '../../backends/cuda/prelude/prelude.js';
+import { cudaPrelude, cudaPreludeName } from '../../backends/cuda/prelude/prelude.js';
 import type { KernelResources } from './occupancy.js';
-import { preludeText } from './prelude-text.js';
 
 const execute = promisify(execFile);
 
@@ -59,7 +58,7 @@ export async function compileKernels(
 ): Promise<CompiledKernels> {
   const work = await mkdtemp(join(tmpdir(), 'flux2c-gpu-'));
   try {
-    await writeFile(join(work, cudaPreludeName), preludeText());
+    await writeFile(join(work, cudaPreludeName), cudaPrelude);
     const jobs: (() => Promise<void>)[] = [];
     const batches: CompiledBatch[] = [];
     const resources = new Map<CudaArchitecture, Map<string, KernelResources>>();
@@ -149,7 +148,7 @@ async function compileFile(
 async function cachePath(source: string, options: readonly string[]): Promise<string> {
   const folder = join(tmpdir(), 'flux2c-cubins');
   await mkdir(folder, { recursive: true });
-  const hash = createHash('sha256').update(JSON.stringify([await nvccVersion(), options, preludeText()]));
+  const hash = createHash('sha256').update(JSON.stringify([await nvccVersion(), options, cudaPrelude]));
   return join(folder, hash.update(await readFile(source)).digest('hex'));
 }
 
