@@ -41,6 +41,8 @@ export function scheduleMatrices(facts: KernelFacts, target: Target): readonly S
   switch (facts.family) {
     case 'contraction':
       return [scheduleProduct(facts)].filter((schedule) => fits(schedule, target, facts.products));
+    case 'heads':
+      return scheduleHeads(facts).filter((schedule) => fits(schedule, target));
     case 'attention':
       return scheduleAttention(facts).filter((schedule) => fits(schedule, target));
     default:
@@ -68,6 +70,32 @@ function scheduleProduct(facts: KernelFacts): Schedule {
     subgroupSize,
     matrix: { stages: tile.stages },
   };
+}
+
+/**
+ * A subgroup has all columns of its rows' heads, so that it sums them up by itself: 32 rows of heads of 128, twice the
+ * accumulators of a plain product but as few loads of fragments for each multiplication.
+ */
+function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, size, depth] = [extents.get('m') as Dim, extents.get('d')?.constant, extents.get('k') as Dim];
+  if (size === undefined || size % 16 !== 0 || size > 256) return [];
+  const ofSubgroup = size <= 128 ? 32 : 16;
+  const subgroups = (rows.constant ?? Infinity) > 2 * ofSubgroup ? 4 : 1;
+  return [
+    {
+      spread: {
+        m: spreadRows(subgroups * ofSubgroup, ofSubgroup),
+        h: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { stages: 4 },
+    },
+  ];
 }
 
 /** 16 queries a subgroup; their scores against a chunk of keys and their outputs stay in registers. */
@@ -114,7 +142,8 @@ function stageBytes({ spread, matrix }: Schedule, products: number): number {
     const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return groups * threads * registers * vector;
   };
+  const columns = spread['n'] === undefined ? tile('d') : products * tile('n');
   const elements =
-    spread['j'] === undefined ? (tile('m') + products * tile('n')) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
+    spread['j'] === undefined ? (tile('m') + columns) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
   return 2 * elements * (matrix?.stages ?? 0);
 }
