@@ -1,6 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { type Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
+import { type DeviceName, deviceNames } from '../runtime/node/open-device.js';
 
 /** The error of an option whose value cannot be used. */
 export function wrongValue(option: string, expected: string, found: string, hint?: string): Flux2cError {
@@ -73,26 +74,36 @@ export function addReportOptions(command: Command, json: string): Command {
 
 /** Which device computes. */
 export interface DeviceOptions {
-  readonly device: 'auto' | 'webgpu' | 'cpu';
+  readonly device: DeviceName;
   readonly adapter?: string;
   /** What the factors of products are rounded to before they are multiplied. */
-  readonly operands?: 'f32' | 'f16';
+  readonly operands?: OperandPrecision;
 }
+
+export type OperandPrecision = (typeof operandTypes)[number];
 
 export function addDeviceOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--device <kind>', 'where to compute: a WebGPU adapter, the processor, or the first that works')
-        .choices(['auto', 'webgpu', 'cpu'])
+      new Option('--device <kind>', 'where to compute: an NVIDIA GPU, a WebGPU adapter, the processor; or the best')
+        .choices(deviceNames)
         .default('auto'),
     )
-    .option('--adapter <name>', 'WebGPU adapter by a part of its name or its number in `flux2c devices`')
-    .addOption(
-      new Option(
-        '--operands <type>',
-        'what the factors of products are rounded to; sums stay f32, and f16 needs shader-f16 (default: f32)',
-      ).choices(['f32', 'f16']),
-    );
+    .option(
+      '--adapter <name>',
+      'WebGPU adapter, or GPU with --device cuda, by a part of its name or its number in `flux2c devices`',
+    )
+    .addOption(operandsOption());
+}
+
+const operandTypes = ['f32', 'f16', 'bf16'] as const;
+
+export function operandsOption(): Option {
+  const what = 'what the factors of products are rounded to; sums stay f32, and f16 needs shader-f16 on WebGPU';
+  return new Option(
+    '--operands <type>',
+    `${what} (default: with CUDA what the weights are stored in, otherwise f32)`,
+  ).choices(operandTypes);
 }
 
 /** Components that a model does not bring. */

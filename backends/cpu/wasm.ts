@@ -168,6 +168,11 @@ function writeStatement(scope: WasmScope, statement: Statement): void {
     case 'commit_copies':
     case 'wait_copies':
     case 'multiply_matrices':
+    case 'multiply_shared':
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+    case 'wait_products':
       throw unsupported(scope, statement.kind);
     default:
       unreachable(statement, 'statement');

@@ -103,7 +103,9 @@ function print(expression: Expression, scope: CudaScope): Text {
       return call(`pack_${expression.to}`, expression.operand);
     case 'load_matrix': {
       const name = expression.transposed ? 'load_matrix_x4_transposed' : 'load_matrix_x4';
-      return primary(`f2c::${name}(${scope.names.legal(expression.array)}, ${printExpression(expression.index, scope)})`);
+      return primary(
+        `f2c::${name}(${scope.names.legal(expression.array)}, ${printExpression(expression.index, scope)})`,
+      );
     }
     default:
       return unreachable(expression, 'expression');

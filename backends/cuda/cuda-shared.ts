@@ -1,7 +1,7 @@
 import type { RegisterType, SharedArray, ThreadKernel } from '../../ir/kernel/thread.js';
 
-/** A row of 32 banks, and more than any access needs (16 bytes) or a bulk copy asks for. */
-const alignment = 128;
+/** Eight rows of 128 bytes, whose swizzle counts from such an address. */
+const alignment = 1024;
 
 /** Bytes of a value in workgroup memory. */
 export function sharedElementBytes({ scalar, lanes }: RegisterType): number {

@@ -21,7 +21,8 @@ export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
     subgroups: { min: 32, max: 32 },
     workgroupMemory: Math.min(...architectures.map((name) => blockMemory[name])),
     stagingPays: true,
-    matrix: 'mma',
+    // What one of them lacks, kernels for all of them do without.
+    matrix: architectures.every((name) => name === 'sm_90a') ? 'wgmma' : 'mma',
     asyncCopy: true,
     maxWorkgroupInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,

@@ -4,6 +4,7 @@ import type {
   BufferParameter,
   Builtin,
   Expression,
+  SharedMatrix,
   Statement,
   StorageType,
   ThreadKernel,
@@ -35,7 +36,10 @@ export const warpSize = 32;
 export function printCuda(kernel: ThreadKernel): string {
   checkSubgroups(kernel);
   const entryPoint = cudaEntryPoint(kernel);
-  const scope: CudaScope = { names: new CudaNames(namesOf(kernel), entryPoint), builtins: new Set() };
+  const scope: CudaScope = {
+    names: new CudaNames(namesOf(kernel), entryPoint),
+    builtins: new Set(),
+  };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
   const parameters = `${entryPoint}_parameters`;
   const hasParameters = kernel.parameters.length > 0;
@@ -67,7 +71,9 @@ function header(kernel: ThreadKernel): readonly string[] {
   const shared = cudaSharedBytes(kernel);
   return [
     `// @${kernel.name}: ${kernel.workgroupSize} invocations a workgroup${shared === 0 ? '' : `, ${shared} bytes of shared memory`}`,
-    ...kernel.buffers.map(({ name, storage, lanes, access }, at) => `//   ${at} ${name}: ${access} ${storage} x${lanes}`),
+    ...kernel.buffers.map(
+      ({ name, storage, lanes, access }, at) => `//   ${at} ${name}: ${access} ${storage} x${lanes}`,
+    ),
     ...(kernel.parameters.length === 0 ? [] : [`//   parameters ${kernel.parameters.join(', ')}`]),
   ];
 }
@@ -138,13 +144,29 @@ function printStatement(statement: Statement, scope: CudaScope, indent: string):
       return [`${indent}__syncthreads();`];
     case 'copy_async': {
       const [array, buffer] = [statement.array, statement.buffer].map((name) => scope.names.legal(name));
-      const places = [`${array}, ${text(statement.index)}`, `${buffer}, ${text(statement.from)}`, text(statement.valid)];
-      return [`${indent}f2c::copy_async_16(${places.join(', ')});`];
+      const [index, from, valid] = [statement.index, statement.from, statement.valid].map(text);
+      return [`${indent}f2c::copy_async_16(${[array, index, buffer, from, valid].join(', ')});`];
     }
     case 'commit_copies':
       return [`${indent}f2c::copy_async_commit();`];
     case 'wait_copies':
       return [`${indent}f2c::copy_async_wait<${statement.pending}>();`];
+    case 'multiply_shared': {
+      const { accumulators, columns, operands } = statement;
+      const matrix = ({ array, index, byDepth, blockLength }: SharedMatrix): string =>
+        `f2c::shared_matrix<${byDepth}, ${blockLength}>(${scope.names.legal(array)}, ${text(index)})`;
+      const left = statement.a.kind === 'shared_matrix' ? matrix(statement.a) : text(statement.a);
+      const sums = accumulators.map((name) => scope.names.legal(name)).join(', ');
+      return [`${indent}f2c::wgmma_m64n${columns}k16_${operands}(${left}, ${matrix(statement.b)}, ${sums});`];
+    }
+    case 'share_writes':
+      return [`${indent}f2c::fence_proxy_async();`];
+    case 'begin_products':
+      return [`${indent}f2c::wgmma_fence();`];
+    case 'commit_products':
+      return [`${indent}f2c::wgmma_commit();`];
+    case 'wait_products':
+      return [`${indent}f2c::wgmma_wait<${statement.pending}>();`];
     case 'multiply_matrices': {
       const [upper, lower] = statement.accumulators.map((name) => scope.names.legal(name));
       const operands = [upper, lower, text(statement.a), text(statement.b)].join(', ');

@@ -151,6 +151,11 @@ function printStatement(statement: Statement, scope: WgslScope, indent: string):
     case 'commit_copies':
     case 'wait_copies':
     case 'multiply_matrices':
+    case 'multiply_shared':
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+    case 'wait_products':
       throw new Flux2cError('F2C231', `WGSL has no ${statement.kind}`);
     default:
       return unreachable(statement, 'statement');

@@ -39,7 +39,13 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
       return [statement.index, statement.from, statement.valid];
     case 'multiply_matrices':
       return [statement.a, statement.b];
+    case 'multiply_shared':
+      return [statement.a.kind === 'shared_matrix' ? statement.a.index : statement.a, statement.b.index];
     case 'barrier':
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+    case 'wait_products':
     case 'commit_copies':
     case 'wait_copies':
       return [];

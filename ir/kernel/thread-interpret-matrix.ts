@@ -1,7 +1,7 @@
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../dtype.js';
 import { Flux2cError } from '../diagnostics.js';
 import { vectorOf } from './expressions.js';
-import type { Expression, HalfType, Statement } from './thread.js';
+import type { Expression, HalfType, SharedMatrix, Statement } from './thread.js';
 import type { CompiledExpression, InterpretScope } from './thread-interpret-expressions.js';
 import { checkWhole, compileExpression, known } from './thread-interpret-expressions.js';
 import { createValues } from './thread-interpret-memory.js';
@@ -135,6 +135,86 @@ export function compileProduct(
       }
     }
   };
+}
+
+/** Four subgroups multiply what is in workgroup memory; the result is there at once, which a missing wait does not show. */
+export function compileSharedProduct(
+  statement: Extract<Statement, { kind: 'multiply_shared' }>,
+  scope: InterpretScope,
+): () => void {
+  const { invocations } = scope;
+  const { columns, a, b } = statement;
+  const sums = statement.accumulators.map((name) => known(scope.registers.get(name), name));
+  const toFloat = widen[statement.operands];
+  const group = 4 * lanes;
+  const right = new SharedOperand(b, scope);
+  const left = a.kind === 'shared_matrix' ? new SharedOperand(a, scope) : undefined;
+  const registers = a.kind === 'shared_matrix' ? undefined : compileExpression(a, scope);
+  const leftValues = new Float64Array(64 * depth);
+  const rightValues = new Float64Array(depth * columns);
+  return () => {
+    right.run();
+    left?.run();
+    registers?.run();
+    for (let start = 0; start < invocations.count; start += group) {
+      if (!checkWhole(invocations, start, group)) continue;
+      for (let row = 0; row < 64; row++) {
+        for (let k = 0; k < depth; k++) {
+          // As in `compileProduct`: the lane and word of a fragment that hold the element.
+          const lane = start + (row >> 4) * lanes + 4 * (row & 7) + ((k & 7) >> 1);
+          const word = registers?.values[lane * 4 + ((row & 15) >> 3) + 2 * (k >> 3)] ?? 0;
+          const bits = left === undefined ? ((k & 1) === 0 ? word & 0xffff : word >>> 16) : left.element(start, row, k);
+          leftValues[row * depth + k] = toFloat(bits);
+        }
+      }
+      for (let column = 0; column < columns; column++) {
+        for (let k = 0; k < depth; k++) rightValues[k * columns + column] = toFloat(right.element(start, column, k));
+      }
+      for (let member = 0; member < group; member++) {
+        const lane = member % lanes;
+        for (let part = 0; part < columns / 2; part++) {
+          const row = 16 * Math.floor(member / lanes) + (lane >> 2) + 8 * ((part >> 1) & 1);
+          const column = 8 * (part >> 2) + 2 * (lane & 3) + (part & 1);
+          let sum = 0;
+          for (let k = 0; k < depth; k++) {
+            sum += (leftValues[row * depth + k] as number) * (rightValues[k * columns + column] as number);
+          }
+          const target = sums[part >> 1] as Values;
+          const at = (start + member) * 2 + (part & 1);
+          target[at] = (target[at] as number) + sum;
+        }
+      }
+    }
+  };
+}
+
+/** Reads elements of a matrix in workgroup memory, for the invocation that names its place. */
+class SharedOperand {
+  private readonly index: CompiledExpression;
+  private readonly array: SharedMemory;
+
+  constructor(
+    private readonly matrix: SharedMatrix,
+    scope: InterpretScope,
+  ) {
+    this.index = compileExpression(matrix.index, scope);
+    this.array = known(scope.shared.get(matrix.array), matrix.array);
+  }
+
+  run(): void {
+    this.index.run();
+  }
+
+  /** `outer`: row or column of the output; `inner`: place on the contracted axis. */
+  element(invocation: number, outer: number, inner: number): number {
+    const { byDepth, blockLength } = this.matrix;
+    const [row, along] = byDepth ? [outer, inner] : [inner, outer];
+    const first = this.index.values[invocation] as number;
+    const straight = first + (along >> 6) * blockLength + row * 8 + ((along & 63) >> 3);
+    const place = straight ^ ((straight >> 3) & 7);
+    const word = this.array.peek(place, (along & 7) >> 1, invocation);
+    return (along & 1) === 0 ? word & 0xffff : word >>> 16;
+  }
 }
 
 interface Copy {

@@ -224,6 +224,16 @@ export class SharedMemory {
     }
   }
 
+  /** One lane of an element, read by the invocation on behalf of several. */
+  peek(index: number, lane: number, invocation: number): number {
+    const { epoch } = this.invocations;
+    this.check(index, invocation);
+    if (this.writeEpoch[index] === epoch) this.reportRace(index, invocation);
+    this.readEpoch[index] = epoch;
+    this.reader[index] = several;
+    return this.elements[index * this.array.type.lanes + lane] as number;
+  }
+
   /** An element that a copy will fill: nobody may use it until then. */
   poison(index: number, invocation: number): void {
     this.claim(index, invocation);

@@ -3,7 +3,13 @@ import { i32 } from './expressions.js';
 import type { Builtin, Statement, ThreadKernel } from './thread.js';
 import { compileExpression } from './thread-interpret-expressions.js';
 import type { InterpretScope } from './thread-interpret-expressions.js';
-import { compileCopy, compileProduct, CopyQueue, expectTogether } from './thread-interpret-matrix.js';
+import {
+  compileCopy,
+  compileProduct,
+  compileSharedProduct,
+  CopyQueue,
+  expectTogether,
+} from './thread-interpret-matrix.js';
 import { BoundBuffer, SharedMemory, createValues } from './thread-interpret-memory.js';
 import type { Invocations, Values } from './thread-interpret-memory.js';
 
@@ -169,6 +175,13 @@ function compileStatement(statement: Statement, scope: InterpretScope): () => vo
       };
     case 'multiply_matrices':
       return compileProduct(statement, scope);
+    case 'multiply_shared':
+      return compileSharedProduct(statement, scope);
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+    case 'wait_products':
+      return () => expectTogether(scope);
     default:
       return unreachable(statement, 'statement');
   }

@@ -10,6 +10,7 @@ import type {
   RegisterType,
   ScalarType,
   SharedArray,
+  SharedMatrix,
   Statement,
   StorageType,
   ThreadKernel,
@@ -167,6 +168,13 @@ class ThreadParser {
       scanner.expect('if');
       return { kind: 'copy_async', array, index, buffer, from, valid: this.expression() };
     }
+    for (const kind of ['share_writes', 'begin_products', 'commit_products'] as const) {
+      if (scanner.accept(kind)) return { kind };
+    }
+    if (scanner.accept('wait_products'))
+      return { kind: 'wait_products', pending: this.inParentheses('groups of products') };
+    const shared = halves.find((type) => scanner.accept(`multiply_shared_${type}`));
+    if (shared !== undefined) return this.sharedProduct(shared);
     const operands = halves.find((type) => scanner.accept(`multiply_${type}`));
     if (operands === undefined) return undefined;
     const first = scanner.name('an accumulator');
@@ -177,6 +185,33 @@ class ThreadParser {
     const a = this.expression();
     scanner.expect('by');
     return { kind: 'multiply_matrices', accumulators: [first, second], operands, a, b: this.expression() };
+  }
+
+  private sharedProduct(operands: HalfType): Statement {
+    const { scanner } = this;
+    const columns = Number(scanner.name('columns').slice(1));
+    const accumulators = [scanner.name('an accumulator')];
+    while (scanner.accept(',')) accumulators.push(scanner.name('an accumulator'));
+    scanner.expect('+');
+    scanner.expect('=');
+    const a = scanner.sees('matrix') ? this.sharedMatrix() : this.expression();
+    scanner.expect('by');
+    return { kind: 'multiply_shared', accumulators, operands, a, b: this.sharedMatrix(), columns };
+  }
+
+  private sharedMatrix(): SharedMatrix {
+    const { scanner } = this;
+    scanner.expect('matrix');
+    scanner.expect('(');
+    const array = scanner.name('a shared array');
+    scanner.expect(',');
+    const index = this.expression();
+    scanner.expect(',');
+    const byDepth = scanner.oneOf(['rows', 'columns'] as const, 'rows or columns') === 'rows';
+    scanner.expect(',');
+    const blockLength = scanner.integer('elements of a block');
+    scanner.expect(')');
+    return { kind: 'shared_matrix', array, index, byDepth, blockLength };
   }
 
   private inBrackets(): Expression {

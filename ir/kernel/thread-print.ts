@@ -1,6 +1,6 @@
 import { unreachable } from '../diagnostics.js';
 import { f32, i32, sameType, typeName } from './expressions.js';
-import type { BinaryOperator, Expression, RegisterType, Statement, ThreadKernel } from './thread.js';
+import type { BinaryOperator, Expression, RegisterType, SharedMatrix, Statement, ThreadKernel } from './thread.js';
 
 /**
  * The text form of a thread kernel; `parseThreadKernel` reads it back to an equal kernel.
@@ -57,6 +57,18 @@ function printStatement(statement: Statement, indent: string): readonly string[]
       return [`${indent}commit_copies`];
     case 'wait_copies':
       return [`${indent}wait_copies(${statement.pending})`];
+    case 'multiply_shared': {
+      const { accumulators, operands, a, b, columns } = statement;
+      const left = a.kind === 'shared_matrix' ? printSharedMatrix(a) : text(a);
+      const sums = accumulators.join(', ');
+      return [`${indent}multiply_shared_${operands} x${columns} ${sums} += ${left} by ${printSharedMatrix(b)}`];
+    }
+    case 'share_writes':
+    case 'begin_products':
+    case 'commit_products':
+      return [`${indent}${statement.kind}`];
+    case 'wait_products':
+      return [`${indent}wait_products(${statement.pending})`];
     case 'multiply_matrices': {
       const [first, second] = statement.accumulators;
       return [
@@ -66,6 +78,10 @@ function printStatement(statement: Statement, indent: string): readonly string[]
     default:
       return unreachable(statement, 'statement');
   }
+}
+
+function printSharedMatrix({ array, index, byDepth, blockLength }: SharedMatrix): string {
+  return `matrix(${array}, ${printThreadExpression(index)}, ${byDepth ? 'rows' : 'columns'}, ${blockLength})`;
 }
 
 /** Operators written between their operands, by how tightly they bind; all group to the left. */

@@ -69,6 +69,21 @@ class UniformityCheck {
       case 'copy_async':
         [statement.index, statement.from, statement.valid].forEach(varies);
         return;
+      case 'multiply_shared':
+        if (!uniform) this.fail('a product of matrices');
+        varies(statement.b.index);
+        varies(statement.a.kind === 'shared_matrix' ? statement.a.index : statement.a);
+        for (const name of statement.accumulators) {
+          const register = registers.get(name);
+          if (register !== undefined) register.varying = true;
+        }
+        return;
+      case 'share_writes':
+      case 'begin_products':
+      case 'commit_products':
+      case 'wait_products':
+        if (!uniform) this.fail('a group of products');
+        return;
       case 'commit_copies':
       case 'wait_copies':
         if (!uniform) this.fail('a group of copies');

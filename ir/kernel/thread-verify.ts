@@ -43,7 +43,8 @@ export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = 
 const words = new Set(
   (
     'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane ' +
-    'copy_async commit_copies wait_copies multiply_bf16 multiply_f16 by'
+    'copy_async commit_copies wait_copies multiply_bf16 multiply_f16 by matrix multiply_shared_bf16 multiply_shared_f16 ' +
+    'share_writes begin_products commit_products wait_products'
   ).split(' '),
 );
 
@@ -131,6 +132,15 @@ class KernelCheck {
         return this.fail('F2C230', 'a wait for copies has no number of groups', { found: `${statement.pending}` });
       case 'multiply_matrices':
         return this.checkProduct(statement);
+      case 'multiply_shared':
+        return this.checkSharedProduct(statement);
+      case 'share_writes':
+      case 'begin_products':
+      case 'commit_products':
+      case 'wait_products':
+        if (this.limits.matrix !== 'wgmma')
+          this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
+        return;
       default:
         unreachable(statement, 'statement');
     }
@@ -156,7 +166,41 @@ class KernelCheck {
     const { expressions } = this;
     if (this.limits.matrix === undefined) this.fail('F2C231', 'the target multiplies no matrices');
     expressions.expectSubgroupsOf32(`multiply_${statement.operands}`);
-    for (const name of statement.accumulators) {
+    this.checkAccumulators(statement.accumulators);
+    expressions.expectType(statement.a, { scalar: 'u32', lanes: 4 }, 'the left matrix');
+    expressions.expectType(statement.b, { scalar: 'u32', lanes: 2 }, 'the right matrix');
+  }
+
+  private checkSharedProduct(statement: Extract<Statement, { kind: 'multiply_shared' }>): void {
+    const { expressions } = this;
+    const { a, b, columns, accumulators, operands } = statement;
+    if (this.limits.matrix !== 'wgmma') this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
+    expressions.expectSubgroupsOf32(`multiply_shared_${operands}`);
+    if (this.kernel.workgroupSize % 128 !== 0 || columns % 8 !== 0 || columns < 8 || columns > 256) {
+      this.fail('F2C230', 'a product needs groups of 128 invocations and 8 to 256 columns, a multiple of 8', {
+        found: `${columns} columns by ${this.kernel.workgroupSize} invocations`,
+      });
+    }
+    if (accumulators.length !== columns / 4) {
+      this.fail('F2C230', 'a product has the wrong number of accumulators', {
+        expected: `${columns / 4}`,
+        found: `${accumulators.length}`,
+      });
+    }
+    this.checkAccumulators(accumulators);
+    for (const side of [a, b]) {
+      if (side.kind !== 'shared_matrix') {
+        expressions.expectType(side, { scalar: 'u32', lanes: 4 }, 'the left matrix');
+        continue;
+      }
+      expressions.expectMatrixArray(side.array);
+      expressions.expectType(side.index, i32, `the index of '${side.array}'`);
+    }
+  }
+
+  private checkAccumulators(names: readonly string[]): void {
+    const { expressions } = this;
+    for (const name of names) {
       const register = expressions.find(name);
       if (register === undefined) return this.fail('F2C220', `'${name}' is assigned but not defined here`);
       if (!register.assignable) this.fail('F2C221', `'${name}' is assigned but is no 'var'`);
@@ -167,8 +211,6 @@ class KernelCheck {
         });
       }
     }
-    expressions.expectType(statement.a, { scalar: 'u32', lanes: 4 }, 'the left matrix');
-    expressions.expectType(statement.b, { scalar: 'u32', lanes: 2 }, 'the right matrix');
   }
 
   private checkStore(statement: Extract<Statement, { kind: 'store' }>): void {

@@ -167,7 +167,43 @@ export type Statement =
       readonly operands: HalfType;
       readonly a: Expression;
       readonly b: Expression;
-    };
+    }
+  /**
+   * accumulators += a · b, 64×16 by 16×columns, by four subgroups (PTX ISA, `wgmma.m64nNk16`), beside the computation: the sums are
+   * there after `wait_products`, and until then neither they nor the operands may be touched. Subgroup s holds rows 16·s on; lane l
+   * of it, for each eight columns, a pair of `var` (f32x2) as in `multiply_matrices`.
+   */
+  | {
+      readonly kind: 'multiply_shared';
+      readonly accumulators: readonly string[];
+      readonly operands: HalfType;
+      /** 64 rows in workgroup memory, or a u32x4 of 16 rows of each subgroup. */
+      readonly a: SharedMatrix | Expression;
+      readonly b: SharedMatrix;
+      readonly columns: number;
+    }
+  /** What the invocation wrote to workgroup memory is seen by `multiply_shared` after the next barrier. */
+  | { readonly kind: 'share_writes' }
+  /** The invocation's registers are ready for the products that follow. */
+  | { readonly kind: 'begin_products' }
+  /** Closes a group of products. */
+  | { readonly kind: 'commit_products' }
+  /** Waits until at most `pending` groups of products are not done, oldest first. */
+  | { readonly kind: 'wait_products'; readonly pending: number };
+
+/**
+ * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of 64 numbers by any number of rows, a row of a block
+ * 128 bytes, its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
+ */
+export interface SharedMatrix {
+  readonly kind: 'shared_matrix';
+  readonly array: string;
+  readonly index: Expression;
+  /** Rows are the output's rows or columns and run along the contracted axis; otherwise the other way around. */
+  readonly byDepth: boolean;
+  /** Elements from one block to the next. */
+  readonly blockLength: number;
+}
 
 /** 16-bit floats that matrices are multiplied in. */
 export type HalfType = 'f16' | 'bf16';

@@ -182,6 +182,8 @@ export interface Schedule {
 }
 
 export interface MatrixSchedule {
+  /** Fragments in registers of a subgroup, or operands in workgroup memory for four subgroups. */
+  readonly unit: 'mma' | 'wgmma';
   /** Chunks of the operands that are in workgroup memory at once, one of them in use: 2 or more. */
   readonly stages: number;
 }

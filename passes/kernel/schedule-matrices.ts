@@ -40,36 +40,95 @@ const pairTiles: readonly ProductTile[] = [
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
   switch (facts.family) {
     case 'contraction':
-      return [scheduleProduct(facts)].filter((schedule) => fits(schedule, target, facts.products));
+      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) =>
+        fits(one, target, facts.products),
+      );
     case 'heads':
-      return scheduleHeads(facts).filter((schedule) => fits(schedule, target));
+      return [...scheduleSharedHeads(facts, target), ...scheduleHeads(facts)].filter((one) => fits(one, target));
     case 'attention':
-      return scheduleAttention(facts).filter((schedule) => fits(schedule, target));
+      return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
+        fits(one, target),
+      );
     default:
       return [];
   }
 }
 
-function scheduleProduct(facts: KernelFacts): Schedule {
+function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [rows, columns, depth] = [extents.get('m') as Dim, extents.get('n') as Dim, extents.get('k') as Dim];
+  // A pair of columns is one register.
+  if (!columns.isMultipleOf(2)) return [];
   const isLarge = (tile: ProductTile): boolean =>
     (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
   const tiles = (facts.products ?? 1) > 1 ? pairTiles : productTiles;
   const tile = tiles.find(isLarge) ?? (tiles.at(-1) as ProductTile);
   const batched = extents.has('z');
-  return {
-    spread: {
-      m: spreadRows(tile.rows, tile.subgroupRows),
-      n: spreadColumns(tile.columns, tile.subgroupColumns),
-      k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
-      ...(batched && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+  return [
+    {
+      spread: {
+        m: spreadRows(tile.rows, tile.subgroupRows),
+        n: spreadColumns(tile.columns, tile.subgroupColumns),
+        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
+        ...(batched && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+      },
+      threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'mma', stages: tile.stages },
     },
-    threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
-    unroll: 1,
-    subgroupSize,
-    matrix: { stages: tile.stages },
-  };
+  ];
+}
+
+/** Rows that four subgroups multiply together, and the depth of a swizzled row of 128 bytes. */
+const rowsOfWarpgroup = 64;
+const depthOfRow = 64;
+
+/** Two groups of four subgroups with 64 rows each, side by side in depth: 128 accumulators an invocation. */
+function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Schedule[] {
+  if (target.matrix !== 'wgmma') return [];
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, columns] = [extents.get('m') as Dim, extents.get('n') as Dim];
+  const [most, wanted] = [rows.constant ?? Infinity, columns.constant ?? Infinity];
+  // Less than half a tile is better shared out in the smaller tiles of fragments.
+  if (most <= rowsOfWarpgroup || wanted <= 64 || !columns.isMultipleOf(2)) return [];
+  // Two products at once have half the columns each.
+  const wide = wanted >= 256 && (facts.products ?? 1) === 1 ? 256 : 128;
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        n: spreadColumns(wide, wide),
+        k: { threads: 1, registers: depthOfRow, vector: 1 },
+        ...(extents.has('z') && { z: { threads: 1, registers: 1, vector: 1 } as const }),
+      },
+      threadOrder: ['n', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 4 },
+    },
+  ];
+}
+
+/** 64 queries for four subgroups, two such groups; heads of whole swizzled rows. */
+function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const size = facts.axes.find(({ name }) => name === 'd')?.extent.constant;
+  if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 128) return [];
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        h: { threads: 1, registers: 1, vector: 1 },
+        z: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        j: { ...spreadColumns(128, 128), threadsOf: 'd' },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 2 },
+    },
+  ];
 }
 
 /**
@@ -93,7 +152,29 @@ function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
       threadOrder: ['d', 'm', 'm.groups'],
       unroll: 1,
       subgroupSize,
-      matrix: { stages: 4 },
+      matrix: { unit: 'mma', stages: 4 },
+    },
+  ];
+}
+
+/** 64 rows of a head for four subgroups, two such groups: a row of the accumulators lies in one subgroup. */
+function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
+  if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 256) return [];
+  if ((rows.constant ?? Infinity) <= rowsOfWarpgroup) return [];
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        h: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        k: { threads: 1, registers: depthOfRow, vector: 1 },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 4 },
     },
   ];
 }
@@ -116,7 +197,7 @@ function scheduleAttention(facts: KernelFacts): readonly Schedule[] {
       threadOrder: ['d', 'm', 'm.groups'],
       unroll: 1,
       subgroupSize,
-      matrix: { stages: 2 },
+      matrix: { unit: 'mma', stages: 2 },
     },
   ];
 }

@@ -68,7 +68,7 @@ F2C_FUNCTION void store(Packed<Storage, lanes>* buffer, int index, Value value) 
   buffer[index] = pack<Storage>(value);
 }
 
-extern __shared__ __align__(128) unsigned char shared_memory[];
+extern __shared__ __align__(1024) unsigned char shared_memory[];
 
 /** An array in the block's shared memory. */
 template <typename T> struct Shared {

@@ -79,9 +79,10 @@ template <typename T> F2C_FUNCTION Vec<T, 4> fma(Vec<T, 4> a, Vec<T, 4> b, Vec<T
   return {fma(a.x, b.x, c.x), fma(a.y, b.y, c.y), fma(a.z, b.z, c.z), fma(a.w, b.w, c.w)};
 }
 
-F2C_FUNCTION float dot(f32x2 a, f32x2 b) { return ::fmaf(a.y, b.y, a.x * b.x); }
+/** Summed from +0 on, so it is never -0. */
+F2C_FUNCTION float dot(f32x2 a, f32x2 b) { return ::fmaf(a.y, b.y, ::fmaf(a.x, b.x, 0.0f)); }
 F2C_FUNCTION float dot(f32x4 a, f32x4 b) {
-  return ::fmaf(a.w, b.w, ::fmaf(a.z, b.z, ::fmaf(a.y, b.y, a.x * b.x)));
+  return ::fmaf(a.w, b.w, ::fmaf(a.z, b.z, ::fmaf(a.y, b.y, ::fmaf(a.x, b.x, 0.0f))));
 }
 
 /** One condition for all lanes, or one for each. */

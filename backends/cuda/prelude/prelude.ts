@@ -1,7 +1,9 @@
 import { deviceOpeningText, deviceText } from './device.js';
 import { elementsText } from './elements.js';
 import { functionsText } from './functions.js';
+import { deviceMatrixText } from './matrix.js';
 import { vectorsText } from './vectors.js';
+import { deviceWgmmaText } from './wgmma.js';
 
 /**
  * The parts of `flux2c.cuh` that do not depend on who compiles them. They declare what depends on it: whoever includes them
@@ -16,4 +18,4 @@ export const cudaPreludeName = 'flux2c.cuh';
  * `flux2c.cuh` for nvcc and NVRTC. A module, not a file beside it: it is in the package wherever that is, also where a
  * bundler or a browser put it, and in what an artifact keeps.
  */
-export const cudaPrelude = [deviceOpeningText, portablePrelude, deviceText].join('');
+export const cudaPrelude = [deviceOpeningText, portablePrelude, deviceText, deviceMatrixText, deviceWgmmaText].join('');

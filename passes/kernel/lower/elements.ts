@@ -270,7 +270,8 @@ export class Elements {
     const { lanes, axis, position } = context;
     const scalar = this.loadScalar(buffer);
     const still = conditions.every((condition) => this.isStillCondition(condition, context));
-    const motion = axis === undefined || lanes === 1 ? undefined : laneMotion(index, axis, lanes, this.at);
+    const isVector = axis !== undefined && lanes > 1 && this.at.holdsWholeVectors(axis);
+    const motion = isVector ? laneMotion(index, axis, lanes, this.at) : undefined;
     if (lanes === 1 || (motion !== undefined && isStill(motion.deltas) && still)) {
       const element = this.loadElement(buffer, index, conditions, position);
       return this.assemble([element], scalar, context);

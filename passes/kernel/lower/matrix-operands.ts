@@ -12,6 +12,9 @@ export type Load = Extract<TileExpression, { kind: 'load' }>;
 /** Numbers of 16 bits in the 16 bytes that copies move and rows of fragments have. */
 export const rowLength = 8;
 
+/** Numbers in a row of 128 bytes. */
+export const blockNumbers = 64;
+
 /** What a product of matrices is made of. */
 export interface MatrixProduct {
   readonly operands: HalfType;
@@ -54,9 +57,15 @@ export function asMatrixProduct(
 /** Whether every contraction of the kernel is one that a schedule of fragments can multiply. */
 export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule): boolean {
   const at = new Coordinates(kernel, schedule, new Emitter());
-  return [...flattenTileStatements(kernel.body)].every(
-    (statement) => statement.kind !== 'contract' || asMatrixProduct(statement, kernel, at) !== undefined,
-  );
+  return [...flattenTileStatements(kernel.body)].every((statement) => {
+    if (statement.kind !== 'contract') return true;
+    const product = asMatrixProduct(statement, kernel, at);
+    if (product === undefined) return false;
+    // Rows of 128 bytes are what the unit reads from workgroup memory.
+    const along = product.right.byDepth ? statement.over : product.columns;
+    const whole = [along, ...(product.left.kind === 'memory' ? [statement.over] : [])];
+    return schedule.matrix?.unit !== 'wgmma' || whole.every((axis) => at.axis(axis).tile % blockNumbers === 0);
+  });
 }
 
 function findTileAxes(kernel: TileKernel, name: string): readonly string[] {

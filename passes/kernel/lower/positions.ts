@@ -142,6 +142,11 @@ export class Coordinates {
     return !extent.isMultipleOf(tile);
   }
 
+  /** No vector along the axis reaches past its extent in a part. */
+  holdsWholeVectors(name: string): boolean {
+    return this.axis(name).extent.isMultipleOf(this.spreadOf(name).vector);
+  }
+
   /** The coordinate, possibly past the extent. */
   unclamped(name: string, point: AxisPoint): Expression {
     if (point.coordinate !== undefined) return point.coordinate;
@@ -159,6 +164,10 @@ export class Coordinates {
   clamped(name: string, point: AxisPoint): Expression {
     if (point.coordinate !== undefined || !this.isRagged(name)) return this.unclamped(name, point);
     const { vector } = this.spreadOf(name);
+    if (!this.holdsWholeVectors(name)) {
+      const last = this.polynomial(this.axis(name).extent.sub(1), new Map());
+      return this.emitter.hoist(`${name}_in`, i32, this.binary('min', this.unclamped(name, point), last));
+    }
     const whole = this.unclamped(name, { register: point.register, lane: 0 });
     const last = this.polynomial(this.axis(name).extent.sub(vector), new Map());
     const inside = this.emitter.hoist(`${name}_in`, i32, this.binary('min', whole, last));

@@ -1,10 +1,22 @@
 import { portablePrelude } from '../../../backends/cuda/prelude/prelude.js';
 import { fibersText } from './fibers.js';
 import { emulatorOpeningText, intrinsicsText } from './intrinsics.js';
+import { launchText } from './launch.js';
+import { matrixText } from './matrix.js';
 import { memoryText } from './memory.js';
+import { wgmmaText } from './wgmma.js';
 
 /**
  * Stands for `flux2c.cuh` when g++ compiles the text of a kernel: the same registers, functions and conversions, with
  * threads as fibers and memory that reports what a GPU leaves undefined.
  */
-export const emulatorHeader = [emulatorOpeningText, portablePrelude, fibersText, memoryText, intrinsicsText].join('');
+export const emulatorHeader = [
+  emulatorOpeningText,
+  portablePrelude,
+  fibersText,
+  memoryText,
+  intrinsicsText,
+  matrixText,
+  wgmmaText,
+  launchText,
+].join('');

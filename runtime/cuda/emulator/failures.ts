@@ -73,13 +73,15 @@ type Description = readonly [message: string, expected: string | undefined, foun
 function describe(report: FailureReport, kernel: ThreadKernel, source: string): Description {
   const { code, thread, index, length, otherThread, otherLine, count } = report;
   const here = `invocation ${thread} of block (${report.block.join(', ')})`;
+  const isCopy = lineText(source, report.line).includes('copy_async_16');
+  const units = isCopy ? 'units of 16 bytes' : `units of ${kernel.buffers[report.object]?.lanes ?? 1}`;
   const at = (line: number): string => `line ${line}: ${lineText(source, line)}`;
   switch (code) {
     case 240:
     case 241:
       return [
         `a buffer is ${code === 240 ? 'read' : 'written'} outside of its bounds`,
-        `an index below ${length} (units of ${kernel.buffers[report.object]?.lanes ?? 1})`,
+        `an index below ${length} (${units})`,
         `${index}, ${here}`,
       ];
     case 242:
@@ -94,7 +96,7 @@ function describe(report: FailureReport, kernel: ThreadKernel, source: string): 
       return [
         'two invocations use an element of workgroup memory, one of them writes',
         undefined,
-        `byte ${index}, ${here} after ${otherThread < 0 ? 'several others' : `invocation ${otherThread}`}`,
+        `byte ${index}, ${here} after ${otherThread < 0 ? 'several others' : `invocation ${otherThread}`} at ${at(otherLine)}`,
         'A barrier is missing between the two uses.',
       ];
     case 246:
@@ -107,14 +109,35 @@ function describe(report: FailureReport, kernel: ThreadKernel, source: string): 
         'Move it out of the branch or loop that divides the warp.',
       ];
     case 248:
-      return ['workgroup memory is read that nothing has written', undefined, `byte ${index}, ${here}`];
+      return [
+        'workgroup memory is read that nothing has written',
+        undefined,
+        `byte ${index}, ${here}`,
+        'Somebody must write it, and a barrier must stand between.',
+      ];
     case 249:
       return [
         'workgroup memory is used while a copy to it is under way',
         undefined,
-        `byte ${index}, ${here}; invocation ${otherThread} started the copy`,
+        `byte ${index}, ${here}; invocation ${otherThread} started the copy at ${at(otherLine)}`,
         'Wait for the copies, then for the other invocations.',
       ];
+    case 237:
+      return [
+        'products begin before the registers are ready',
+        undefined,
+        here,
+        'A wgmma_fence must stand between the last wait and the products.',
+      ];
+    case 238:
+      return [
+        'matrix units read workgroup memory that its writer has not shared with them',
+        undefined,
+        `byte ${index}, ${here} after invocation ${otherThread} at ${at(otherLine)}`,
+        'A fence_proxy_async must stand between the write and the barrier.',
+      ];
+    case 239:
+      return ['16 bytes are moved at once that are not aligned', 'a multiple of 16 bytes', `byte ${length}, ${here}`];
     default:
       return ['the emulator has no memory for the stacks of a block', undefined, here];
   }

@@ -90,6 +90,9 @@ static unsigned epoch;
 static unsigned block_epoch;
 /** Times the lanes of each warp met to see each other's memory. */
 static unsigned short warp_epochs[max_threads / warp_size];
+/** Fences of each thread between its writes and the matrix units that read shared memory by themselves; those before the barrier. */
+static unsigned proxy_fences[max_threads];
+static unsigned published_fences[max_threads];
 
 struct ThreadIndex {
   unsigned x, y, z;
@@ -99,8 +102,8 @@ inline ThreadIndex block_number() {
   return {unsigned(block_index[0]), unsigned(block_index[1]), unsigned(block_index[2])};
 }
 
-/** Ends the launch: control never comes back to this thread. */
-[[noreturn]] inline void fail(int code, int line, long long object = -1, long long index = 0, long long length = 0,
+/** Ends the launch: control never comes back to this thread. Called from every access, so never inlined. */
+[[noreturn]] __attribute__((noinline, cold)) inline void fail(int code, int line, long long object = -1, long long index = 0, long long length = 0,
                               int other_thread = -1, int other_line = 0) {
   report = {code, line, current, block_index[0], block_index[1], block_index[2], object, index, length, other_thread, other_line, 0};
   switch_context(threads[current].context, scheduler);
@@ -198,8 +201,8 @@ inline void run_block() {
     int leader = -1;
     for (int thread = 0; thread < block_size; thread++) {
       if (threads[thread].state != State::at_barrier) continue;
-      waiting++;
       if (leader < 0) leader = thread;
+      if (threads[thread].barrier_line == threads[leader].barrier_line) waiting++;
     }
     if (waiting == 0) return;
     for (int thread = 0; thread < block_size; thread++) {
@@ -210,6 +213,7 @@ inline void run_block() {
       }
     }
     for (int thread = 0; thread < block_size; thread++) threads[thread].state = State::ready;
+    memcpy(published_fences, proxy_fences, sizeof proxy_fences);
     epoch++;
   }
 }

@@ -18,6 +18,9 @@ constexpr unsigned thread_bits = 0x3ff;
 
 struct Granule {
   Stamp written, read;
+  int written_line, read_line;
+  /** Of the writer, when it wrote. */
+  unsigned fences;
 };
 
 alignas(1024) static unsigned char shared_bytes[max_shared_bytes];
@@ -48,14 +51,27 @@ inline int thread_of(unsigned who) {
   return (who & several_lanes) != 0 ? int(who & thread_bits) * warp_size : int(who & thread_bits);
 }
 
-inline void note_read(long begin, long end, long object, int line) {
+/** Two uses, one of them a write, between which the threads did not meet. */
+[[noreturn]] __attribute__((noinline, cold)) inline void report_race(int code, long byte, long object, int line, Stamp other, int other_line) {
+  fail(code, line, object, byte, 0, thread_of(who_of(other)), other_line);
+}
+
+/** Who gets the data: the others of a warp need to have met this lane, too, and matrix units need a fence of who wrote. */
+enum class Reader { thread, warp, matrix_unit };
+
+__attribute__((noinline)) inline void note_read(long begin, long end, long object, int line, Reader reader = Reader::thread) {
   const Stamp own = stamp_with(unsigned(current));
   for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
     Granule& granule = granules[at];
     const Stamp written = granule.written;
     if (epoch_of(written) < block_epoch) fail(248, line, object, at << granule_shift);
-    if ((who_of(written) & pending) != 0) fail(249, line, object, at << granule_shift, 0, thread_of(who_of(written)));
-    if (is_concurrent(written)) fail(244, line, object, at << granule_shift, 0, thread_of(who_of(written)));
+    if ((who_of(written) & pending) != 0) report_race(249, at << granule_shift, object, line, written, granule.written_line);
+    const bool unseen = reader != Reader::thread && who_of(written) == unsigned(current) && (written >> 16) == (own >> 16);
+    if (is_concurrent(written) || unseen)
+      report_race(244, at << granule_shift, object, line, written, granule.written_line);
+    if (reader == Reader::matrix_unit && published_fences[thread_of(who_of(written))] <= granule.fences)
+      report_race(238, at << granule_shift, object, line, written, granule.written_line);
+    granule.read_line = line;
     if (granule.read == own) continue;
     const unsigned who = who_of(granule.read);
     if (epoch_of(granule.read) != epoch) {
@@ -69,15 +85,18 @@ inline void note_read(long begin, long end, long object, int line) {
   }
 }
 
-inline void note_write(long begin, long end, long object, int line, unsigned mark = 0) {
+__attribute__((noinline)) inline void note_write(long begin, long end, long object, int line, unsigned mark = 0) {
   const Stamp own = stamp_with(unsigned(current) | mark);
   for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
     Granule& granule = granules[at];
     const bool under_way = epoch_of(granule.written) >= block_epoch && (who_of(granule.written) & pending) != 0;
-    if (under_way) fail(249, line, object, at << granule_shift, 0, thread_of(who_of(granule.written)));
-    if (is_concurrent(granule.written)) fail(244, line, object, at << granule_shift, 0, thread_of(who_of(granule.written)));
-    if (is_concurrent(granule.read)) fail(244, line, object, at << granule_shift, 0, thread_of(who_of(granule.read)));
+    if (under_way) report_race(249, at << granule_shift, object, line, granule.written, granule.written_line);
+    if (is_concurrent(granule.written))
+      report_race(244, at << granule_shift, object, line, granule.written, granule.written_line);
+    if (is_concurrent(granule.read)) report_race(244, at << granule_shift, object, line, granule.read, granule.read_line);
     granule.written = own;
+    granule.written_line = line;
+    granule.fences = proxy_fences[current];
   }
 }
 
@@ -131,6 +150,7 @@ template <typename T> inline long place_in(const Shared<T>& array, int index, lo
   const long begin = array.byte_offset + index * long(sizeof(T));
   // The launch gave the block fewer bytes than the kernel uses.
   if (begin + bytes > shared_length) fail(242, line, array.byte_offset, index, array.length);
+  if (begin % (bytes < 16 ? bytes : 16) != 0) fail(239, line, array.byte_offset, index, begin);
   return begin;
 }
 }  // namespace emulator

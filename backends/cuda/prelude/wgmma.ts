@@ -1,0 +1,67 @@
+/**
+ * Matrix products by four warps from shared memory: PTX ISA, "Asynchronous Warpgroup Level Matrix Multiply-Accumulate
+ * Instructions" (sm_90a). Operands are rows of 128 bytes with 128-byte swizzle: eight rows are an atom of 1024 bytes, whose
+ * 16-byte pieces are exchanged by the row's number. Descriptors are those of "Shared Memory Matrix Layout".
+ */
+const columnCounts = [64, 128, 256] as const;
+
+/** Function of `columns` columns: accumulators by reference, 8 columns' upper and lower rows one after the other. */
+function productText(columns: number, type: 'bf16' | 'f16', left: 'shared' | 'registers'): string {
+  const pairs = columns / 4;
+  const accumulators = Array.from({ length: pairs }, (_, at) => `f32x2& c${at}`).join(', ');
+  const count = 2 * pairs;
+  const outputs = Array.from({ length: pairs }, (_, at) => `"+f"(c${at}.x), "+f"(c${at}.y)`).join(', ');
+  const registers = Array.from({ length: count }, (_, at) => `%${at}`).join(', ');
+  const isShared = left === 'shared';
+  const a = isShared ? `%${count}` : `{%${count}, %${count + 1}, %${count + 2}, %${count + 3}}`;
+  const next = count + (isShared ? 1 : 4);
+  const inputs = isShared ? '"l"(a.descriptor())' : '"r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w)';
+  const transposes = isShared ? `0, %${next + 1}` : `%${next + 1}`;
+  return `
+template <${isShared ? 'bool a_by_depth, int a_block, ' : ''}bool by_depth, int block>
+F2C_FUNCTION void wgmma_m64n${columns}k16_${type}(${isShared ? 'SharedMatrix<a_by_depth, a_block>' : 'u32x4'} a,
+    SharedMatrix<by_depth, block> b, ${accumulators}) {
+  asm volatile(
+      "{ .reg .pred add; setp.ne.b32 add, 1, 0; "
+      "wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${type}.${type} {${registers}}, "
+      "${a}, %${next}, add, 1, 1, ${transposes}; }"
+      : ${outputs}
+      : ${inputs}, "l"(b.descriptor()), "n"(by_depth ? 0 : 1));
+}
+`;
+}
+
+const products = columnCounts.flatMap((columns) =>
+  (['bf16', 'f16'] as const).flatMap((type) =>
+    (['shared', 'registers'] as const).map((left) => productText(columns, type, left)),
+  ),
+);
+
+export const deviceWgmmaText = String.raw`
+namespace f2c {
+
+/** Blocks of rows of 128 bytes; block is the number of 16-byte elements from one to the next. */
+template <bool by_depth, int block> struct SharedMatrix {
+  unsigned address;
+
+  /** Start, distance of blocks (of nothing where rows run along the depth), distance of atoms, 128-byte swizzle. */
+  F2C_FUNCTION unsigned long long descriptor() const {
+    constexpr unsigned long long fixed = (1ull << 62) | (64ull << 32) | ((unsigned long long)(by_depth ? 1 : block) << 16);
+    return fixed | ((address >> 4) & 0x3fff);
+  }
+};
+template <bool by_depth, int block>
+F2C_FUNCTION SharedMatrix<by_depth, block> shared_matrix(Shared<u32x4> array, int index) {
+  return {shared_address(array.elements + index)};
+}
+
+/** This thread's writes to shared memory are seen by products behind the next barrier. */
+F2C_FUNCTION void fence_proxy_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+F2C_FUNCTION void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+F2C_FUNCTION void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int still_running> F2C_FUNCTION void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(still_running) : "memory");
+}
+${products.join('')}
+}  // namespace f2c
+`;

@@ -1,0 +1,191 @@
+/**
+ * Products by four warps from shared memory. They are computed where they are waited for, from what is in shared memory then: a
+ * stage that is filled again too early, or sums that are read too early (they are NaN until then), show. Each warp has 16 of the
+ * 64 rows. Layout: ir/kernel/thread.ts, `SharedMatrix`; lane maps: backends/cuda/prelude/wgmma.ts, after the PTX ISA.
+ */
+export const wgmmaText = String.raw`
+namespace f2c {
+
+template <bool by_depth, int block> struct SharedMatrix {
+  long begin;
+  int object;
+};
+template <bool by_depth, int block, typename T>
+inline SharedMatrix<by_depth, block> shared_matrix(const Shared<T>& array, int index, int line = __builtin_LINE()) {
+  return {emulator::place_in(array, index, 16, line), array.byte_offset};
+}
+
+namespace emulator {
+
+/** Rows of a matrix in shared memory that runs along the depth, or columns of one that does not. */
+struct SharedSide {
+  long begin;
+  int object, block;
+  bool by_depth;
+
+  /** Byte of an element: outer is the row or column of the output, inner the place on the depth. */
+  long place(int outer, int inner) const {
+    const int row = by_depth ? outer : inner;
+    const int along = by_depth ? inner : outer;
+    const long straight = begin / 16 + long(along / 64) * block + row * 8 + along % 64 / 8;
+    return (straight ^ (straight >> 3 & 7)) * 16 + along % 8 * 2;
+  }
+};
+
+struct Sum {
+  f32x2* target;
+  f32x2 value;
+  int products;
+};
+struct SharedProduct {
+  SharedSide left, right;
+  bool from_registers, is_f16;
+  u32x4 registers;
+  int columns, group, line;
+  Sum* sums[64];
+};
+struct ProductQueue {
+  SharedProduct products[64];
+  Sum sums[512];
+  int count, sum_count, committed;
+  /** Nothing but products has touched the registers since the fence, as far as one can see here. */
+  bool fenced;
+};
+static ProductQueue product_queues[max_threads];
+
+inline void forget_products() {
+  for (ProductQueue& queue : product_queues) {
+    queue.count = queue.sum_count = queue.committed = 0;
+    queue.fenced = false;
+  }
+}
+
+inline void note_side(const SharedSide& side, int outer, int line) {
+  for (int inner = 0; inner < 16; inner += side.by_depth ? 8 : 1) {
+    const long begin = side.place(outer, inner);
+    note_read(begin, begin + (side.by_depth ? 16 : 2), side.object, line, Reader::matrix_unit);
+  }
+}
+/** The lanes share what there is to read: a row of the warp's 16, and every 32nd row or column of the right side. */
+inline void note_operands(const SharedProduct& product) {
+  const int lane = current % warp_size;
+  const int warp = current / warp_size % 4;
+  if (!product.from_registers && lane < 16) note_side(product.left, 16 * warp + lane, product.line);
+  for (int outer = lane; outer < product.columns; outer += warp_size) note_side(product.right, outer, product.line);
+}
+
+inline float element_of(const SharedSide& side, int outer, int inner, bool is_f16) {
+  unsigned short bits;
+  memcpy(&bits, shared_bytes + side.place(outer, inner), 2);
+  return is_f16 ? f16_value(bits) : float_of_bits(unsigned(bits) << 16);
+}
+
+/** One product of a warp: lanes[l] is the product as lane l asked for it. */
+inline void multiply_shared(int warp, void** lanes) {
+  const SharedProduct& first = *static_cast<SharedProduct*>(lanes[0]);
+  float a[16][16];
+  static float b[16][256];
+  for (int row = 0; row < 16; row++)
+    for (int k = 0; k < 16; k++) {
+      if (!first.from_registers) {
+        a[row][k] = element_of(first.left, 16 * warp + row, k, first.is_f16);
+        continue;
+      }
+      const u32x4 words = static_cast<SharedProduct*>(lanes[row % 8 * 4 + k % 8 / 2])->registers;
+      const unsigned word = row < 8 ? (k < 8 ? words.x : words.z) : (k < 8 ? words.y : words.w);
+      a[row][k] = half_of(word, k % 2, first.is_f16);
+    }
+  for (int k = 0; k < 16; k++)
+    for (int column = 0; column < first.columns; column++) b[k][column] = element_of(first.right, column, k, first.is_f16);
+  for (int lane = 0; lane < warp_size; lane++) {
+    SharedProduct& own = *static_cast<SharedProduct*>(lanes[lane]);
+    for (int at = 0; at < own.columns / 2; at++) {
+      const int row = lane / 4 + 8 * (at / 2 % 2);
+      const int column = 8 * (at / 4) + 2 * (lane % 4) + at % 2;
+      Sum& sum = *own.sums[at / 2];
+      float& value = at % 2 == 0 ? sum.value.x : sum.value.y;
+      double total = value;
+      for (int k = 0; k < 16; k++) total += double(a[row][k]) * double(b[k][column]);
+      value = float(total);
+    }
+  }
+}
+
+inline Sum* sum_of(ProductQueue& queue, f32x2* target, int line) {
+  for (int at = 0; at < queue.sum_count; at++)
+    if (queue.sums[at].target == target) return &queue.sums[at];
+  if (queue.sum_count == 512) fail(502, line);
+  Sum& sum = queue.sums[queue.sum_count++];
+  sum = {target, *target, 0};
+  return &sum;
+}
+
+template <typename... Sums>
+inline void start_product(SharedProduct product, Sums&... sums) {
+  ProductQueue& queue = product_queues[current];
+  if (queue.count == 64) fail(502, product.line);
+  if (!queue.fenced) fail(237, product.line);
+  f32x2* const targets[] = {&sums...};
+  const float poison = float_of_bits(0x7fffffff);
+  for (int at = 0; at < int(sizeof...(Sums)); at++) {
+    Sum* sum = sum_of(queue, targets[at], product.line);
+    sum->products++;
+    *targets[at] = {poison, poison};
+    product.sums[at] = sum;
+  }
+  product.columns = 4 * int(sizeof...(Sums));
+  product.group = queue.committed;
+  note_operands(product);
+  queue.products[queue.count++] = product;
+}
+
+inline void finish_products(int still_running, int line) {
+  ProductQueue& queue = product_queues[current];
+  int done = 0;
+  while (done < queue.count && queue.products[done].group < queue.committed - still_running) {
+    SharedProduct& product = queue.products[done++];
+    note_operands(product);
+    collective(multiply_shared, current / warp_size % 4, &product, line);
+    for (int at = 0; at < product.columns / 4; at++) product.sums[at]->products--;
+  }
+  for (int at = done; at < queue.count; at++) queue.products[at - done] = queue.products[at];
+  queue.count -= done;
+  for (int at = 0; at < queue.sum_count; at++)
+    if (queue.sums[at].products == 0) *queue.sums[at].target = queue.sums[at].value;
+  if (queue.count == 0) queue.sum_count = 0;
+  queue.fenced = false;
+}
+
+}  // namespace emulator
+
+inline void fence_proxy_async() { emulator::proxy_fences[emulator::current]++; }
+inline void wgmma_fence() { emulator::product_queues[emulator::current].fenced = true; }
+inline void wgmma_commit() { emulator::product_queues[emulator::current].committed++; }
+template <int still_running> inline void wgmma_wait(int line = __builtin_LINE()) {
+  emulator::finish_products(still_running, line);
+}
+
+namespace emulator {
+template <int pairs, bool is_f16, bool a_by_depth, int a_block, bool by_depth, int block, typename... Sums>
+inline void product(int line, SharedMatrix<a_by_depth, a_block> a, SharedMatrix<by_depth, block> b, Sums&... sums) {
+  static_assert(sizeof...(Sums) == pairs, "accumulators");
+  start_product({{a.begin, a.object, a_block, a_by_depth}, {b.begin, b.object, block, by_depth}, false, is_f16, {}, 0, 0, line, {}},
+                sums...);
+}
+template <int pairs, bool is_f16, bool by_depth, int block, typename... Sums>
+inline void product(int line, u32x4 a, SharedMatrix<by_depth, block> b, Sums&... sums) {
+  static_assert(sizeof...(Sums) == pairs, "accumulators");
+  start_product({{}, {b.begin, b.object, block, by_depth}, true, is_f16, a, 0, 0, line, {}}, sums...);
+}
+}  // namespace emulator
+
+// Macros, as a parameter for the line cannot follow any number of accumulators.
+#define wgmma_m64n64k16_bf16(...) emulator::product<16, false>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n64k16_f16(...) emulator::product<16, true>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n128k16_bf16(...) emulator::product<32, false>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n128k16_f16(...) emulator::product<32, true>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n256k16_bf16(...) emulator::product<64, false>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n256k16_f16(...) emulator::product<64, true>(__LINE__, __VA_ARGS__)
+
+}  // namespace f2c
+`;

@@ -1,0 +1,89 @@
+/** nvcc compiles the kernels of the released models. FLUX2C_ALL_KERNELS=1 takes all instead of one of each kind and model. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CudaArchitecture, cudaTarget } from '../backends/cuda/cuda-target.js';
+import { cudaPrelude, cudaPreludeName } from '../backends/cuda/prelude/prelude.js';
+import type { Target } from '../backends/target.js';
+import { kernelPrinter } from '../backends/print-kernel.js';
+import { buildFunction } from '../models/flux2/component-functions.js';
+import type { NetworkName } from '../models/flux2/networks.js';
+import { type VariantName, variants } from '../models/flux2/variants.js';
+import { compileModule } from '../passes/compile.js';
+import type { CompiledKernel } from '../passes/compiled.js';
+import type { OperandPrecision } from '../passes/kernel/from-group/group.js';
+import { hasProgram } from './cuda-tools.js';
+
+const execute = promisify(execFile);
+
+/** A file of 16 kernels compiles in 5 s, each alone in 1. */
+const kernelsAFile = 16;
+
+const functions: readonly (readonly [VariantName, readonly NetworkName[]])[] = [
+  ['dev', ['denoise', 'text_encoder', 'vae_encoder', 'vae_decoder']],
+  ['klein-4b', ['denoise', 'denoise_cfg', 'denoise_cached', 'text_encoder']],
+];
+
+/** Distinct kernels, or the first of a model's with each name, not counting its hash. */
+function kernelsOf(target: Target, operands: OperandPrecision): readonly CompiledKernel[] {
+  const all = process.env['FLUX2C_ALL_KERNELS'] === '1';
+  const chosen = new Map<string, CompiledKernel>();
+  for (const [variant, names] of functions) {
+    const { transformer, autoencoder, textEncoder, textEncoderOutLayers } = variants[variant];
+    const description = { name: variant, pipeline: undefined, transformer, autoencoder, textEncoder };
+    for (const name of names) {
+      const module = buildFunction(description, name, () => 'bf16', textEncoderOutLayers);
+      for (const kernel of compileModule(module, target, { print: kernelPrinter(target), operands }).kernels.values()) {
+        const key = all ? kernel.name : `${variant} ${kernel.name.replace(/_[0-9a-f]{8}$/, '')}`;
+        if (!chosen.has(key)) chosen.set(key, kernel);
+      }
+    }
+  }
+  return [...chosen.values()];
+}
+
+if (await hasProgram('nvcc', 'CUDA kernels of the released models')) {
+  describe('CUDA kernels of the released models', { timeout: 1_800_000 }, () => {
+    let folder = '';
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'flux2c-nvcc-'));
+      await writeFile(join(folder, cudaPreludeName), cudaPrelude);
+    });
+    afterAll(() => rm(folder, { recursive: true }));
+
+    const compile = async (file: string, some: readonly CompiledKernel[], architecture: CudaArchitecture) => {
+      const source = join(folder, `${file}.cu`);
+      await writeFile(source, some.map((kernel) => kernel.source).join('\n'));
+      // Addresses bind names that no statement reads where a tile has one element.
+      const options = [`-arch=${architecture}`, '-cubin', '-diag-suppress', '177', '-Werror', 'all-warnings'];
+      const { stderr } = await execute('nvcc', [...options, source, '-o', join(folder, `${file}.cubin`)]);
+      expect(stderr).toBe('');
+      const cubin = await readFile(join(folder, `${file}.cubin`), 'latin1');
+      for (const { name } of some) expect(cubin).toContain(`.text.${name}`);
+    };
+
+    it.each([
+      ['f32', 'sm_80'],
+      ['bf16', 'sm_80'],
+      ['bf16', 'sm_90a'],
+    ] as const)('compile with operands in %s for %s', async (operands, architecture) => {
+      const kernels = kernelsOf(cudaTarget([architecture]), operands);
+      expect(kernels.length).toBeGreaterThan(40);
+      const files = Array.from({ length: Math.ceil(kernels.length / kernelsAFile) }, (_, at) =>
+        kernels.slice(at * kernelsAFile, (at + 1) * kernelsAFile),
+      );
+      let next = 0;
+      const work = async (): Promise<void> => {
+        for (let at = next++; at < files.length; at = next++) await compile(`unit${at}`, files[at]!, architecture);
+      };
+      await Promise.all(Array.from({ length: Math.min(availableParallelism(), files.length) }, work));
+    });
+
+    it('compile for sm_120', async () => {
+      await compile('sm_120', kernelsOf(cudaTarget(['sm_120']), 'bf16').slice(0, 8), 'sm_120');
+    });
+  });
+}
