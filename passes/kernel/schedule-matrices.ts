@@ -132,15 +132,16 @@ function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly S
 }
 
 /**
- * A subgroup has all columns of its rows' heads, so that it sums them up by itself: 32 rows of heads of 128, twice the
- * accumulators of a plain product but as few loads of fragments for each multiplication.
+ * A subgroup has all columns of its rows' heads, so that it sums them up by itself. 64 accumulators an invocation: with 128
+ * (32 rows of heads of 128) what is made of them spilled on sm_80.
  */
 function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [rows, size, depth] = [extents.get('m') as Dim, extents.get('d')?.constant, extents.get('k') as Dim];
   if (size === undefined || size % 16 !== 0 || size > 256) return [];
-  const ofSubgroup = size <= 128 ? 32 : 16;
-  const subgroups = (rows.constant ?? Infinity) > 2 * ofSubgroup ? 4 : 1;
+  const ofSubgroup = size <= 64 ? 32 : 16;
+  const most = 128 / ofSubgroup;
+  const subgroups = (rows.constant ?? Infinity) > 2 * ofSubgroup ? most : 1;
   return [
     {
       spread: {
