@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu } from '../backends/target.js';
 import { createModule } from '../frontend/index.js';
 import { parseModule } from '../ir/graph/parse.js';
@@ -112,6 +113,29 @@ describe('the plan of the tiny transformer', () => {
       [...compiled.plans.values()].flatMap(({ steps }) => launchesOf(steps).map(({ kernel }) => kernel)),
     );
     expect([...compiled.kernels.keys()].sort()).toEqual([...used].sort());
+  });
+});
+
+describe('the plan of the tiny transformer on CUDA', () => {
+  const module = createModule();
+  addTransformer(module, config, () => 'bf16');
+  const { plans } = compileModule(module.build(), cudaTarget(['sm_80']), { print: () => '', operands: 'bf16' });
+  const launches = launchesOf(plans.get('transformer')?.steps ?? []);
+
+  it('has five launches a single-stream block', () => {
+    const block = between(launches, single(0), single(1));
+    expect(block.map(workOf)).toEqual([
+      'layer_norm_mul_add',
+      'matmul_split_rms_norm_3more',
+      'attention',
+      'matmul_matmul_silu_mul',
+      'matmul_mul_add',
+    ]);
+  });
+
+  it('has thirteen launches a double-stream block', () => {
+    const block = launches.filter(({ label }) => /^(transformer\.transformer_blocks|double)\.1\./.test(label));
+    expect(block).toHaveLength(13);
   });
 });
 

@@ -95,6 +95,8 @@ function describe(expression: TileExpression, place: (operand: TileExpression) =
       return ['when', conditions(expression.conditions), place(expression.yes), place(expression.no)];
     case 'convert':
       return ['convert', expression.to, place(expression.operand)];
+    case 'exchange':
+      return ['exchange', expression.axis, expression.mask, place(expression.operand)];
     default:
       return unreachable(expression, 'tile expression');
   }

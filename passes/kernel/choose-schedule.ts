@@ -37,6 +37,8 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
     }
     case 'contraction':
       return scheduleContraction(facts, target);
+    case 'heads':
+      return scheduleHeads(extent('m'), extent('d'), extent('k'), target);
     case 'attention': {
       const size = extent('d').constant;
       if (size === undefined) {
@@ -135,6 +137,28 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
     },
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
     target.stagingPays ? 2 : 1,
+  );
+}
+
+/**
+ * Whole heads a workgroup: invocations side by side have 4 columns of a head each (or as many more as are left), so that
+ * neighbours are in one vector, and sum up squares through workgroup memory.
+ */
+function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
+  const size = d.constant ?? 0;
+  const vectors = size / 4;
+  let together = 1;
+  while (together < 32 && vectors % (2 * together) === 0) together *= 2;
+  const rowThreads = threadsFor(m, 4, Math.min(8, target.maxWorkgroupInvocations / together));
+  return schedule(
+    {
+      m: spread(rowThreads, m.constant !== undefined && m.constant < 4 ? 1 : 4, 1),
+      h: spread(1, 1, 1),
+      d: spread(together, vectors / together, 4),
+      k: spread(1, 1, vectorOf(k)),
+    },
+    ['d', 'm'],
+    2,
   );
 }
 

@@ -43,6 +43,8 @@ export function scheduleMatrices(facts: KernelFacts, target: Target): readonly S
       return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) =>
         fits(one, target, facts.products),
       );
+    case 'heads':
+      return [...scheduleSharedHeads(facts, target), ...scheduleHeads(facts)].filter((one) => fits(one, target));
     case 'attention':
       return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
         fits(one, target),
@@ -131,6 +133,55 @@ function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly S
   ];
 }
 
+/**
+ * A subgroup has all columns of its rows' heads, so that it sums them up by itself. 64 accumulators an invocation: with 128
+ * (32 rows of heads of 128) what is made of them spilled on sm_80.
+ */
+function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, size, depth] = [extents.get('m') as Dim, extents.get('d')?.constant, extents.get('k') as Dim];
+  if (size === undefined || size % 16 !== 0 || size > 256) return [];
+  const ofSubgroup = size <= 64 ? 32 : 16;
+  const most = 128 / ofSubgroup;
+  const subgroups = (rows.constant ?? Infinity) > 2 * ofSubgroup ? most : 1;
+  return [
+    {
+      spread: {
+        m: spreadRows(subgroups * ofSubgroup, ofSubgroup),
+        h: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'mma', stages: 4 },
+    },
+  ];
+}
+
+/** 64 rows of a head for four subgroups, two such groups: a row of the accumulators lies in one subgroup. */
+function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
+  if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 256) return [];
+  if ((rows.constant ?? Infinity) <= rowsOfWarpgroup) return [];
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        h: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        k: { threads: 1, registers: depthOfRow, vector: 1 },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 4 },
+    },
+  ];
+}
+
 /** 16 queries a subgroup; their scores against a chunk of keys and their outputs stay in registers. */
 function scheduleAttention(facts: KernelFacts): readonly Schedule[] {
   const size = facts.axes.find(({ name }) => name === 'd')?.extent.constant;
@@ -175,7 +226,8 @@ function stageBytes({ spread, matrix }: Schedule, products: number): number {
     const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return groups * threads * registers * vector;
   };
+  const columns = spread['n'] === undefined ? tile('d') : products * tile('n');
   const elements =
-    spread['j'] === undefined ? (tile('m') + products * tile('n')) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
+    spread['j'] === undefined ? (tile('m') + columns) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
   return 2 * elements * (matrix?.stages ?? 0);
 }

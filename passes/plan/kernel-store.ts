@@ -186,6 +186,7 @@ function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim)
         return { ...old, index: rename(old.index), conditions: conditions(old.conditions) };
       case 'unary':
       case 'convert':
+      case 'exchange':
         return { ...old, operand: expression(old.operand) };
       case 'binary':
         return { ...old, left: expression(old.left), right: expression(old.right) };

@@ -83,8 +83,8 @@ def flatten(body):
 def below(tile, at):
     node = tile["nodes"][at]
     yield at
-    operands = {"unary": node[2:], "convert": node[2:], "binary": node[2:], "select": node[1:], "when": node[2:]}
-    for operand in operands.get(node[0], []):
+    first = {"unary": 2, "convert": 2, "binary": 2, "select": 1, "when": 2, "exchange": 3}
+    for operand in node[first[node[0]] :] if node[0] in first else []:
         yield from below(tile, operand)
 
 

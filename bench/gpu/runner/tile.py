@@ -147,7 +147,16 @@ class Evaluator:
             return torch.where(mask.to(torch.bool), yes, no)
         if kind == "convert":
             return convert(parts[0], self.value(parts[1], known))
+        if kind == "exchange":
+            return self.exchange(parts[0], parts[1], self.value(parts[2], known))
         raise ValueError(f"an expression of kind {kind}")
+
+    def exchange(self, axis, mask, value):
+        """The partners' values; an axis with partners is summed over, so all of its coordinates are here, in order."""
+        at = self.axes.index(axis)
+        if value.shape[at] == 1:
+            return value
+        return value.index_select(at, torch.arange(value.shape[at], device=self.device) ^ mask)
 
     @staticmethod
     def alike(a, b):

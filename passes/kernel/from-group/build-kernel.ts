@@ -11,9 +11,10 @@ import {
 } from '../../../ir/kernel/tile-walk.js';
 import { buildAttention } from './attention.js';
 import { buildContraction } from './contraction.js';
-import { describeGroup, keepsRowsApart } from './facts.js';
+import { describeGroup, hasHeads, keepsRowsApart } from './facts.js';
 import { addressOf } from './group.js';
 import type { KernelGroup, OperandPrecision } from './group.js';
+import { buildHeads } from './heads.js';
 import { IndexSpace } from './index-space.js';
 import { buildRowStatistics, rowCoordinates } from './row.js';
 import { buffersOf, Scalarizer } from './scalarize.js';
@@ -68,7 +69,9 @@ function buildBody(
       return [...statistics, { kind: 'for', axis: 'c', body: stores }];
     }
     case 'contraction':
-      return buildContraction(group, pull, space, operands);
+      return hasHeads(group)
+        ? buildHeads(group, pull, space, operands)
+        : buildContraction(group, pull, space, operands);
     case 'attention':
       return buildAttention(group, pull, space, operands);
     case 'statistics':

@@ -21,7 +21,7 @@ export function buildContraction(
 ): TileStatement[] {
   const products = productsOf(group.body.operations);
   const [anchor] = products;
-  const { coordinates, axes, a, rightOf } = describeProduct(anchor, pull, space);
+  const { coordinates, axes, a, rightOf } = describeProduct(anchor, pull, space, Dim.symbol('n'));
   const left = roundTo(operands, a);
   const accumulators = products.map((product, place) => {
     const name = products.length === 1 ? 'acc' : `acc${place}`;
@@ -54,16 +54,16 @@ export function buildContraction(
 }
 
 /** A product's loops: where its result's elements are, the left factor and how a right one is read. */
-interface ProductLoops {
+export interface ProductLoops {
   readonly coordinates: readonly Dim[];
   readonly axes: readonly string[];
   readonly a: TileExpression;
   readonly rightOf: (right: Value) => TileExpression;
 }
 
-function describeProduct(anchor: ProductOperation, pull: Scalarizer, space: IndexSpace): ProductLoops {
+export function describeProduct(anchor: ProductOperation, pull: Scalarizer, space: IndexSpace, n: Dim): ProductLoops {
   const { shape } = (anchor.results[0] as Value).type;
-  const [m, n, k] = ['m', 'n', 'k'].map((name) => Dim.symbol(name)) as [Dim, Dim, Dim];
+  const [m, k] = [Dim.symbol('m'), Dim.symbol('k')];
   const [left, right] = anchor.operands as readonly [Value, Value];
   if (anchor.kind === 'conv2d') {
     const { stride, padding } = anchor.attributes;

@@ -11,7 +11,8 @@ import type { KernelGroup } from './group.js';
 export type AxisFacts = Omit<Axis, 'tile'>;
 
 /** Kernels whose loops are alike: what a group is around, and of statistics which. */
-export type KernelFamily = Exclude<KernelGroup['anchor'], 'statistics'> | 'moments' | 'combination' | 'reduction';
+export type KernelFamily =
+  Exclude<KernelGroup['anchor'], 'statistics'> | 'heads' | 'moments' | 'combination' | 'reduction';
 
 /** What choosing a schedule may look at: the family and the axes with their extents. */
 export interface KernelFacts {
@@ -75,6 +76,18 @@ export function shareLoops(operations: readonly Operation[]): boolean {
   );
 }
 
+/** Whether the group normalises heads of a product's columns. */
+export function hasHeads(group: KernelGroup): boolean {
+  return group.anchor === 'contraction' && group.body.operations.some(isRowOperation);
+}
+
+/** Columns of a head, where the group has heads. */
+export function headSizeOf(group: KernelGroup): Dim {
+  const norm = group.body.operations.find(isRowOperation);
+  if (norm === undefined) throw new Error('internal: a kernel of heads normalises none');
+  return lastDim(norm.operands[0] as Value);
+}
+
 export function statisticsAnchor(group: KernelGroup): StatisticsOperation {
   return anchorOf(group, statisticsKinds);
 }
@@ -114,6 +127,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       return { family: 'row', axes: [...rows, { name: 'c', kind: 'loop', extent: lastDim(first) }] };
     }
     case 'contraction': {
+      if (hasHeads(group)) return describeHeads(group);
       const products = productsOf(group.body.operations);
       const [anchor] = products;
       const result = anchor.results[0] as Value;
@@ -154,6 +168,22 @@ export function describeGroup(group: KernelGroup): KernelFacts {
     case 'statistics':
       return describeStatistics(statisticsAnchor(group));
   }
+}
+
+function describeHeads(group: KernelGroup): KernelFacts {
+  const [product] = productsOf(group.body.operations);
+  const result = product.results[0] as Value;
+  const size = headSizeOf(group);
+  return {
+    family: 'heads',
+    axes: [
+      { name: 'm', kind: 'grid_y', extent: leadingCount(result) },
+      // A workgroup has whole heads of one kind, so what is done with them is decided once for it.
+      { name: 'h', kind: 'grid_x', extent: lastDim(result).divideExactly(size) as Dim },
+      { name: 'd', kind: 'whole', extent: size },
+      { name: 'k', kind: 'loop', extent: lastDim(product.operands[0] as Value) },
+    ],
+  };
 }
 
 /** Depths are products of extents, not quotients of element counts: a size may be 0. */

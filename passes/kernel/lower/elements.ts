@@ -147,6 +147,15 @@ export class Elements {
       }
       case 'convert':
         return this.convert(this.compute(expression.operand, context), expression.to, context);
+      case 'exchange': {
+        const { axis, mask, operand } = expression;
+        if (context.axis !== axis || mask >= context.lanes) {
+          throw new Error(`internal: partners along ${axis} are not in one vector`);
+        }
+        const { value, scalar } = this.compute(operand, context);
+        const lanes = Array.from({ length: context.lanes }, (_, lane) => lane ^ mask);
+        return { value: this.bind({ kind: 'shuffle', operand: value, lanes }, scalar, context), scalar };
+      }
     }
   }
 

@@ -8,7 +8,7 @@ import type {
   SharedArray,
   ThreadKernel,
 } from '../../../ir/kernel/thread.js';
-import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { Emitter } from './emitter.js';
 import { Elements, registerKey } from './elements.js';
@@ -251,7 +251,17 @@ class Lowering {
   }
 
   private lowerStore(statement: Extract<TileStatement, { kind: 'store' }>): void {
-    const { axes, buffer, index, conditions, value } = statement;
+    const { axes, conditions } = statement;
+    // Alike for the whole workgroup: where it does not hold, nothing is computed either.
+    const isUniform = ({ left, right }: IndexCondition): boolean =>
+      [left, right].every((side) => side.symbols.every((name) => !axes.includes(name) && !this.at.isTerm(name)));
+    const uniform = conditions.filter(isUniform);
+    this.emitter.when(this.at.conditions(uniform, new Map(), true), () => {
+      this.storeEach({ ...statement, conditions: conditions.filter((condition) => !isUniform(condition)) });
+    });
+  }
+
+  private storeEach({ axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>): void {
     for (const position of this.loops.registerPositions(axes)) {
       let inside: Expression | undefined;
       for (const axis of axes) {
