@@ -177,9 +177,10 @@ function describeHeads(group: KernelGroup): KernelFacts {
   return {
     family: 'heads',
     axes: [
-      { name: 'm', kind: 'grid_y', extent: leadingCount(result) },
+      // Rows first, as in other products.
+      { name: 'm', kind: 'grid_x', extent: leadingCount(result) },
       // A workgroup has whole heads of one kind, so what is done with them is decided once for it.
-      { name: 'h', kind: 'grid_x', extent: lastDim(result).divideExactly(size) as Dim },
+      { name: 'h', kind: 'grid_y', extent: lastDim(result).divideExactly(size) as Dim },
       { name: 'd', kind: 'whole', extent: size },
       { name: 'k', kind: 'loop', extent: lastDim(product.operands[0] as Value) },
     ],
