@@ -40,8 +40,15 @@ function describeTile(tile: TileKernel): string {
   const results = stores === 1 ? '' : `, ${stores} results`;
   const of = storages === '' ? '' : ` of ${storages}`;
   const [contraction] = contractions;
-  if (contraction !== undefined && reductions.length > 0) return `attention${of}${results}`;
-  if (contraction !== undefined) return `contraction over ${extent(contraction.over)}${of}${results}`;
+  // Scores are multiplied inside the walk over keys; a product's rows are summed up behind it.
+  const isAttention = statements.some(
+    (statement) => statement.kind === 'for' && statement.body.some(({ kind }) => kind === 'reduce'),
+  );
+  if (isAttention && contraction !== undefined) return `attention${of}${results}`;
+  if (contraction !== undefined) {
+    const normalised = reductions.length > 0 ? ', rows normalised' : '';
+    return `contraction over ${extent(contraction.over)}${of}${normalised}${results}`;
+  }
   const [reduction] = reductions;
   if (reduction !== undefined) {
     const passes = reductions.length === 1 ? '' : `, ${reductions.length} reductions`;

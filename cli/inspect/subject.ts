@@ -122,7 +122,9 @@ function describedSubject(
     build,
     runPasses: (fn, instruments) => runGraphPasses(build(fn), graphPassesFor(target), target, instruments),
     compile: (fn, instruments) => {
-      const { plans, kernels } = compileModule(build(fn), target, { print: kernelPrinter(target), instruments });
+      // What `compile` and `generate` do without --operands.
+      const options = { print: kernelPrinter(target), operands: 'stored', instruments } as const;
+      const { plans, kernels } = compileModule(build(fn), target, options);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },
   };
