@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { chooseDevice } from '../cli/choose-device.js';
 import { openModel } from '../cli/open-model.js';
+import { type DeviceName, deviceNames } from '../runtime/node/open-device.js';
 import { Flux2Pipeline } from '../models/flux2/pipeline.js';
 import { writeContactSheet } from './shapes/contact-sheet.js';
 import {
@@ -22,7 +23,7 @@ interface QualityOptions {
   readonly seed: readonly number[];
   readonly cfgScale: readonly number[];
   readonly steps: readonly number[];
-  readonly device: 'auto' | 'webgpu' | 'cpu';
+  readonly device: DeviceName;
   readonly json?: string;
   readonly sheet?: string;
   readonly sheetRows: readonly number[];
@@ -34,7 +35,7 @@ const program = new Command('shapes-quality')
   .option('--seed <number>', 'of the scenes; picture i starts from the noise of this seed + i', numbersOf, [1])
   .option('--cfg-scale <list>', 'scales of classifier-free guidance', numbersOf, [1, 1.5, 2, 2.5, 3])
   .option('--steps <list>', 'numbers of steps', numbersOf, [20, 8])
-  .addOption(new Option('--device <kind>').choices(['auto', 'webgpu', 'cpu']).default('auto'))
+  .addOption(new Option('--device <kind>').choices(deviceNames).default('auto'))
   .option('--json <file>', 'write prompts, scores and summaries')
   .option('--sheet <file>', 'write a sheet of pictures (.png): a row for each prompt, a column for each setting')
   .option('--sheet-rows <number>', 'prompts on the sheet', numbersOf, [5])

@@ -1,6 +1,6 @@
 /** `flux2c compile`: a model into an artifact. */
 import { Command, Option } from 'commander';
-import { cpuTarget, portableWebgpu, type Target } from '../backends/target.js';
+import type { Target } from '../backends/target.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { TOKENIZER_FOLDER, tokenizerFiles } from '../models/flux2/artifact-model.js';
 import { compileFunctions, type CompiledFunctions, usedTensors } from '../models/flux2/compile-artifact.js';
@@ -13,19 +13,24 @@ import { openModelFiles } from '../models/flux2/node/open-model.js';
 import { pipelineConfigOf } from '../models/flux2/pipeline-config.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import { type ArtifactWeights, encodeArtifact } from '../runtime/artifact.js';
+import { kernelHeaders } from '../runtime/cuda/node/open-cuda.js';
+import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
 import type { PlanStep } from '../ir/plan.js';
 import { writeArtifactFolder } from './artifact-folder.js';
+import { compileCubins } from './compile-cubins.js';
 import { packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
 import { addComponentOptions, addReportOptions, collect, contradiction, integersOf } from './options.js';
 import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
-import { createProgressLine, formatSeconds } from './progress-line.js';
+import { createProgressLine, formatSeconds, type ProgressLine } from './progress-line.js';
+import { addTargetOptions, chosenArchitectures, type TargetOptions, targetOf } from './target-options.js';
 import { VERSION } from './version.js';
 
-interface CompileOptions extends ComponentOptions, ReportOptions, Omit<PassOptions, 'emit' | 'kernel' | 'stopAfter'> {
+interface CompileOptions
+  extends ComponentOptions, ReportOptions, TargetOptions, Omit<PassOptions, 'emit' | 'kernel' | 'stopAfter'> {
   readonly output: string;
-  readonly target: 'webgpu' | 'cpu';
+  readonly cubin: boolean;
   readonly config?: VariantName;
   readonly component?: readonly string[];
   readonly packWeights?: boolean;
@@ -36,7 +41,8 @@ const help = `
 Examples:
   $ flux2c compile ./FLUX.2-dev -o dev-webgpu --target webgpu
   $ flux2c compile -o shapes --pack-weights && flux2c generate "a green star" --model shapes
-  $ flux2c compile --config dev -o dev-plans --component transformer`;
+  $ flux2c compile --config dev -o dev-plans --component transformer
+  $ flux2c compile ./FLUX.2-dev -o dev-hopper --target cuda --arch sm_90a`;
 
 export function compileCommand(context: CliContext): Command {
   const command = new Command('compile')
@@ -46,17 +52,15 @@ export function compileCommand(context: CliContext): Command {
       'folder in diffusers layout, component or safetensors file (default: the embedded flux2-shapes)',
     )
     .requiredOption('-o, --output <folder>', 'the artifact to write')
-    .addOption(
-      new Option('--target <kind>', 'any WebGPU adapter, or the processor')
-        .choices(['webgpu', 'cpu'])
-        .default('webgpu'),
-    )
+    .option('--no-cubin', "with --target cuda, leave machine code out: the GPU's computer compiles the kernels")
     .addOption(new Option('--config <name>', 'a released model without weights').choices(Object.keys(variants)))
     .option('--component <name>', 'only this function or network, may be repeated (default: all)', collect)
     .option('--pack-weights', 'copy the weights into the artifact, which can then be moved')
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 10,20,30', integersOf('--layers', 0))
     .addHelpText('after', help);
-  addInstrumentOptions(addComponentOptions(addReportOptions(command, 'functions, kernels and times')));
+  addInstrumentOptions(
+    addComponentOptions(addReportOptions(addTargetOptions(command), 'functions, kernels and times')),
+  );
   return command.action((model: string | undefined, options: CompileOptions) => compile(model, options, context));
 }
 
@@ -96,8 +100,8 @@ async function compileDescribed(
 ): Promise<void> {
   const started = performance.now();
   const line = createProgressLine(context.stderr, options.quiet === true);
-  const target = options.target === 'cpu' ? cpuTarget : portableWebgpu;
   try {
+    const target = targetOf(options);
     const compiled = compileFunctions({
       description,
       functions: chooseFunctions(description, options),
@@ -110,12 +114,14 @@ async function compileDescribed(
     const compileSeconds = (performance.now() - started) / 1000;
     context.signal.throwIfAborted();
     const planned = loaded && (await planWeights(loaded, compiled, options));
+    const kernels = await withMachineCode(compiled.kernels, options, context, line);
     const files = await encodeArtifact({
       compiler: VERSION,
       target,
       model: encodeDescription(description),
       functions: compiled.functions,
-      kernels: compiled.kernels,
+      kernels,
+      ...(target.backend === 'cuda' && { headers: kernelHeaders }),
       files: compiled.functions.has('text_encoder') && loaded ? await readTokenizer(loaded) : new Map(),
       weights: planned?.weights ?? null,
     });
@@ -124,10 +130,30 @@ async function compileDescribed(
       context.signal.throwIfAborted();
     });
     line.finish();
-    report({ compiled, target, compileSeconds, weights: planned?.weights }, options, context);
+    report({ compiled, kernels, target, compileSeconds, weights: planned?.weights }, options, context);
   } finally {
     line.finish();
   }
+}
+
+/** The kernels as they go into the artifact. Without a compiler for them the device's computer needs one. */
+async function withMachineCode(
+  kernels: CompiledFunctions['kernels'],
+  options: CompileOptions,
+  { signal }: CliContext,
+  line: ProgressLine,
+): Promise<ReadonlyMap<string, LoadableKernel>> {
+  if (options.target !== 'cuda' || !options.cubin) return kernels;
+  const made = await compileCubins({
+    kernels,
+    headers: kernelHeaders,
+    architectures: chosenArchitectures(options),
+    signal,
+    onProgress: (step, of) => line.update({ stage: 'compile', step, of, secondsLeft: undefined }),
+  });
+  if (typeof made !== 'string') return made;
+  line.notice(`No machine code goes into the artifact (${made}): the GPU's computer will compile the kernels.`);
+  return kernels;
 }
 
 function planWeights(
@@ -169,27 +195,37 @@ async function readTokenizer({ files }: LoadedModel): Promise<ReadonlyMap<string
 
 interface CompileReport {
   readonly compiled: CompiledFunctions;
+  readonly kernels: ReadonlyMap<string, LoadableKernel>;
   readonly target: Target;
   readonly compileSeconds: number;
   readonly weights: ArtifactWeights | undefined;
 }
 
 function report(
-  { compiled, target, compileSeconds, weights }: CompileReport,
+  { compiled, kernels: made, target, compileSeconds, weights }: CompileReport,
   options: CompileOptions,
   context: CliContext,
 ): void {
   const functions = [...compiled.functions].map(([name, { plan }]) => ({ name, launches: countLaunches(plan.steps) }));
-  const kernels = compiled.kernels.size;
+  const kernels = made.size;
+  const architectures = [...new Set([...made.values()].flatMap(({ binaries }) => [...(binaries?.keys() ?? [])]))];
   if (options.json === true) {
     const files = weights?.files.map(({ path, byteLength }) => ({ path, byteLength })) ?? [];
-    const summary = { output: options.output, target, functions, kernels, weights: files, compileSeconds };
+    const summary = {
+      output: options.output,
+      target,
+      functions,
+      kernels,
+      architectures,
+      weights: files,
+      compileSeconds,
+    };
     context.stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
     return;
   }
   const listed = functions.map(({ name, launches }) => `  ${name}: ${launches} launches\n`).join('');
   context.stdout.write(
-    `${options.output}: ${kernels} kernels for ${target.backend}, compiled in ${formatSeconds(compileSeconds)}\n${listed}`,
+    `${options.output}: ${kernels} kernels for ${[target.backend, ...architectures].join(', ')}, compiled in ${formatSeconds(compileSeconds)}\n${listed}`,
   );
 }
 

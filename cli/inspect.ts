@@ -1,7 +1,6 @@
 /** `flux2c inspect`: what a model compiles to, the text at any stage, and how a picture was made. */
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { cpuTarget, portableWebgpu } from '../backends/target.js';
 import { writeFileAtomically } from '../frontend/checkpoint/node/write-file.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { printModule } from '../ir/graph/print.js';
@@ -19,12 +18,12 @@ import { type InspectedFunction, type InspectSubject, withSubject } from './insp
 import { formatReport } from './inspect/summary.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
+import { addTargetOptions, type TargetOptions, targetOf } from './target-options.js';
 import { VERSION } from './version.js';
 
-interface InspectOptions extends ComponentOptions, ReportOptions, PassOptions, SizeOptions {
+interface InspectOptions extends ComponentOptions, ReportOptions, PassOptions, SizeOptions, TargetOptions {
   readonly config?: VariantName;
   readonly component?: NetworkName;
-  readonly target: 'webgpu' | 'cpu';
   readonly html?: string;
 }
 
@@ -49,7 +48,6 @@ export function inspectCommand(context: CliContext): Command {
         Object.keys(componentOf),
       ),
     )
-    .addOption(new Option('--target <kind>', 'what to compile for').choices(['webgpu', 'cpu']).default('webgpu'))
     .option('--width <pixels>', 'multiple of 16', integerOf('--width', 16))
     .option('--height <pixels>', 'multiple of 16', integerOf('--height', 16))
     .option('--steps <number>', 'denoising steps', integerOf('--steps', 1, 1000))
@@ -57,7 +55,7 @@ export function inspectCommand(context: CliContext): Command {
     .option('--text-tokens <number>', 'tokens of the prompt', integerOf('--text-tokens', 1, 4096))
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
-  addPassOptions(addComponentOptions(addReportOptions(command, 'the report')));
+  addPassOptions(addComponentOptions(addReportOptions(addTargetOptions(command), 'the report')));
   return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
 }
 
@@ -73,7 +71,7 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   if (options.emit !== undefined && options.json === true) {
     throw contradiction('--emit prints text, --json the report', 'Leave out one of the two.');
   }
-  const target = options.target === 'cpu' ? cpuTarget : portableWebgpu;
+  const target = targetOf(options);
   await withSubject({ ...options, target, ...(file !== undefined && { model: file }) }, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);

@@ -1,6 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { type Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
+import { type DeviceName, deviceNames } from '../runtime/node/open-device.js';
 
 /** The error of an option whose value cannot be used. */
 export function wrongValue(option: string, expected: string, found: string, hint?: string): Flux2cError {
@@ -73,7 +74,7 @@ export function addReportOptions(command: Command, json: string): Command {
 
 /** Which device computes. */
 export interface DeviceOptions {
-  readonly device: 'auto' | 'webgpu' | 'cpu';
+  readonly device: DeviceName;
   readonly adapter?: string;
   /** What the factors of products are rounded to before they are multiplied. */
   readonly operands?: 'f32' | 'f16';
@@ -82,11 +83,14 @@ export interface DeviceOptions {
 export function addDeviceOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--device <kind>', 'where to compute: a WebGPU adapter, the processor, or the first that works')
-        .choices(['auto', 'webgpu', 'cpu'])
+      new Option('--device <kind>', 'where to compute: an NVIDIA GPU, a WebGPU adapter, the processor; or the best')
+        .choices(deviceNames)
         .default('auto'),
     )
-    .option('--adapter <name>', 'WebGPU adapter by a part of its name or its number in `flux2c devices`')
+    .option(
+      '--adapter <name>',
+      'WebGPU adapter, or GPU with --device cuda, by a part of its name or its number in `flux2c devices`',
+    )
     .addOption(
       new Option(
         '--operands <type>',

@@ -28,6 +28,8 @@ export { sha256 } from './artifact/manifest.js';
 export type { ArtifactManifest, ArtifactWeights, WeightEntry, WeightFile } from './artifact/manifest.js';
 
 export const MANIFEST = 'manifest.json';
+/** Beside the kernels, where their texts can be compiled by hand. */
+const HEADER_FOLDER = 'kernels/';
 
 /** What an artifact is made of. */
 export interface ArtifactParts {
@@ -36,7 +38,10 @@ export interface ArtifactParts {
   /** Plain data. */
   readonly model: JsonValue;
   readonly functions: ReadonlyMap<string, { readonly component: string; readonly plan: Plan }>;
+  /** Headers are the same for all. */
   readonly kernels: ReadonlyMap<string, LoadableKernel>;
+  /** Texts of what the kernels' texts include, by name. */
+  readonly headers?: ReadonlyMap<string, string>;
   /** Texts of further files by their paths. */
   readonly files: ReadonlyMap<string, string>;
   readonly weights: ArtifactWeights | null;
@@ -54,27 +59,38 @@ export interface Artifact {
 /** The files of an artifact by path; equal parts give equal bytes. The manifest is the last to be written. */
 export async function encodeArtifact(parts: ArtifactParts): Promise<ReadonlyMap<string, Uint8Array>> {
   const written = new Map<string, Uint8Array>();
-  const add = async (path: string, text: string): Promise<ArtifactFile> => {
-    const bytes = new TextEncoder().encode(text);
+  const addBytes = async (path: string, bytes: Uint8Array): Promise<ArtifactFile> => {
     written.set(path, bytes);
     return { path, sha256: await sha256(bytes) };
   };
+  const add = (path: string, text: string): Promise<ArtifactFile> => addBytes(path, new TextEncoder().encode(text));
   const functions = new Map<string, { component: string; plan: ArtifactFile }>();
   for (const [name, { component, plan }] of sorted(parts.functions)) {
     functions.set(name, { component, plan: await add(`plans/${name}.json`, encodePlan(plan)) });
   }
+  const extension = parts.target.backend === 'cuda' ? 'cu' : 'wgsl';
   const kernels = new Map<string, ArtifactKernel>();
-  for (const [name, { thread, accesses, source }] of sorted(parts.kernels)) {
+  for (const [name, { thread, accesses, source, binaries = new Map<string, Uint8Array>() }] of sorted(parts.kernels)) {
+    const binaryFiles = new Map<string, ArtifactFile>();
+    for (const [architecture, bytes] of sorted(binaries)) {
+      binaryFiles.set(architecture, await addBytes(`kernels/${name}.${architecture}.cubin`, bytes));
+    }
     kernels.set(name, {
       thread: await add(`kernels/${name}.thread`, printThreadKernel(thread)),
       accesses: await add(`kernels/${name}.accesses.json`, encodeAccesses(accesses)),
-      source: source === '' ? null : await add(`kernels/${name}.wgsl`, source),
+      source: source === '' ? null : await add(`kernels/${name}.${extension}`, source),
+      binaries: binaryFiles,
     });
+  }
+  const headers: ArtifactFile[] = [];
+  for (const [name, text] of sorted(parts.headers ?? new Map<string, string>())) {
+    headers.push(await add(`${HEADER_FOLDER}${name}`, text));
   }
   const files: ArtifactFile[] = [];
   for (const [path, text] of sorted(parts.files)) files.push(await add(path, text));
   const { compiler, target, model, weights } = parts;
-  const manifest = { version: ARTIFACT_VERSION, compiler, target, model, functions, kernels, files, weights } as const;
+  const version = ARTIFACT_VERSION;
+  const manifest: ArtifactManifest = { version, compiler, target, model, functions, kernels, headers, files, weights };
   written.set(MANIFEST, new TextEncoder().encode(await encodeManifest(manifest)));
   return written;
 }
@@ -105,10 +121,16 @@ export async function decodeArtifact(
     const file = `${name}/${plan.path}`;
     plans.set(fn, decodePlan(parseStrictJson(await readChecked(plan), file, 'F2C530', planLimits), file));
   }
+  const headers = new Map<string, string>();
+  for (const file of manifest.headers) {
+    headers.set(file.path.slice(file.path.lastIndexOf('/') + 1), decodeText(await readChecked(file)));
+  }
   const kernels = new Map<string, LoadableKernel>();
-  for (const [kernel, { thread: threadFile, accesses, source }] of manifest.kernels) {
+  for (const [kernel, { thread: threadFile, accesses, source, binaries: binaryFiles }] of manifest.kernels) {
     const thread = parseKernel(kernel, decodeText(await readChecked(threadFile)), manifest.target);
     const where = `${name}/${accesses.path}`;
+    const binaries = new Map<string, Uint8Array>();
+    for (const [architecture, file] of binaryFiles) binaries.set(architecture, await readChecked(file));
     kernels.set(kernel, {
       name: kernel,
       thread,
@@ -118,6 +140,8 @@ export async function decodeArtifact(
         thread,
       ),
       source: source === null ? '' : decodeText(await readChecked(source)),
+      ...(headers.size > 0 && { headers }),
+      ...(binaries.size > 0 && { binaries }),
     });
   }
   requireKernels(name, plans, kernels);

@@ -2,8 +2,8 @@ import type { Target } from '../backends/target.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 
 /**
- * A device executes launches on buffers. Implementations: WebGPU (Dawn in Node, the browser's own) and the CPU
- * (WebAssembly made from the same kernels). A device knows nothing of graphs or plans.
+ * A device executes launches on buffers. Implementations: WebGPU (Dawn in Node, the browser's own), CUDA (NVIDIA's driver)
+ * and the CPU (WebAssembly made from the same kernels). A device knows nothing of graphs or plans.
  */
 export interface Device {
   readonly kind: 'webgpu' | 'cpu' | 'cuda';
@@ -27,7 +27,7 @@ export interface Device {
   record(launches: readonly BoundLaunch[], label: string): Sequence;
   /** Queues a recorded sequence: one command buffer. */
   run(sequence: Sequence): void;
-  /** Resolves when everything queued so far is done; rejects with F2C51x on device loss or a device error. */
+  /** Resolves when everything queued so far is done; rejects with F2C51x or F2C54x on device loss or a device error. */
   finish(): Promise<void>;
   /** Runs the sequence and gives the nanoseconds of each launch; absent when the device has no clock for that. */
   readonly timeLaunches?: (sequence: Sequence) => Promise<number[]>;
@@ -52,6 +52,10 @@ export interface DeviceKernel {
   readonly kernel: ThreadKernel;
   /** The text a backend made of it: WGSL or CUDA C++; empty for the CPU. */
   readonly source: string;
+  /** What the text includes, by name, where that is not what this version of flux2c would give. */
+  readonly headers?: ReadonlyMap<string, string>;
+  /** Machine code by architecture (`sm_90a`), where it was made ahead; a CUDA device without its own compiles `source`. */
+  readonly binaries?: ReadonlyMap<string, Uint8Array>;
 }
 
 /** A launch with everything known: one dispatch. */

@@ -108,7 +108,7 @@ export class Session {
     try {
       const kernels = findKernels(options);
       await device.loadKernels(
-        kernels.map(({ name, thread, source }) => ({ name, kernel: thread, source })),
+        kernels.map(({ thread, ...kernel }) => ({ ...kernel, kernel: thread })),
         (done, total) => onProgress?.({ stage: 'kernels', done, total }),
       );
       await loadWeights(options, store, loaded);

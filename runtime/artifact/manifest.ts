@@ -10,6 +10,7 @@ import {
   expectObject,
   list,
   malformed,
+  nullable,
   object,
   oneOf,
   string,
@@ -17,7 +18,9 @@ import {
 } from './decode.js';
 
 /** Raised when a reader of the old version could misread the new one. */
-export const ARTIFACT_VERSION = 2;
+export const ARTIFACT_VERSION = 3;
+/** Version 2 has no kernels for CUDA, so neither headers nor machine code. */
+const READABLE_VERSIONS = [2, ARTIFACT_VERSION] as const;
 const FORMAT = 'flux2c-artifact';
 const NEW_LINE = 10;
 
@@ -33,6 +36,8 @@ export interface ArtifactKernel {
   readonly accesses: ArtifactFile;
   /** The backend's text; absent for the CPU. */
   readonly source: ArtifactFile | null;
+  /** Machine code by architecture (`sm_80`); empty but for CUDA. */
+  readonly binaries: ReadonlyMap<string, ArtifactFile>;
 }
 
 /** A file with weights, and how to see that it is still the one that was compiled. */
@@ -62,7 +67,7 @@ export interface ArtifactWeights {
 }
 
 export interface ArtifactManifest {
-  readonly version: typeof ARTIFACT_VERSION;
+  readonly version: (typeof READABLE_VERSIONS)[number];
   /** The compiler's version. */
   readonly compiler: string;
   readonly target: Target;
@@ -71,6 +76,8 @@ export interface ArtifactManifest {
   /** Plans by function name, with the network whose weights they use. */
   readonly functions: ReadonlyMap<string, { readonly component: string; readonly plan: ArtifactFile }>;
   readonly kernels: ReadonlyMap<string, ArtifactKernel>;
+  /** What the kernels' texts include, by the names of the files. */
+  readonly headers: readonly ArtifactFile[];
   /** Further files that the model's reader asks for (`tokenizer/tokenizer.json`). */
   readonly files: readonly ArtifactFile[];
   /** Null when it was compiled from a configuration alone. */
@@ -140,27 +147,42 @@ const weights: Decoder<ArtifactWeights> = object({
   components: dictionary(dictionary(weightEntry)),
 });
 
-const kernel: Decoder<ArtifactKernel> = object({
+const kernelFiles = {
   thread: file,
   accesses: file,
-  source: (value, at) => (value === null ? null : file(value, at)),
-});
+  source: nullable(file),
+};
 
-const body = object({
+const fields = {
   checksum: digest,
   format: oneOf(FORMAT),
   version: count,
   compiler: string,
   target,
-  model: (value, at): JsonValue => {
+  model: (value: JsonValue | undefined, at: readonly string[]): JsonValue => {
     if (value !== undefined) return value;
     throw malformed(at, "the model's configurations", value);
   },
   functions: dictionary(object({ component: string, plan: file })),
-  kernels: dictionary(kernel),
   files: list(file),
-  weights: (value, at) => (value === null ? null : weights(value, at)),
+  weights: nullable(weights),
+};
+
+const oldBody = object({ ...fields, kernels: dictionary(object(kernelFiles)) });
+
+const body = object({
+  ...fields,
+  kernels: dictionary(object({ ...kernelFiles, binaries: dictionary(file) })),
+  headers: list(file),
 });
+
+/** All fields of the newest version. */
+function decodeBody(json: JsonValue, version: ArtifactManifest['version'], at: readonly string[]) {
+  if (version === ARTIFACT_VERSION) return body(json, at);
+  const { kernels, ...old } = oldBody(json, at);
+  const withoutBinaries = [...kernels].map(([name, kernel]) => [name, { ...kernel, binaries: new Map() }] as const);
+  return { ...old, kernels: new Map(withoutBinaries), headers: [] };
+}
 
 /**
  * Reads a manifest. F2C530 when it is malformed, F2C531 when it is of another version. Paths stay inside the artifact but
@@ -168,18 +190,19 @@ const body = object({
  */
 export async function decodeManifest(bytes: Uint8Array, name: string): Promise<ArtifactManifest> {
   const json = parseStrictJson(bytes, name, 'F2C530', { depth: 64, values: 2_000_000 });
-  const version = expectObject(json, [name]).get('version');
-  if (version !== ARTIFACT_VERSION) {
+  const found = expectObject(json, [name]).get('version');
+  const version = READABLE_VERSIONS.find((candidate) => candidate === found);
+  if (version === undefined) {
     throw new Flux2cError('F2C531', 'the artifact is of another version', {
       where: [name],
-      expected: String(ARTIFACT_VERSION),
-      found: JSON.stringify(version) ?? 'none',
+      expected: READABLE_VERSIONS.join(' or '),
+      found: JSON.stringify(found) ?? 'none',
       hint: 'Compile it again with this version of flux2c.',
     });
   }
-  const { checksum, format: _format, version: _version, ...manifest } = body(json, [name]);
+  const { checksum, format: _format, version: _version, ...manifest } = decodeBody(json, version, [name]);
   const rest = bytes.subarray(bytes.indexOf(NEW_LINE, bytes.indexOf(NEW_LINE) + 1) + 1);
-  const found = await sha256(rest);
-  if (found !== checksum) throw malformed([name], `content with the checksum ${checksum.slice(0, 12)}…`, found);
+  const sum = await sha256(rest);
+  if (sum !== checksum) throw malformed([name], `content with the checksum ${checksum.slice(0, 12)}…`, sum);
   return { ...manifest, version };
 }

@@ -18,6 +18,7 @@ describe.runIf(process.platform === 'linux')('the choice of a device', () => {
 
   async function open(driver: string, options: Parameters<typeof openDevice>[0]): Promise<[Device, readonly string[]]> {
     process.env.VK_DRIVER_FILES = driver;
+    process.env.FLUX2C_LIBCUDA = '/nonexistent/libcuda.so.1';
     const notices: string[] = [];
     const device = await openDevice({ ...options, onNotice: (sentence) => notices.push(sentence) });
     opened.push(device);

@@ -1,47 +1,99 @@
 import { availableParallelism } from 'node:os';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { createCpuDevice } from '../cpu/node/cpu-device.js';
+import { findGpus, openCuda, whyNoCuda } from '../cuda/node/open-cuda.js';
 import type { Device } from '../device.js';
 import { openDawn } from '../webgpu/node/dawn.js';
 import { createWebgpuDevice } from '../webgpu/webgpu-device.js';
 import { isSoftwareAdapter } from '../webgpu/webgpu-target.js';
 
+/** `cuda-emulator` runs the text of CUDA kernels on the processor: slow, with checks that a GPU does not make. */
+export const deviceNames = ['auto', 'webgpu', 'cpu', 'cuda', 'cuda-emulator'] as const;
+export type DeviceName = (typeof deviceNames)[number];
+
 export interface OpenDeviceOptions {
   /** Default: `auto`. */
-  readonly device?: 'auto' | 'webgpu' | 'cpu';
-  /** A WebGPU adapter by a part of its name or its number in `flux2c devices`. It must open, even with `auto`. */
+  readonly device?: DeviceName;
+  /**
+   * A WebGPU adapter by a part of its name or its number in `flux2c devices`. It must open, even with `auto`. With `cuda` it
+   * is a GPU.
+   */
   readonly adapter?: string;
   /** Gets one sentence when `auto` does not find what one would hope for. */
   readonly onNotice?: (sentence: string) => void;
 }
 
 /**
- * Opens a device of this machine. `auto` takes WebGPU on a graphics adapter, otherwise the processor: WebGPU drivers
- * that compute on the processor are slower there than flux2c's own kernels (the default picture on two cores: 3 s, and
- * 6.5 s on lavapipe, 42 s when it sees the kernels for the first time), so they are only taken when they are asked for.
+ * Opens a device of this machine. `auto` takes an NVIDIA GPU where its driver and a compiler for its kernels are, then WebGPU
+ * on a graphics adapter, otherwise the processor: WebGPU drivers that compute on the processor are slower there than
+ * flux2c's own kernels (the default picture on two cores: 3 s, and 6.5 s on lavapipe, 42 s when it sees the kernels for the
+ * first time), so they are only taken when they are asked for.
  *
- * @throws F2C515 when WebGPU is asked for and no adapter opens, F2C510 when the adapter gives no device, F2C516 for an
- *   adapter with `cpu`
+ * @throws F2C515 when CUDA or WebGPU is asked for and no GPU or adapter opens, F2C510 when the adapter gives no device,
+ *   F2C516 for an adapter with `cpu` or `cuda-emulator`, F2C54x when the GPU does not open
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Device> {
-  const { device = 'auto', adapter: choice, onNotice } = options;
-  if (device === 'cpu') {
-    if (choice === undefined) return createCpuDevice();
-    throw new Flux2cError('F2C516', 'the processor has no WebGPU adapter to choose', {
-      found: `device cpu with adapter "${choice}"`,
-      hint: 'Leave out one of the two.',
-    });
+  const { device = 'auto', adapter, onNotice } = options;
+  switch (device) {
+    case 'cpu':
+      refuseAdapter(device, adapter);
+      return createCpuDevice();
+    case 'cuda-emulator': {
+      refuseAdapter(device, adapter);
+      const { createCudaEmulatorDevice } = await import('../cuda/node/emulator-device.js');
+      return createCudaEmulatorDevice();
+    }
+    case 'cuda':
+      return openDemandedGpu(adapter);
+    case 'webgpu':
+      return openDemandedAdapter(adapter);
+    case 'auto':
+      return adapter === undefined ? openBest(onNotice) : openDemandedAdapter(adapter);
   }
+}
+
+function refuseAdapter(device: 'cpu' | 'cuda-emulator', adapter: string | undefined): void {
+  if (adapter === undefined) return;
+  throw new Flux2cError('F2C516', 'the processor has no WebGPU adapter to choose', {
+    found: `device ${device} with adapter "${adapter}"`,
+    hint: 'Leave out one of the two.',
+  });
+}
+
+const howToList = 'Run `flux2c devices` to see the devices of this machine.';
+
+async function openDemandedGpu(choice: string | undefined): Promise<Device> {
+  const { device, reason } = await openCuda(choice);
+  if (device !== undefined) return device;
+  throw new Flux2cError('F2C515', 'no GPU can be used through CUDA', {
+    found: reason,
+    hint:
+      choice === undefined
+        ? "CUDA needs an NVIDIA GPU and NVIDIA's driver; in containers, its libraries passed in (--gpus all)."
+        : howToList,
+  });
+}
+
+async function openDemandedAdapter(choice: string | undefined): Promise<Device> {
   const outcome = await openDawn(choice === undefined ? {} : { adapter: choice });
-  const isDemanded = device === 'webgpu' || choice !== undefined;
-  if (outcome.adapter !== undefined && (isDemanded || !isSoftwareAdapter(outcome.adapter.info))) {
-    return createWebgpuDevice(outcome.adapter);
+  if (outcome.adapter !== undefined) return createWebgpuDevice(outcome.adapter);
+  throw new Flux2cError('F2C515', 'no WebGPU adapter can be used', {
+    found: outcome.reason,
+    hint: choice === undefined ? `${howToGetOne}.` : howToList,
+  });
+}
+
+async function openBest(onNotice: OpenDeviceOptions['onNotice']): Promise<Device> {
+  const { gpus } = await findGpus();
+  if (gpus !== undefined) {
+    const obstacle = await whyNoCuda();
+    const { device } = obstacle === undefined ? await openCuda() : {};
+    if (device !== undefined) return device;
+    onNotice?.(`Not CUDA: ${obstacle ?? 'the GPU does not open'}.`);
   }
-  if (outcome.adapter === undefined && isDemanded) {
-    throw new Flux2cError('F2C515', 'no WebGPU adapter can be used', {
-      found: outcome.reason,
-      hint: choice === undefined ? `${howToGetOne}.` : 'Run `flux2c devices` to see the adapters of this machine.',
-    });
+  const outcome = await openDawn();
+  if (outcome.adapter !== undefined && !isSoftwareAdapter(outcome.adapter.info)) {
+    return createWebgpuDevice(outcome.adapter);
   }
   const threads = availableParallelism();
   const here = `computing on the processor with ${threads} thread${threads === 1 ? '' : 's'}`;

@@ -108,6 +108,9 @@ export interface LoadableKernel {
   readonly accesses: AccessMap;
   /** The backend's text; empty for the CPU. */
   readonly source: string;
+  /** As a `DeviceKernel`'s: what artifacts for CUDA bring. */
+  readonly headers?: ReadonlyMap<string, string>;
+  readonly binaries?: ReadonlyMap<string, Uint8Array>;
 }
 
 /** All launches and copies of a step list, loops unrolled. */

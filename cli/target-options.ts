@@ -1,0 +1,46 @@
+/** What `compile` and `inspect` compile for. */
+import { type Command, Option } from 'commander';
+import { type CudaArchitecture, cudaArchitectures, cudaTarget } from '../backends/cuda/cuda-target.js';
+import { cpuTarget, portableWebgpu, type Target } from '../backends/target.js';
+import { isCudaArchitecture } from '../runtime/cuda/architecture.js';
+import { contradiction, wrongValue } from './options.js';
+
+export interface TargetOptions {
+  readonly target: 'webgpu' | 'cpu' | 'cuda';
+  readonly arch?: readonly CudaArchitecture[];
+}
+
+export function addTargetOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--target <kind>', 'any WebGPU adapter, the processor, or NVIDIA GPUs')
+        .choices(['webgpu', 'cpu', 'cuda'])
+        .default('webgpu'),
+    )
+    .option(
+      '--arch <names>',
+      `with --target cuda, the GPUs to run on (default: ${cudaArchitectures.join(',')})`,
+      architecturesOf,
+    );
+}
+
+function architecturesOf(text: string): readonly CudaArchitecture[] {
+  const names = text.split(',').map((name) => name.trim());
+  return cudaArchitectures.filter((known) => {
+    const unknown = names.find((name) => !isCudaArchitecture(name));
+    if (unknown !== undefined) throw wrongValue('--arch', `names of ${cudaArchitectures.join(', ')}`, unknown);
+    return names.includes(known);
+  });
+}
+
+/** Throws F2C703 for architectures of something else than GPUs. */
+export function targetOf(options: TargetOptions): Target {
+  if (options.target === 'cuda') return cudaTarget(chosenArchitectures(options));
+  if (options.arch !== undefined)
+    throw contradiction('--arch names GPUs', 'Take it together with --target cuda, or leave it out.');
+  return options.target === 'cpu' ? cpuTarget : portableWebgpu;
+}
+
+export function chosenArchitectures({ arch }: TargetOptions): readonly CudaArchitecture[] {
+  return arch ?? cudaArchitectures;
+}

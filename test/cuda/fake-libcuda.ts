@@ -1,0 +1,33 @@
+/** Builds `fake-libcuda.c`, a driver library for machines without a GPU. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, it } from 'vitest';
+import { findCudaInclude } from '../../runtime/cuda/node/cuda-toolkit.js';
+
+/** The library's path until the file's tests are over; without a C compiler or `cuda.h` a skipped test says so. */
+export function fakeLibcuda(what: string): string | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'flux2c-libcuda-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'libcuda-fake.so');
+  const reason = build(path);
+  if (reason === undefined) return path;
+  console.warn(`SKIPPED: ${what}: ${reason}`);
+  it.skip(`${what}: ${reason}`, () => undefined);
+  return undefined;
+}
+
+/** Why it cannot be built. */
+function build(path: string): string | undefined {
+  const include = findCudaInclude();
+  if (include === undefined || !existsSync(join(include, 'cuda.h'))) return 'no cuda.h here';
+  const source = fileURLToPath(new URL('fake-libcuda.c', import.meta.url));
+  try {
+    execFileSync('cc', ['-shared', '-fPIC', '-O1', `-I${include}`, '-o', path, source], { stdio: 'pipe' });
+    return undefined;
+  } catch (error) {
+    return `no C compiler here: ${String(error)}`;
+  }
+}
