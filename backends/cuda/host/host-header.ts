@@ -1,7 +1,9 @@
 import { deviceText } from './runtime/device.js';
 import { elementsText } from './runtime/elements.js';
 import { filesText } from './runtime/files.js';
+import { inputsText } from './runtime/inputs.js';
 import { jsonText } from './runtime/json.js';
+import { launchText } from './runtime/launch.js';
 import { mainText } from './runtime/main.js';
 import { openingText } from './runtime/opening.js';
 import { operationsText } from './runtime/operations.js';
@@ -19,7 +21,9 @@ export const hostHeader = [
   filesText,
   weightsText,
   operationsText,
+  inputsText,
   deviceText,
   runText,
+  launchText,
   mainText,
 ].join('');

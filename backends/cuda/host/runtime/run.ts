@@ -2,12 +2,6 @@
 export const runText = String.raw`
 namespace flux2c {
 
-struct InputType {
-  const char* name;
-  Type type;
-  int rank;
-};
-
 class Run;
 
 struct Function {
@@ -40,9 +34,8 @@ class Run {
  public:
   Run(const Program& given_program, const Function& given_function, const Options& given_options)
       : program(given_program), function(given_function), options(given_options),
-        reader(given_options.artifact, given_program.files, given_program.tensors) {
-    read_inputs();
-  }
+        reader(given_options.artifact, given_program.files, given_program.tensors),
+        inputs(read_inputs(given_options.inputs, given_function.inputs, given_function.name, given_function.takes)) {}
 
   // Sizes.
 
@@ -164,7 +157,7 @@ class Run {
   const Function& function;
   const Options& options;
   WeightReader reader;
-  std::map<std::string, NamedTensor> inputs;
+  const std::map<std::string, NamedTensor> inputs;
   std::map<int, const char*> passed_through;
   std::map<int, Tensor> values;
   std::vector<Storage> storages;
@@ -198,51 +191,6 @@ class Run {
     Bytes bytes(tensor.data.size() * bytes_of(type));
     for (size_t at = 0; at < tensor.data.size(); at++) store_element(type, tensor.data[at], bytes.data() + at * bytes_of(type));
     return bytes;
-  }
-
-  void read_inputs() {
-    const Safetensors file(options.inputs);
-    std::string missing;
-    for (const InputType& wanted : function.inputs)
-      if (file.tensors.count(wanted.name) + file.tensors.count(text("in.", wanted.name)) == 0) missing += text(missing.empty() ? "" : ", ", wanted.name);
-    if (!missing.empty())
-      throw Error{"F2C520", text("the inputs are not those of '", function.name, "'"), {options.inputs}, function.takes, text("inputs without ", missing)};
-    for (const InputType& wanted : function.inputs) inputs[wanted.name] = read_input(file, wanted);
-  }
-
-  NamedTensor read_input(const Safetensors& file, const InputType& wanted) const {
-    const auto fail = [&](const std::string& expected, const std::string& found) {
-      throw Error{"F2C705", "an input tensor cannot be used", {options.inputs, wanted.name}, expected, found};
-    };
-    const std::string prefixed = text("in.", wanted.name);
-    const bool has_both = file.tensors.count(prefixed) != 0 && file.tensors.count(wanted.name) != 0;
-    if (has_both) fail("one tensor of this name", text("both ", prefixed, " and ", wanted.name));
-    const FileTensor& found = file.tensors.at(file.tensors.count(prefixed) != 0 ? prefixed : wanted.name);
-    const TypeName* type = std::find_if(std::begin(type_names), std::end(type_names), [&](const TypeName& name) { return found.type == name.in_files; });
-    if (type == std::end(type_names)) fail("floating-point numbers or integers", found.type);
-    NamedTensor tensor = {wanted.name, type->type, found.shape, Bytes(size_t(found.bytes))};
-    file.file.read(found.offset, found.bytes, tensor.bytes.data());
-    const std::string name = wanted.name;
-    const bool are_ids = name.size() > 4 && name.compare(name.size() - 4, 4, "_ids") == 0;
-    if (are_ids && int(tensor.shape.size()) == wanted.rank + 1 && tensor.shape[0] > 0) {
-      // Position ids with a batch: all rows of it must be the same, one is taken.
-      const size_t row = tensor.bytes.size() / size_t(tensor.shape[0]);
-      for (size_t at = row; at < tensor.bytes.size(); at++)
-        if (tensor.bytes[at] != tensor.bytes[at % row]) fail("the same ids in every row of the batch", text("another id at index ", at / bytes_of(tensor.type)));
-      tensor.bytes.resize(row);
-      tensor.shape.erase(tensor.shape.begin());
-    }
-    if (int(tensor.shape.size()) != wanted.rank) fail(text(wanted.rank, " dimensions"), list(tensor.shape));
-    const long long elements = count(tensor.shape);
-    if (!is_float(wanted.type)) {
-      for (long long at = 0; at < elements; at++) {
-        const double value = load_element(tensor.type, tensor.bytes.data() + at * bytes_of(tensor.type));
-        if (saturate(wanted.type, value) != value) fail(text("integers of type ", name_of(wanted.type)), text(value, " at index ", at, " of ", found.type));
-      }
-    }
-    tensor.bytes = convert(tensor.bytes.data(), elements, tensor.type, wanted.type);
-    tensor.type = wanted.type;
-    return tensor;
   }
 
   void allocate() {
@@ -289,49 +237,6 @@ class Run {
                 "Use a smaller picture or fewer reference pictures."};
   }
 };
-
-inline void Run::launch(const Kernel& kernel, const char* label, std::initializer_list<Axis> grid, std::initializer_list<View> views,
-                        std::initializer_list<long long> sizes) {
-  long long blocks[3];
-  for (int axis = 0; axis < 3; axis++) {
-    const auto [extent, tile] = grid.begin()[axis];
-    if (extent < 0) throw Error{"F2C310", "the grid of a launch is not a size", {function.name, label}, "at least 0", text(extent)};
-    blocks[axis] = (extent + tile - 1) / tile;
-  }
-  if (blocks[0] == 0 || blocks[1] == 0 || blocks[2] == 0) return;
-  last_launch = label;
-  std::vector<Binding> bindings;
-  std::vector<int> bases, parameters;
-  for (const View& view : views) {
-    const Place& place = places[view.storage];
-    const long long width = bytes_of(storages[view.storage].type);
-    const long long span = std::max(0LL, view.span);
-    if (view.offset < 0) throw Error{"F2C310", "the offset of a view is not a size", {function.name, label}, "at least 0", text(view.offset)};
-    index_of(span, label, storages[view.storage].label);
-    // A view of nothing, as of no reference pictures, still needs something bound.
-    const long long first = std::min(view.offset, std::max(0LL, storages[view.storage].elements - 1));
-    const long long begin = first * width / alignment * alignment;
-    const long long end = std::min(place.bytes, std::max(begin + 16, round_up((view.offset + span) * width, 16)));
-    bindings.push_back({place.pointer + begin, end - begin});
-    bases.push_back(index_of(view.offset - begin / width, label, "a base"));
-  }
-  for (const long long size : sizes) parameters.push_back(index_of(size, label, "a size"));
-  static constexpr long long most[3] = FLUX2C_MOST_BLOCKS;
-  for (int axis = 0; axis < 3; axis++)
-    if (blocks[axis] > most[axis] && !kernel.can_split[axis])
-      throw Error{"F2C312", "a launch does not fit the device and cannot be cut", {function.name, label, kernel.name},
-                  text("at most ", most[axis], " blocks along ", "xyz"[axis]), text(blocks[axis])};
-  for (long long z = 0; z < blocks[2]; z += most[2])
-    for (long long y = 0; y < blocks[1]; y += most[1])
-      for (long long x = 0; x < blocks[0]; x += most[0]) {
-        const Piece piece = {kernel.name, label,
-            {unsigned(std::min(most[0], blocks[0] - x)), unsigned(std::min(most[1], blocks[1] - y)), unsigned(std::min(most[2], blocks[2] - z))},
-            {index_of(x, label, "origin x"), index_of(y, label, "origin y"), index_of(z, label, "origin z")},
-            bindings, bases, parameters};
-        kernel.start(piece);
-        if (options.checks_launches) wait();
-      }
-}
 
 }  // namespace flux2c
 `;
