@@ -125,13 +125,20 @@ export class UsageMeter implements DeviceUsage {
   }
 }
 
-/** F2C502 with the bytes asked for and in use. */
-export function outOfMemory(byteLength: number, label: string, bytesInUse: number, budgetBytes: number): Flux2cError {
+/** F2C502 with the bytes asked for and in use, and those that are free where the device tells (others use it, too). */
+export function outOfMemory(
+  byteLength: number,
+  label: string,
+  bytesInUse: number,
+  budgetBytes: number,
+  freeBytes?: number,
+): Flux2cError {
   const limit = Number.isFinite(budgetBytes) ? ` of ${budgetBytes} allowed` : '';
+  const free = freeBytes === undefined ? '' : `, ${freeBytes} free on the device`;
   return new Flux2cError('F2C502', 'the device is out of memory', {
     where: [`buffer ${label}`],
     expected: `room for ${byteLength} bytes`,
-    found: `${bytesInUse} bytes in use${limit}`,
+    found: `${bytesInUse} bytes in use${limit}${free}`,
     hint: 'Free memory on the device, or use a smaller image, smaller weights (fewer bits) or a plan that streams weights.',
   });
 }

@@ -82,6 +82,11 @@ function checkTarget({ manifest }: Artifact, { target, description }: Device): v
     ...(made.subgroups && !sameRange(made.subgroups, target.subgroups)
       ? [`subgroups of ${made.subgroups.min} to ${made.subgroups.max}`]
       : []),
+    // GPUs with wgmma have mma, too.
+    ...(made.matrix && made.matrix !== target.matrix && !(made.matrix === 'mma' && target.matrix === 'wgmma')
+      ? [`matrix products by ${made.matrix}`]
+      : []),
+    ...(made.asyncCopy === true && target.asyncCopy !== true ? ['copies beside the computation'] : []),
     ...(made.workgroupMemory > target.workgroupMemory ? [`${made.workgroupMemory} bytes of workgroup memory`] : []),
     ...(made.maxWorkgroupInvocations > target.maxWorkgroupInvocations
       ? [`workgroups of ${made.maxWorkgroupInvocations}`]

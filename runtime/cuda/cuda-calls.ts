@@ -90,6 +90,8 @@ export class CudaCalls {
     where: readonly string[],
     ...parameters: Parameters<CudaDriver[K]>
   ): CallValue<K> {
+    const current = this.makeCurrent();
+    if (current !== cudaResults.success) throw this.describe('contextSetCurrent', current, where);
     const outcome = this.call(name, parameters);
     const { result, value } = typeof outcome === 'number' ? { result: outcome, value: undefined } : outcome;
     if (result !== cudaResults.success) throw this.describe(name, result, where);
@@ -98,21 +100,25 @@ export class CudaCalls {
 
   /** As `run`, for what is freed when something else has failed already: a broken context frees its things itself. */
   runQuietly<K extends CudaCallName>(name: K, ...parameters: Parameters<CudaDriver[K]>): void {
+    this.makeCurrent();
     this.call(name, parameters);
+  }
+
+  /** Another device of this process may have made its context the current one. */
+  private makeCurrent(): CudaResult {
+    const { driver, context } = this;
+    if (context === undefined || currentContexts.get(driver) === context) return cudaResults.success;
+    const result = driver.contextSetCurrent(context);
+    if (result === cudaResults.success) currentContexts.set(driver, context);
+    return result;
   }
 
   private call<K extends CudaCallName>(
     name: K,
     parameters: Parameters<CudaDriver[K]>,
   ): CudaResult | CudaOutcome<CallValue<K>> {
-    const { driver, context } = this;
-    if (context !== undefined && currentContexts.get(driver) !== context) {
-      const result = driver.contextSetCurrent(context);
-      if (result !== cudaResults.success) throw this.describe('contextSetCurrent', result, []);
-      currentContexts.set(driver, context);
-    }
-    const call = driver[name] as (...values: Parameters<CudaDriver[K]>) => CudaResult | CudaOutcome<CallValue<K>>;
-    return call.apply(driver, parameters);
+    const call = this.driver[name] as (...values: Parameters<CudaDriver[K]>) => CudaResult | CudaOutcome<CallValue<K>>;
+    return call.apply(this.driver, parameters);
   }
 
   private describe(name: CudaCallName, result: CudaResult, where: readonly string[]): Flux2cError {

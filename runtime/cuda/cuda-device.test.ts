@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { asF32, deviceCases, vectorAdd, worstError } from '../../test/device-cases.js';
-import { firstGpu, openMockDevice } from '../../test/cuda/mock-device.js';
+import { firstGpu, NamingCompiler, openMockDevice } from '../../test/cuda/mock-device.js';
 import { MockCudaDriver } from '../../test/cuda/mock-driver.js';
 import { prepareCase, runCase } from '../../test/run-device-case.js';
 import { createCudaDevice } from './cuda-device.js';
@@ -143,6 +143,20 @@ describe('CudaDevice', () => {
     await device.destroy();
   });
 
+  it('shares the GPU with another device of the process', async () => {
+    const { device: one, driver } = openMockDevice();
+    const gpu = firstGpu(driver);
+    const compiler = new NamingCompiler();
+    const other = createCudaDevice({ driver, gpu, compiler, headers: new Map(), describeKernel: () => ({ entryPoint: '', sharedBytes: 0 }) }); // prettier-ignore
+    const buffer = other.createBuffer(4, 'survivor');
+    await one.destroy();
+    other.write(buffer, 0, Uint8Array.of(1, 2, 3, 4));
+    expect([...(await other.read(buffer, 0, 4))]).toEqual([1, 2, 3, 4]);
+    expect(driver.leaks).not.toEqual([]);
+    await other.destroy();
+    expect(driver.leaks).toEqual([]);
+  });
+
   it('has the memory of the architecture, and no more than the GPU', () => {
     expect(openMockDevice({ capability: [9, 0] }).device.target.workgroupMemory).toBe(227 * 1024);
     expect(openMockDevice({ capability: [12, 0] }).device.target.workgroupMemory).toBe(99 * 1024);
@@ -160,7 +174,7 @@ describe('errors of CudaDevice', () => {
         detail: expect.objectContaining({
           where: ['buffer second'],
           expected: 'room for 50000 bytes',
-          found: '60000 bytes in use',
+          found: '60000 bytes in use, 39840 free on the device',
         }) as unknown,
       }) as Error,
     );

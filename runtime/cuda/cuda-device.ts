@@ -95,7 +95,8 @@ class CudaDevice implements Device {
       pointer = this.calls.run('memoryAllocate', where, allocated);
     } catch (error) {
       if (!(error instanceof Flux2cError) || error.code !== 'F2C502') throw error;
-      throw outOfMemory(byteLength, label, this.usage.bytes, this.options.memoryBudgetBytes ?? Infinity);
+      const { free } = this.calls.run('memoryInfo', where);
+      throw outOfMemory(byteLength, label, this.usage.bytes, this.options.memoryBudgetBytes ?? Infinity, free);
     }
     const buffer = new CudaBuffer(pointer, byteLength, label, (destroyed) => this.freeBuffer(destroyed));
     try {

@@ -84,13 +84,8 @@ async function openDemandedAdapter(choice: string | undefined): Promise<Device> 
 }
 
 async function openBest(onNotice: OpenDeviceOptions['onNotice']): Promise<Device> {
-  const { gpus } = await findGpus();
-  if (gpus !== undefined) {
-    const obstacle = await whyNoCuda();
-    const { device } = obstacle === undefined ? await openCuda() : {};
-    if (device !== undefined) return device;
-    onNotice?.(`Not CUDA: ${obstacle ?? 'the GPU does not open'}.`);
-  }
+  const gpu = await openUsefulGpu(onNotice);
+  if (gpu !== undefined) return gpu;
   const outcome = await openDawn();
   if (outcome.adapter !== undefined && !isSoftwareAdapter(outcome.adapter.info)) {
     return createWebgpuDevice(outcome.adapter);
@@ -103,6 +98,22 @@ async function openBest(onNotice: OpenDeviceOptions['onNotice']): Promise<Device
       : `The only WebGPU adapter is ${outcome.name}, which is slower than flux2c itself: ${here}. ${howToGetOne}; device webgpu takes this one.`,
   );
   return createCpuDevice();
+}
+
+/** A GPU that models without machine code for it run on. One that is there and does not work is worth a sentence. */
+async function openUsefulGpu(onNotice: OpenDeviceOptions['onNotice']): Promise<Device | undefined> {
+  const { gpus } = await findGpus();
+  if (gpus === undefined) return undefined;
+  let obstacle = await whyNoCuda();
+  try {
+    const { device } = obstacle === undefined ? await openCuda() : {};
+    if (device !== undefined) return device;
+  } catch (error) {
+    if (!(error instanceof Flux2cError)) throw error;
+    obstacle = `${error.message} (${error.detail.found ?? error.code})`;
+  }
+  onNotice?.(`Not CUDA: ${obstacle ?? 'the GPU does not open'}.`);
+  return undefined;
 }
 
 const howToGetOne =

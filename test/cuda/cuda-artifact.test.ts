@@ -129,6 +129,24 @@ describe.skipIf(typeof nvcc === 'string')('an artifact with machine code', () =>
   });
 });
 
+describe('an artifact for Hopper alone', () => {
+  it('runs on no other GPU, and one for several GPUs on Hopper', async () => {
+    const hopper = await compile('hopper', '--arch', 'sm_90a', '--no-cubin');
+    const several = await compile('several', '--no-cubin');
+    const open = async (path: string, capability: readonly [number, number]) => {
+      const { device } = openMockDevice({ capability });
+      await (await openArtifactModel(path, device)).close();
+      await device.destroy();
+    };
+    await open(hopper.path, [9, 0]);
+    for (const capability of [[8, 0], [8, 9], [9, 0], [12, 0]] as const) await open(several.path, capability); // prettier-ignore
+    await expect(open(hopper.path, [8, 0])).rejects.toMatchObject({
+      code: 'F2C533',
+      detail: { expected: expect.stringMatching(/matrix products by wgmma/) as unknown },
+    });
+  });
+});
+
 describe('compiling for GPUs', () => {
   it('leaves machine code out where there is no compiler, and says so', async () => {
     process.env.FLUX2C_NVCC = '/nonexistent/nvcc';

@@ -99,8 +99,8 @@ inline ThreadIndex block_number() {
   return {unsigned(block_index[0]), unsigned(block_index[1]), unsigned(block_index[2])};
 }
 
-/** Ends the launch: control never comes back to this thread. */
-[[noreturn]] inline void fail(int code, int line, long long object = -1, long long index = 0, long long length = 0,
+/** Ends the launch: control never comes back to this thread. Called from every access, so never inlined. */
+[[noreturn]] __attribute__((noinline, cold)) inline void fail(int code, int line, long long object = -1, long long index = 0, long long length = 0,
                               int other_thread = -1, int other_line = 0) {
   report = {code, line, current, block_index[0], block_index[1], block_index[2], object, index, length, other_thread, other_line, 0};
   switch_context(threads[current].context, scheduler);

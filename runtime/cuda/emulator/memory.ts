@@ -50,12 +50,12 @@ inline int thread_of(unsigned who) {
 }
 
 /** Two uses, one of them a write, between which the threads did not meet. */
-[[noreturn]] inline void report_race(int code, long byte, long object, int line, Stamp other, int other_line) {
+[[noreturn]] __attribute__((noinline, cold)) inline void report_race(int code, long byte, long object, int line, Stamp other, int other_line) {
   fail(code, line, object, byte, 0, thread_of(who_of(other)), other_line);
 }
 
 /** by_warp: the other lanes get the data, too, so what this lane wrote without meeting them is no better. */
-inline void note_read(long begin, long end, long object, int line, bool by_warp = false) {
+__attribute__((noinline)) inline void note_read(long begin, long end, long object, int line, bool by_warp = false) {
   const Stamp own = stamp_with(unsigned(current));
   for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
     Granule& granule = granules[at];
@@ -79,7 +79,7 @@ inline void note_read(long begin, long end, long object, int line, bool by_warp 
   }
 }
 
-inline void note_write(long begin, long end, long object, int line, unsigned mark = 0) {
+__attribute__((noinline)) inline void note_write(long begin, long end, long object, int line, unsigned mark = 0) {
   const Stamp own = stamp_with(unsigned(current) | mark);
   for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
     Granule& granule = granules[at];
