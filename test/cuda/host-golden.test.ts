@@ -112,7 +112,10 @@ describe.skipIf(!isPossible)('the host program of transformer-klein-tiny', () =>
 
   it.each(['b1_5x6_t13', 'b2_4x3_1ref_t8'])('gives the sample of %s', async (name) => {
     const golden = `${model}/cases/${name}.safetensors`;
-    const { maxAbs, relativeL2 } = compareTensors(await run('transformer', golden, 'sample'), read(golden, 'out.sample'));
+    const { maxAbs, relativeL2 } = compareTensors(
+      await run('transformer', golden, 'sample'),
+      read(golden, 'out.sample'),
+    );
     expect(maxAbs).toBeLessThan(1e-3);
     expect(relativeL2).toBeLessThan(2e-4);
   });
@@ -166,7 +169,11 @@ describe.skipIf(!isPossible)('the host program of transformer-klein-tiny', () =>
 });
 
 /** `latents` of an artifact on the processor. */
-async function processor(path: string, fn: NetworkName, given: Readonly<Record<string, NetworkTensor>>): Promise<HostTensor> {
+async function processor(
+  path: string,
+  fn: NetworkName,
+  given: Readonly<Record<string, NetworkTensor>>,
+): Promise<HostTensor> {
   const device = createCpuDevice();
   const model = await openArtifactModel(path, device);
   const network = await model.open(fn);

@@ -1,14 +1,14 @@
-import { deviceText } from './runtime/device.js';
-import { elementsText } from './runtime/elements.js';
-import { filesText } from './runtime/files.js';
-import { inputsText } from './runtime/inputs.js';
-import { jsonText } from './runtime/json.js';
-import { launchText } from './runtime/launch.js';
-import { mainText } from './runtime/main.js';
-import { openingText } from './runtime/opening.js';
-import { operationsText } from './runtime/operations.js';
-import { runText } from './runtime/run.js';
-import { weightsText } from './runtime/weights.js';
+import { deviceText } from './header/device.js';
+import { elementsText } from './header/elements.js';
+import { filesText } from './header/files.js';
+import { inputsText } from './header/inputs.js';
+import { jsonText } from './header/json.js';
+import { launchText } from './header/launch.js';
+import { mainText } from './header/main.js';
+import { openingText } from './header/opening.js';
+import { operationsText } from './header/operations.js';
+import { runText } from './header/run.js';
+import { weightsText } from './header/weights.js';
 
 /** The name under which `host.cu` includes it. */
 export const hostHeaderName = 'flux2c-host.h';

@@ -12,8 +12,10 @@ export interface HostScope {
   readonly tables: WeightTables;
 }
 
-/** Operations that have C++ in `runtime/operations.ts`. */
-const printed = 'cast, concat, broadcast, gather, iota, reshape, rope_table, slice, timestep_embedding';
+type OperandOf<Kind extends HostOperand['kind']> = Omit<Extract<HostOperand, { readonly kind: Kind }>, 'kind'>;
+
+/** Operations that have C++ in `header/operations.ts`. */
+const printed = 'broadcast, cast, concat, constant, gather, iota, reshape, rope_table, slice, timestep_embedding';
 
 /**
  * A host step as a statement that keeps its results.
@@ -30,6 +32,8 @@ function printOperation(step: HostStep, scope: HostScope): string {
   const operands = step.operands.map((operand) => printOperand(operand, scope));
   const [x = '', y = ''] = operands;
   switch (step.operation) {
+    case 'constant':
+      return printConstant(step.attributes, names);
     case 'iota':
       return `iota(${printDim(step.attributes.size, names)})`;
     case 'reshape':
@@ -75,13 +79,15 @@ function printOperand(operand: HostOperand, scope: HostScope): string {
       return `run.at(${operand.storage}, ${printShape(operand.shape, names)})`;
     case 'weight':
       return `run.weight(${weightIndex(operand, scope)})`;
-    case 'constant': {
-      const values = operand.values.map(printDouble).join(', ');
-      return `constant(${printType(operand.dtype)}, ${printShape(operand.shape, names)}, {${values}})`;
-    }
+    case 'constant':
+      return printConstant(operand, names);
   }
 }
 
-function weightIndex({ weight }: HostOperand & { readonly kind: 'weight' }, { component, tables }: HostScope): number {
+function printConstant({ dtype, shape, values }: OperandOf<'constant'>, names: CudaNames): string {
+  return `constant(${printType(dtype)}, ${printShape(shape, names)}, {${values.map(printDouble).join(', ')}})`;
+}
+
+function weightIndex({ weight }: OperandOf<'weight'>, { component, tables }: HostScope): number {
   return tables.indexOf(component, weight);
 }
