@@ -4,12 +4,12 @@ import { printCuda } from './cuda/cuda.js';
 import { printWgsl } from './webgpu/wgsl.js';
 
 /** What turns kernels into the text that a target's device compiles; the CPU compiles the kernels themselves. */
-export function kernelPrinter({ backend }: Target): (kernel: ThreadKernel) => string {
+export function kernelPrinter({ backend }: Target): (kernel: ThreadKernel, comment?: string) => string {
   switch (backend) {
     case 'webgpu':
-      return (kernel) => printWgsl(kernel);
+      return (kernel, comment) => printWgsl(kernel, comment);
     case 'cuda':
-      return (kernel) => printCuda(kernel);
+      return (kernel, comment) => printCuda(kernel, comment);
     case 'cpu':
       return () => '';
   }

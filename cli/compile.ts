@@ -21,8 +21,15 @@ import { compileCubins } from './compile-cubins.js';
 import { hostBuildLine, printHostFiles } from './compile-host.js';
 import { packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
-import { addComponentOptions, addReportOptions, collect, contradiction, integersOf } from './options.js';
-import type { ComponentOptions, ReportOptions } from './options.js';
+import {
+  addComponentOptions,
+  addReportOptions,
+  collect,
+  contradiction,
+  integersOf,
+  operandsOption,
+} from './options.js';
+import type { ComponentOptions, OperandPrecision, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { createProgressLine, formatSeconds, type ProgressLine } from './progress-line.js';
 import { addTargetOptions, chosenArchitectures, type TargetOptions, targetOf } from './target-options.js';
@@ -37,6 +44,7 @@ interface CompileOptions
   readonly component?: readonly string[];
   readonly packWeights?: boolean;
   readonly layers?: readonly number[];
+  readonly operands?: OperandPrecision;
 }
 
 const help = `
@@ -63,6 +71,7 @@ export function compileCommand(context: CliContext): Command {
     .option('--component <name>', 'only this function or network, may be repeated (default: all)', collect)
     .option('--pack-weights', 'copy the weights into the artifact, which can then be moved')
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 10,20,30', integersOf('--layers', 0))
+    .addOption(operandsOption())
     .addHelpText('after', help);
   addInstrumentOptions(
     addComponentOptions(addReportOptions(addTargetOptions(command), 'functions, kernels and times')),
@@ -114,6 +123,7 @@ async function compileDescribed(
       description,
       functions: chooseFunctions(description, options),
       target,
+      ...(options.operands && { operands: options.operands }),
       dtypesOf: (component) => (loaded ? storedTypes(component, loaded[component]!) : () => 'bf16'),
       ...(options.layers && { layers: options.layers }),
       instrumentsOf: (name) => createInstruments(options, target, name, (text) => void context.stderr.write(text)),

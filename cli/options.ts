@@ -77,8 +77,10 @@ export interface DeviceOptions {
   readonly device: DeviceName;
   readonly adapter?: string;
   /** What the factors of products are rounded to before they are multiplied. */
-  readonly operands?: 'f32' | 'f16';
+  readonly operands?: OperandPrecision;
 }
+
+export type OperandPrecision = (typeof operandTypes)[number];
 
 export function addDeviceOptions(command: Command): Command {
   return command
@@ -91,12 +93,17 @@ export function addDeviceOptions(command: Command): Command {
       '--adapter <name>',
       'WebGPU adapter, or GPU with --device cuda, by a part of its name or its number in `flux2c devices`',
     )
-    .addOption(
-      new Option(
-        '--operands <type>',
-        'what the factors of products are rounded to; sums stay f32, and f16 needs shader-f16 (default: f32)',
-      ).choices(['f32', 'f16']),
-    );
+    .addOption(operandsOption());
+}
+
+const operandTypes = ['f32', 'f16', 'bf16'] as const;
+
+export function operandsOption(): Option {
+  const what = 'what the factors of products are rounded to; sums stay f32, and f16 needs shader-f16 on WebGPU';
+  return new Option(
+    '--operands <type>',
+    `${what} (default: with CUDA what the weights are stored in, otherwise f32)`,
+  ).choices(operandTypes);
 }
 
 /** Components that a model does not bring. */

@@ -1,6 +1,6 @@
 import type { Target } from '../backends/target.js';
+import type { DType } from '../ir/dtype.js';
 import type { Module } from '../ir/graph/graph.js';
-import type { ThreadKernel } from '../ir/kernel/thread.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { Schedule } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
@@ -10,20 +10,20 @@ import { graphPassesFor } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
 import type { Instrument } from './pass.js';
 import { buildPlan } from './plan/build-plan.js';
-import { KernelStore } from './plan/kernel-store.js';
+import { KernelStore, type PrintKernel } from './plan/kernel-store.js';
 
 export interface CompileOptions {
   /** Prints a kernel for the target's backend; the driver's caller knows the backend, passes do not. */
-  readonly print: (kernel: ThreadKernel) => string;
+  readonly print: PrintKernel;
   readonly instruments?: readonly Instrument[];
   /** Schedules by kernel name, in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
   /**
    * What the factors of products (matmul, conv2d, attention) are rounded to before they are multiplied; sums and
    * everything else stay f32. `f16` needs a target that has it. A target that multiplies matrix fragments keeps what only
-   * products read in 16 bits. Default `f32`.
+   * products read in 16 bits. `stored`: there the type that most weights are stored in, elsewhere `f32`. Default `f32`.
    */
-  readonly operands?: OperandPrecision;
+  readonly operands?: OperandPrecision | 'stored';
   /** Only these functions; all by default. */
   readonly functions?: readonly string[];
 }
@@ -34,7 +34,8 @@ export interface CompileOptions {
  * @throws F2C307 operands in f16 for a target without it, and F2C1xx to F2C3xx of the stages
  */
 export function compileModule(module: Module, target: Target, options: CompileOptions): CompiledModule {
-  const { print, schedules, operands = 'f32' } = options;
+  const { print, schedules } = options;
+  const operands = options.operands === 'stored' ? storedPrecision(module, target) : (options.operands ?? 'f32');
   expectOperands(operands, target);
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
@@ -44,6 +45,18 @@ export function compileModule(module: Module, target: Target, options: CompileOp
   const plans = new Map<string, Plan>();
   for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));
   return { target, plans, kernels: kernels.kernels };
+}
+
+/** Fragments hold 16-bit numbers: what is stored so loses nothing there. */
+function storedPrecision({ weights }: Module, target: Target): OperandPrecision {
+  if (target.matrix === undefined) return 'f32';
+  const counts = new Map<DType, number>();
+  for (const { type } of weights.values()) {
+    const elements = type.shape.reduce((product, size) => product * size.evaluate({}), 1);
+    counts.set(type.dtype, (counts.get(type.dtype) ?? 0) + elements);
+  }
+  const [most] = [...counts].sort(([, a], [, b]) => b - a)[0] ?? ['f32'];
+  return most === 'bf16' || most === 'f16' ? most : 'f32';
 }
 
 function expectOperands(operands: OperandPrecision, target: Target): void {

@@ -1,6 +1,7 @@
 import type { Target } from '../backends/target.js';
 import { canonicalize } from './graph/canonicalize.js';
 import { decompose } from './graph/decompose.js';
+import { divideProducts } from './graph/divide-products.js';
 import { eliminateCommonSubexpressions } from './graph/eliminate-common-subexpressions.js';
 import { eliminateDeadCode } from './graph/eliminate-dead-code.js';
 import { foldConstants } from './graph/fold-constants.js';
@@ -10,7 +11,7 @@ import { mergeProjections } from './graph/merge-projections.js';
 import { vectorizeSteps } from './graph/vectorize-steps.js';
 import type { GraphPass } from './pass.js';
 
-/** What every target wants. */
+/** What every target wants before `fuse`. */
 const simplifyPasses: readonly GraphPass[] = [
   canonicalize,
   foldConstants,
@@ -28,11 +29,13 @@ const simplifyPasses: readonly GraphPass[] = [
   eliminateDeadCode,
 ];
 
-const webgpuPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
+const divideAndFuse: readonly GraphPass[] = [divideProducts, eliminateDeadCode, fuse];
 
-const cudaPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
+const webgpuPasses: readonly GraphPass[] = [...simplifyPasses, ...divideAndFuse];
 
-const cpuPasses: readonly GraphPass[] = [...simplifyPasses, fuse];
+const cudaPasses: readonly GraphPass[] = [...simplifyPasses, ...divideAndFuse];
+
+const cpuPasses: readonly GraphPass[] = [...simplifyPasses, ...divideAndFuse];
 
 /** The graph passes of a target, in order. */
 export function graphPassesFor(target: Target): readonly GraphPass[] {

@@ -7,16 +7,17 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CudaArchitecture, cudaTarget } from '../backends/cuda/cuda-target.js';
 import { cudaPrelude, cudaPreludeName } from '../backends/cuda/prelude/prelude.js';
+import type { Target } from '../backends/target.js';
 import { kernelPrinter } from '../backends/print-kernel.js';
 import { buildFunction } from '../models/flux2/component-functions.js';
 import type { NetworkName } from '../models/flux2/networks.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import { compileModule } from '../passes/compile.js';
 import type { CompiledKernel } from '../passes/compiled.js';
+import type { OperandPrecision } from '../passes/kernel/from-group/group.js';
 import { hasProgram } from './cuda-tools.js';
 
 const execute = promisify(execFile);
-const target = cudaTarget(['sm_80']);
 
 /** A file of 16 kernels compiles in 5 s, each alone in 1. */
 const kernelsAFile = 16;
@@ -27,14 +28,15 @@ const functions: readonly (readonly [VariantName, readonly NetworkName[]])[] = [
 ];
 
 /** Distinct kernels, or the first of a model's with each name, not counting its hash. */
-function kernelsOf(all: boolean): readonly CompiledKernel[] {
+function kernelsOf(target: Target, operands: OperandPrecision): readonly CompiledKernel[] {
+  const all = process.env['FLUX2C_ALL_KERNELS'] === '1';
   const chosen = new Map<string, CompiledKernel>();
   for (const [variant, names] of functions) {
     const { transformer, autoencoder, textEncoder, textEncoderOutLayers } = variants[variant];
     const description = { name: variant, pipeline: undefined, transformer, autoencoder, textEncoder };
     for (const name of names) {
       const module = buildFunction(description, name, () => 'bf16', textEncoderOutLayers);
-      for (const kernel of compileModule(module, target, { print: kernelPrinter(target) }).kernels.values()) {
+      for (const kernel of compileModule(module, target, { print: kernelPrinter(target), operands }).kernels.values()) {
         const key = all ? kernel.name : `${variant} ${kernel.name.replace(/_[0-9a-f]{8}$/, '')}`;
         if (!chosen.has(key)) chosen.set(key, kernel);
       }
@@ -46,11 +48,9 @@ function kernelsOf(all: boolean): readonly CompiledKernel[] {
 if (await hasProgram('nvcc', 'CUDA kernels of the released models')) {
   describe('CUDA kernels of the released models', { timeout: 1_800_000 }, () => {
     let folder = '';
-    let kernels: readonly CompiledKernel[] = [];
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'flux2c-nvcc-'));
       await writeFile(join(folder, cudaPreludeName), cudaPrelude);
-      kernels = kernelsOf(process.env['FLUX2C_ALL_KERNELS'] === '1');
     });
     afterAll(() => rm(folder, { recursive: true }));
 
@@ -65,20 +65,25 @@ if (await hasProgram('nvcc', 'CUDA kernels of the released models')) {
       for (const { name } of some) expect(cubin).toContain(`.text.${name}`);
     };
 
-    it('compile for sm_80', async () => {
-      expect(kernels.length).toBeGreaterThan(30);
+    it.each([
+      ['f32', 'sm_80'],
+      ['bf16', 'sm_80'],
+      ['bf16', 'sm_90a'],
+    ] as const)('compile with operands in %s for %s', async (operands, architecture) => {
+      const kernels = kernelsOf(cudaTarget([architecture]), operands);
+      expect(kernels.length).toBeGreaterThan(40);
       const files = Array.from({ length: Math.ceil(kernels.length / kernelsAFile) }, (_, at) =>
         kernels.slice(at * kernelsAFile, (at + 1) * kernelsAFile),
       );
       let next = 0;
       const work = async (): Promise<void> => {
-        for (let at = next++; at < files.length; at = next++) await compile(`unit${at}`, files[at]!, 'sm_80');
+        for (let at = next++; at < files.length; at = next++) await compile(`unit${at}`, files[at]!, architecture);
       };
       await Promise.all(Array.from({ length: Math.min(availableParallelism(), files.length) }, work));
     });
 
-    it.each(['sm_90a', 'sm_120'] as const)('compile for %s', async (architecture) => {
-      await compile(architecture, kernels.slice(0, 4), architecture);
+    it('compile for sm_120', async () => {
+      await compile('sm_120', kernelsOf(cudaTarget(['sm_120']), 'bf16').slice(0, 8), 'sm_120');
     });
   });
 }

@@ -15,8 +15,10 @@ import { readSafetensors, type GoldenFile } from './read-safetensors.js';
 const golden = resolve('test/golden');
 
 /** A pipeline over the embedded checkpoint, or over golden components without text encoder. */
+/** Operands of products stay f32, as in the reference. */
 export async function openPipeline(device: Device, folder?: string): Promise<Flux2Pipeline> {
-  return new Flux2Pipeline(new CompiledFlux2Model(await loadModel(await openModelFiles(folder)), device));
+  const loaded = await loadModel(await openModelFiles(folder));
+  return new Flux2Pipeline(new CompiledFlux2Model(loaded, device, { operands: 'f32' }));
 }
 
 /** A diffusers folder of golden components in a folder for temporary files; the caller removes it. */

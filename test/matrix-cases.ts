@@ -96,6 +96,17 @@ export const matrixCases: readonly MatrixCase[] = [
     shared: 3,
   },
   {
+    what: 'a gated pair of products in one',
+    build: (g) => {
+      const x = narrow(g.input('x', 'f32', [1, 'tokens', 192]));
+      const [gate, up] = split(linear(x, g.weight('w', 'bf16', [560, 192])), 2, [280, 280]);
+      g.output({ y: linear(mul(silu(gate), up), g.weight('out', 'bf16', [192, 280])) });
+    },
+    inputs: { x: [1, 133, 192] },
+    fragments: 2,
+    shared: 2,
+  },
+  {
     what: 'a batch of products of two computed matrices',
     build: (g) => {
       const x = narrow(g.input('x', 'f32', ['batch', 'tokens', 64]));
@@ -141,6 +152,18 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 139, 256], mask: [1, 139] },
     fragments: 2,
     shared: 2,
+  },
+  {
+    what: 'one head as wide as a picture has channels',
+    build: (g) => {
+      const x = narrow(g.input('x', 'f32', [1, 'tokens', 512]));
+      const project = (name: string): Tensor<'f32', 4> =>
+        reshape(linear(x, g.weight(name, 'bf16', [512, 512])), [1, 1, 'tokens', 512]);
+      g.output({ y: attention(project('q'), project('k'), project('v')) });
+    },
+    inputs: { x: [1, 35, 512] },
+    fragments: 1,
+    shared: 1,
   },
   {
     what: 'a padded convolution',

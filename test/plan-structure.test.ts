@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu } from '../backends/target.js';
 import { createModule } from '../frontend/index.js';
 import { parseModule } from '../ir/graph/parse.js';
@@ -59,9 +60,17 @@ describe('the plan of the tiny transformer', () => {
       'rms_norm_rope',
       'rms_norm_rope',
       'attention',
-      'silu_mul',
+      'matmul_matmul_silu_mul',
       'matmul_mul_add',
     ]);
+  });
+
+  it('has seventeen launches a double-stream block', () => {
+    const block = launches.filter(({ label }) => /^(transformer\.transformer_blocks|double)\.1\./.test(label));
+    const upTo = ['layer_norm_mul_add', 'matmul_split', 'rms_norm_rope', 'rms_norm_rope'];
+    const from = ['matmul_mul_add', 'layer_norm_mul_add', 'matmul_matmul_silu_mul', 'matmul_mul_add'];
+    // Text and image, in an order that the graph gives.
+    expect(block.map(workOf).sort()).toEqual([...upTo, ...upTo, 'attention', ...from, ...from].sort());
   });
 
   it('lets attention and the MLP write in place what the output product reads', () => {
@@ -107,6 +116,29 @@ describe('the plan of the tiny transformer', () => {
   });
 });
 
+describe('the plan of the tiny transformer on CUDA', () => {
+  const module = createModule();
+  addTransformer(module, config, () => 'bf16');
+  const { plans } = compileModule(module.build(), cudaTarget(['sm_80']), { print: () => '', operands: 'bf16' });
+  const launches = launchesOf(plans.get('transformer')?.steps ?? []);
+
+  it('has five launches a single-stream block', () => {
+    const block = between(launches, single(0), single(1));
+    expect(block.map(workOf)).toEqual([
+      'layer_norm_mul_add',
+      'matmul_split_rms_norm_3more',
+      'attention',
+      'matmul_matmul_silu_mul',
+      'matmul_mul_add',
+    ]);
+  });
+
+  it('has thirteen launches a double-stream block', () => {
+    const block = launches.filter(({ label }) => /^(transformer\.transformer_blocks|double)\.1\./.test(label));
+    expect(block).toHaveLength(13);
+  });
+});
+
 describe('a group norm', () => {
   it('reads no more of a large picture than fits a binding, many rows at a time', () => {
     const text = `weight @w : f32[128] = tensor "w"
@@ -145,8 +177,8 @@ describe('kernels', () => {
     const sizesOf = (step: LaunchStep | undefined): readonly string[] => step?.parameters.map(({ value }) => value.text) ?? []; // prettier-ignore
     expect(sizesOf(f?.[1])).toEqual(['txt', 'img']);
     expect(sizesOf(g?.[1])).toEqual(['m', 'n']);
-    expect(f?.[0]?.grid[1].extent.text).toBe('img');
-    expect(g?.[0]?.grid[1].extent.text).toBe('2*k');
+    expect(f?.[0]?.grid[0].extent.text).toBe('img');
+    expect(g?.[0]?.grid[0].extent.text).toBe('2*k');
     expect(kernels.size).toBe(3);
   });
 

@@ -1,5 +1,6 @@
 import type { Module, Value } from '../ir/graph/graph.js';
 import { ModuleBuilder } from '../ir/graph/builder.js';
+import { equalTypes } from '../ir/graph/types.js';
 import { Random } from './random.js';
 
 /** Two functions of linear layers over few inputs with few weights, used together, apart and in other ways. */
@@ -18,7 +19,11 @@ export function randomProjections(seed: number): Module {
       const w = f.emitOne('weight', [], { name: weight.name });
       const x = random.pick(inputs);
       const product = f.emitOne('matmul', [x, w], { transposeB: true });
-      results.push(random.chance(0.5) ? f.emitOne('silu', [product], {}) : product);
+      const result = random.chance(0.5) ? f.emitOne('silu', [product], {}) : product;
+      // Two of one input may meet, as gate and up do.
+      const other = results.findIndex((value) => equalTypes(value.type, result.type));
+      if (other >= 0 && random.chance(0.8)) results[other] = f.emitOne('mul', [results[other] as Value, result], {});
+      else results.push(result);
       if (random.chance(0.1)) results.push(f.emitOne('exp', [w], {}));
       if (weight.type.shape[0]?.constant === 4 && random.chance(0.2)) inputs.push(f.emitOne('tanh', [product], {}));
     }

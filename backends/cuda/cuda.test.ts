@@ -89,7 +89,7 @@ const kernel: ThreadKernel = {
 describe('printCuda', () => {
   it('prints a kernel', () => {
     expect(`\n${printCuda(kernel)}`).toBe(`
-// @scale-rows: 8 invocations a workgroup, 256 bytes of shared memory
+// @scale-rows: 8 invocations a workgroup, 1152 bytes of shared memory
 //   0 x: read bf16 x4
 //   1 template: write f32 x4
 //   parameters origin_x, count
@@ -108,7 +108,7 @@ scale_rows(
   const int workgroup_x = int(blockIdx.x) + parameters.origin_x;
   const int local_index = int(threadIdx.x);
   const auto flags = f2c::shared_array<bool>(0, 3);
-  const auto tile = f2c::shared_array<f2c::f32x4>(128, 8);
+  const auto tile = f2c::shared_array<f2c::f32x4>(1024, 8);
   const int i = workgroup_x * 8 + local_index;
   f2c::f32x4 sum = f2c::splat<4>(-f2c::infinity());
   const int k_end = i;
@@ -125,7 +125,7 @@ scale_rows(
   });
 
   it('asks for the shared memory that its arrays take', () => {
-    expect(cudaSharedBytes(kernel)).toBe(256);
+    expect(cudaSharedBytes(kernel)).toBe(1152);
     expect(cudaSharedBytes({ shared: [] })).toBe(0);
     expect(cudaSharedBytes({ shared: [{ name: 'halves', type: vectorOf('f16', 2), length: 1000 }] })).toBe(4000);
   });

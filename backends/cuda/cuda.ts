@@ -33,7 +33,7 @@ export const warpSize = 32;
  * i32 sums and products must not overflow (indices never do; u32 wraps). Kernels whose subgroups are not warps throw F2C230.
  * The kernel must have passed the verifier.
  */
-export function printCuda(kernel: ThreadKernel): string {
+export function printCuda(kernel: ThreadKernel, comment = ''): string {
   checkSubgroups(kernel);
   const entryPoint = cudaEntryPoint(kernel);
   const scope: CudaScope = {
@@ -48,7 +48,7 @@ export function printCuda(kernel: ThreadKernel): string {
     ...(hasParameters ? [`const ${parameters} parameters`] : []),
   ];
   return [
-    ...header(kernel),
+    ...header(kernel, comment),
     '#include "flux2c.cuh"',
     '',
     ...(hasParameters
@@ -67,10 +67,11 @@ export function printCuda(kernel: ThreadKernel): string {
   ].join('\n');
 }
 
-function header(kernel: ThreadKernel): readonly string[] {
+function header(kernel: ThreadKernel, comment: string): readonly string[] {
   const shared = cudaSharedBytes(kernel);
   return [
     `// @${kernel.name}: ${kernel.workgroupSize} invocations a workgroup${shared === 0 ? '' : `, ${shared} bytes of shared memory`}`,
+    ...(comment === '' ? [] : comment.split('\n').map((line) => `// ${line}`)),
     ...kernel.buffers.map(
       ({ name, storage, lanes, access }, at) => `//   ${at} ${name}: ${access} ${storage} x${lanes}`,
     ),

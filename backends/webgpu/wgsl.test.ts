@@ -85,7 +85,7 @@ describe('printWgsl', () => {
   };
 
   it('prints a module that reads like the kernel', () => {
-    expect(printWgsl(kernel, { comment: 'block.0.scale' })).toBe(`// @scale_rows: 8 invocations a workgroup
+    expect(printWgsl(kernel, 'block.0.scale')).toBe(`// @scale_rows: 8 invocations a workgroup
 // block.0.scale
 //   0 x: read bf16 x4
 //   1 target: write f32 x4

@@ -7,11 +7,6 @@ import type { WgslScope } from './wgsl-expressions.js';
 import { WgslNames } from './wgsl-names.js';
 import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
 
-export interface WgslOptions {
-  /** A line for the header comment: the operation or schedule the kernel comes from. */
-  readonly comment?: string;
-}
-
 /**
  * The WGSL module of a kernel, entry point `main`.
  *
@@ -20,10 +15,10 @@ export interface WgslOptions {
  *   are none. Bind it with a dynamic offset.
  * - `workgroup_x|y|z` are the hardware's numbers plus the parameter `origin_x|y|z` where the kernel has one.
  *
- * Needs `subgroups` where the kernel uses subgroup operations and `shader-f16` where a register is f16, nothing else. The
+ * `comment`: lines for the head, what the kernel computes and how. Needs `subgroups` where the kernel uses subgroup operations and `shader-f16` where a register is f16, nothing else. The
  * kernel must have passed the verifier.
  */
-export function printWgsl(kernel: ThreadKernel, options: WgslOptions = {}): string {
+export function printWgsl(kernel: ThreadKernel, comment = ''): string {
   const scope: WgslScope = {
     names: new WgslNames(namesOf(kernel), Object.keys(helperTexts)),
     buffers: new Map(kernel.buffers.map((buffer) => [buffer.name, buffer])),
@@ -33,7 +28,7 @@ export function printWgsl(kernel: ThreadKernel, options: WgslOptions = {}): stri
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
   const subgroups = usesSubgroups(kernel.body, scope);
   return [
-    ...header(kernel, options),
+    ...header(kernel, comment),
     ...(usesHalf(kernel) ? ['enable f16;'] : []),
     ...(subgroups ? ['enable subgroups;', ''] : ['']),
     ...kernel.buffers.map((buffer, binding) => bindingText(buffer, binding, scope)),
@@ -51,11 +46,11 @@ export function printWgsl(kernel: ThreadKernel, options: WgslOptions = {}): stri
   ].join('\n');
 }
 
-function header(kernel: ThreadKernel, options: WgslOptions): readonly string[] {
+function header(kernel: ThreadKernel, comment: string): readonly string[] {
   const subgroup = kernel.subgroupSize === undefined ? '' : `, subgroups of ${kernel.subgroupSize}`;
   return [
     `// @${kernel.name}: ${kernel.workgroupSize} invocations a workgroup${subgroup}`,
-    ...(options.comment === undefined ? [] : options.comment.split('\n').map((line) => `// ${line}`)),
+    ...(comment === '' ? [] : comment.split('\n').map((line) => `// ${line}`)),
     ...kernel.buffers.map(
       ({ name, storage, lanes, access }, binding) => `//   ${binding} ${name}: ${access} ${storage} x${lanes}`,
     ),

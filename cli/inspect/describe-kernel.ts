@@ -1,5 +1,6 @@
 /** What a kernel does and how it is spread, from its tile form. */
-import type { Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
 import type { InspectedKernel } from './subject.js';
 
 export interface KernelFacts {
@@ -27,7 +28,7 @@ export function describeKernel({ tile, schedule, thread }: InspectedKernel): Ker
 }
 
 function describeTile(tile: TileKernel): string {
-  const statements = [...allStatements(tile.body)];
+  const statements = [...flattenTileStatements(tile.body)];
   const storages = [
     ...new Set(tile.buffers.filter(({ access }) => access === 'read').map(({ storage }) => storage)),
   ].join(' and ');
@@ -49,16 +50,9 @@ function describeTile(tile: TileKernel): string {
   return `elementwise${of}${results}`;
 }
 
-function* allStatements(body: readonly TileStatement[]): Generator<TileStatement> {
-  for (const statement of body) {
-    yield statement;
-    if (statement.kind === 'for') yield* allStatements(statement.body);
-  }
-}
-
 function countRegisters(tile: TileKernel, schedule: Schedule): number {
   let most = 0;
-  for (const statement of allStatements(tile.body)) {
+  for (const statement of flattenTileStatements(tile.body)) {
     if (statement.kind !== 'tile') continue;
     const each = statement.axes.map((axis) => {
       const spread = schedule.spread[axis];
@@ -74,9 +68,9 @@ function countRegisters(tile: TileKernel, schedule: Schedule): number {
 
 function describeSpread({ spread }: Schedule): string {
   return Object.entries(spread)
-    .map(([axis, { threads, registers, vector }]) => {
+    .map(([axis, { threads, registers, vector, groups = 1 }]) => {
       const own = vector === 1 ? `${registers}` : `${registers}×${vector}`;
-      return `${axis} ${threads}·${own}`;
+      return `${axis} ${groups === 1 ? '' : `${groups}·`}${threads}·${own}`;
     })
     .join(', ');
 }

@@ -257,6 +257,20 @@ export class TileEvaluator {
         const compute = to === 'bf16' ? roundToBf16 : convertFunction('f32', to);
         return () => compute(operand());
       }
+      case 'exchange': {
+        const operand = this.expression(expression.operand);
+        const place = this.placeOf(expression.axis);
+        const turn = (): void => {
+          this.coordinates[place] = (this.coordinates[place] as number) ^ expression.mask;
+          this.beginElement();
+        };
+        return () => {
+          turn();
+          const value = operand();
+          turn();
+          return value;
+        };
+      }
       default:
         return unreachable(expression, 'tile expression');
     }

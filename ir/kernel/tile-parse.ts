@@ -249,6 +249,13 @@ class TileParser {
       const [yes, no] = this.operands(2) as [TileExpression, TileExpression];
       return { kind: 'when', conditions, yes, no };
     }
+    if (name === 'exchange') {
+      const axis = scanner.name('an axis');
+      scanner.expect(',');
+      const mask = scanner.integer('a mask');
+      scanner.expect(',');
+      return { kind: 'exchange', axis, mask, operand: this.operands(1)[0] as TileExpression };
+    }
     return this.call(name);
   }
 

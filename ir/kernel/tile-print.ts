@@ -124,6 +124,8 @@ function printWithLevel(expression: TileExpression): readonly [string, number] {
     }
     case 'convert':
       return call(`to_${expression.to}`, expression.operand);
+    case 'exchange':
+      return [`exchange(${expression.axis}, ${expression.mask}, ${print(expression.operand, 0)})`, primaryLevel];
     default:
       return unreachable(expression, 'tile expression');
   }

@@ -187,9 +187,25 @@ class TileCheck {
         this.conditions(expression.conditions, walked);
         this.expression(expression.yes, walked);
         return this.expression(expression.no, walked);
+      case 'exchange':
+        this.checkExchange(expression.axis, expression.mask, walked);
+        return this.expression(expression.operand, walked);
       default:
         unreachable(expression, 'tile expression');
     }
+  }
+
+  /** Coordinates and their partners are all inside the extent. */
+  private checkExchange(name: string, mask: number, walked: Walked): void {
+    this.checkPositive(mask, 'the mask of an exchange');
+    if (!walked.has(name)) this.fail('F2C253', `an exchange is along axis '${name}', which is not walked here`);
+    const block = 2 ** (Math.floor(Math.log2(mask)) + 1);
+    const { extent, tile } = this.axis(name);
+    if (extent.isMultipleOf(block) && tile % block === 0) return;
+    this.fail('F2C255', `axis '${name}' has no pairs`, {
+      expected: `an extent and a tile of ${block} times a number`,
+      found: `${extent.text}, ${tile}`,
+    });
   }
 
   private conditions(conditions: readonly IndexCondition[], walked: Walked): void {

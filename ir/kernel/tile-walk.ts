@@ -12,6 +12,7 @@ export function operandsOfTile(expression: TileExpression): readonly TileExpress
       return [];
     case 'unary':
     case 'convert':
+    case 'exchange':
       return [expression.operand];
     case 'binary':
       return [expression.left, expression.right];

@@ -71,8 +71,20 @@ const convolution = `kernel @convolution
 }
 `;
 
+const turned = `kernel @turned params(rows)
+  buffer x: read f32 align 1
+  buffer out: write f32 align 1
+  axis m = grid x, extent rows, tile 2
+  axis d = whole, extent 8, tile 8
+{
+  tile sum[m] = 0
+  reduce add sum over d: exchange(d, 2, x[d+8*m]) * x[d+8*m]
+  store out[d+8*m] for [m, d] = sum - exchange(d, 1, x[d+8*m] + exchange(d, 4, x[d+8*m]))
+}
+`;
+
 describe('text form', () => {
-  it.each([linear, attention, convolution])('reads back what it prints', (text) => {
+  it.each([linear, attention, convolution, turned])('reads back what it prints', (text) => {
     const kernel = parseTileKernel(text);
     const printed = printTileKernel(kernel);
     expect(printTileKernel(parseTileKernel(printed))).toBe(printed);
@@ -109,6 +121,17 @@ describe('runTileKernel', () => {
         for (let k = 0; k < 5; k++) sum += (x[5 * m + k] as number) * (w[5 * n + k] as number);
         expect(out[3 * m + n]).toBeCloseTo(sum / (1 + Math.exp(-sum)), 12);
       }
+    }
+  });
+
+  it('exchanges partners along an axis', () => {
+    const [x, out] = [numbers(24, 1), new Float64Array(24)];
+    runTileKernel(parseTileKernel(turned), { x, out }, { rows: 3 });
+    for (let m = 0; m < 3; m++) {
+      const at = (d: number): number => x[8 * m + d] as number;
+      let sum = 0;
+      for (let d = 0; d < 8; d++) sum += at(d ^ 2) * at(d);
+      for (let d = 0; d < 8; d++) expect(out[8 * m + d]).toBeCloseTo(sum - at(d ^ 1) - at(d ^ 5), 12);
     }
   });
 
@@ -210,6 +233,15 @@ describe('verifyTileKernel', () => {
       found = error.code;
     }
     expect(found).toBe(code);
+  });
+
+  it.each([
+    ['exchange(d, 1', 'exchange(m, 1', /exchange|pairs/],
+    ['exchange(d, 1', 'exchange(d, 8', /no pairs/],
+    ['exchange(d, 1', 'exchange(d, 0', /mask/],
+    ['for [m, d] = sum - exchange(d, 1', 'for [m] = sum - exchange(d, 1', /not walked/],
+  ])('partners are inside the axis: %s becomes %s', (from, to, message) => {
+    expect(() => verifyTileKernel(parseTileKernel(turned.replace(from, to)))).toThrow(message);
   });
 
   it('knows which axes loops walk and which tiles they declare', () => {

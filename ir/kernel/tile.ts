@@ -115,7 +115,9 @@ export type TileExpression =
       readonly yes: TileExpression;
       readonly no: TileExpression;
     }
-  | { readonly kind: 'convert'; readonly to: TileConversion; readonly operand: TileExpression };
+  | { readonly kind: 'convert'; readonly to: TileConversion; readonly operand: TileExpression }
+  /** The operand where the axis' coordinate has the mask's bits turned over: neighbours of a pair see each other. */
+  | { readonly kind: 'exchange'; readonly axis: string; readonly mask: number; readonly operand: TileExpression };
 
 export type TileStatement =
   /** Declares a tile over axes, innermost (vectorised) last; assignable. */

@@ -20,6 +20,8 @@ export interface CompileRequest {
   readonly dtypesOf: (component: Component) => WeightDTypes;
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
+  /** Default: `stored`. */
+  readonly operands?: CompileOptions['operands'];
   /** Looks at the passes of one function. */
   readonly instrumentsOf?: (name: NetworkName) => CompileOptions['instruments'];
   /** Before each function, and at the end. */
@@ -35,6 +37,7 @@ export interface CompiledFunctions {
 /** Compiles function by function, so that only one graph is in memory at a time. Errors of the stages. */
 export function compileFunctions(request: CompileRequest): CompiledFunctions {
   const { description, functions: names, target, dtypesOf, layers, instrumentsOf, onFunction } = request;
+  const { operands = 'stored' } = request;
   const functions = new Map<NetworkName, { component: Component; plan: Plan }>();
   const kernels = new Map<string, CompiledKernel>();
   names.forEach((name, index) => {
@@ -44,6 +47,7 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
     const instruments = instrumentsOf?.(name);
     const compiled = compileModule(module, target, {
       print: kernelPrinter(target),
+      operands,
       ...(instruments && { instruments }),
     });
     functions.set(name, { component, plan: compiled.plans.get(name)! });

@@ -16,6 +16,7 @@ import type { Component } from './weights.js';
 
 export interface CompiledModelOptions extends LoadOptions {
   readonly instruments?: CompileOptions['instruments'];
+  /** Default: `stored`. */
   readonly operands?: CompileOptions['operands'];
 }
 
@@ -47,11 +48,11 @@ export class CompiledFlux2Model implements Flux2Model {
     const dtypes = storedTypes(component, this.requireComponent(component));
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
     const { target } = this.device;
-    const { instruments, operands } = this.options;
+    const { instruments, operands = 'stored' } = this.options;
     return compileModule(module, target, {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
-      ...(operands && { operands }),
+      operands,
     });
   }
 

@@ -146,6 +146,34 @@ describe('fuse joins', () => {
     );
   });
 
+  it('products of one operand that pointwise work reads together', () => {
+    expectPass(
+      fuse,
+      `weight @w : bf16[16, 4] = tensor "w"
+        func @f(%x: f32[img, 4], %b: f32[8]) -> (z: %y) {
+          %v = slice(@w) {axis = 0, start = 0, size = 8}
+          %w = slice(@w) {axis = 0, start = 8, size = 8}
+          %g = matmul(%x, %v) {transposeB = true}
+          %u = matmul(%x, %w) {transposeB = true}
+          %s = silu(%g)
+          %t = add(%u, %b)
+          %y = mul(%s, %t)
+        }`,
+      `weight @w : bf16[16, 4] = tensor "w"
+        func @f(%x: f32[img, 4], %b: f32[8]) -> (z: %y) {
+          %v = slice(@w) {axis = 0, start = 0, size = 8}
+          %w = slice(@w) {axis = 0, start = 8, size = 8}
+          %y = fused(%x, %w, %b, %v) {anchor = contraction} do (%x: f32[img, 4], %w: bf16[8, 4], %b: f32[8], %v: bf16[8, 4]) -> (%y) {
+            %u = matmul(%x, %w) {transposeB = true}
+            %t = add(%u, %b)
+            %g = matmul(%x, %v) {transposeB = true}
+            %s = silu(%g)
+            %y = mul(%s, %t)
+          }
+        }`,
+    );
+  });
+
   it('a product with the split of its last axis', () => {
     expectPass(
       fuse,
@@ -389,6 +417,28 @@ describe('fuse leaves', () => {
           %s = fused(%x, @w, %n) {anchor = contraction} do (%x: f32[img, 4], %"@w": bf16[8, 4], %n: f32[img, 8]) -> (%s) {
             %p = matmul(%x, %"@w") {transposeB = true}
             %s = add(%p, %n)
+          }
+        }`,
+    );
+  });
+
+  it('products of different operands', () => {
+    expectPass(
+      fuse,
+      `weight @w : bf16[8, 4] = tensor "w"
+        func @f(%x: f32[img, 4], %y: f32[img, 4]) -> (z: %s) {
+          %a = matmul(%x, @w) {transposeB = true}
+          %b = matmul(%y, @w) {transposeB = true}
+          %s = mul(%a, %b)
+        }`,
+      `weight @w : bf16[8, 4] = tensor "w"
+        func @f(%x: f32[img, 4], %y: f32[img, 4]) -> (z: %s) {
+          %b = fused(%y, @w) {anchor = contraction} do (%y: f32[img, 4], %"@w": bf16[8, 4]) -> (%b) {
+            %b = matmul(%y, %"@w") {transposeB = true}
+          }
+          %s = fused(%x, @w, %b) {anchor = contraction} do (%x: f32[img, 4], %"@w": bf16[8, 4], %b: f32[img, 8]) -> (%s) {
+            %a = matmul(%x, %"@w") {transposeB = true}
+            %s = mul(%a, %b)
           }
         }`,
     );

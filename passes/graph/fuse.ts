@@ -2,9 +2,11 @@ import type { Target } from '../../backends/target.js';
 import type { FusedAnchor } from '../../ir/graph/attributes.js';
 import type { Block, Module, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
-import { isRowOperation } from '../kernel/from-group/facts.js';
+import { equalShapes } from '../../ir/graph/types.js';
+import { isRowOperation, shareLoops } from '../kernel/from-group/facts.js';
 import { elementCount } from '../kernel/from-group/group.js';
 import type { GraphPass } from '../pass.js';
+import { findHeads } from './fuse-heads.js';
 import { findHostOperations } from './host-operations.js';
 import { inlineFused } from './inline-fused.js';
 
@@ -16,7 +18,9 @@ import { inlineFused } from './inline-fused.js';
  *   map        <- map (elements are pulled, so shapes need not agree; costly work is not repeated for a broadcast)
  *   row, contraction -> pointwise of the same shape becomes the epilogue; rope joins a row (it stays inside the row)
  *   contraction -> split of the last axis: one destination a piece
+ *   contraction + contraction of the same left operand, where pointwise work reads both: an accumulator each
  *   contraction <- upsample_nearest: only the addresses change
+ *   contraction -> norm and rope of its heads, where a workgroup has whole heads (fuse-heads.ts)
  * Every value inside a group is read inside it only, so a group can stand where its last operation stood.
  * Views, concatenations, weights, constants and host work stay outside: the plan makes them addresses.
  * Needs: decompose. Cost: linear in operations and uses.
@@ -38,6 +42,8 @@ export const fuse: GraphPass = {
 interface Group {
   readonly anchor: FusedAnchor;
   readonly operations: readonly Operation[];
+  /** Those of the last operation where nothing is said. */
+  readonly results?: readonly Value[];
 }
 
 const unfused: ReadonlySet<string> = new Set(['source', 'view', 'host', 'control']);
@@ -65,7 +71,15 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     closing.set(last, group);
     for (const result of last.results) groupOf.set(result, group);
   };
+  const inHeads = new Set<Operation>();
+  for (const heads of findHeads(block, uses, target)) {
+    const group: Group = { anchor: 'contraction', ...heads };
+    if (buffersOf(group, constants) > target.maxStorageBuffers) continue;
+    closing.set(group.operations.at(-1) as Operation, group);
+    for (const operation of group.operations) inHeads.add(operation);
+  }
   for (const operation of block.operations) {
+    if (inHeads.has(operation)) continue;
     const { category } = opTable[operation.kind];
     if (category === 'view') viewOf.set(operation.results[0] as Value, operation);
     if (operation.kind === 'split') {
@@ -138,6 +152,11 @@ function absorb(
 
 function mergedAnchor(group: Group, maker: Group, operation: Operation, operand: Value): FusedAnchor | undefined {
   const result = operation.results[0] as Value;
+  if (group.anchor === 'contraction' && maker.anchor === 'contraction') {
+    const isPointwise = opTable[operation.kind].category === 'pointwise';
+    const meet = isPointwise && equalShapes(operand.type.shape, result.type.shape);
+    return meet && shareLoops([...maker.operations, ...group.operations]) ? 'contraction' : undefined;
+  }
   if (group.anchor === 'contraction') {
     const only = maker.operations.length === 1 ? maker.operations[0] : undefined;
     return operation.kind === 'conv2d' && only?.kind === 'upsample_nearest' && operation.operands[0] === operand
@@ -157,9 +176,7 @@ function mergedAnchor(group: Group, maker: Group, operation: Operation, operand:
   }
   if (maker.anchor !== 'row' && maker.anchor !== 'contraction') return undefined;
   if (group.anchor !== 'map') return undefined;
-  const sameShape =
-    operand.type.shape.length === result.type.shape.length &&
-    operand.type.shape.every((size, axis) => size.equals(result.type.shape[axis] as typeof size));
+  const sameShape = equalShapes(operand.type.shape, result.type.shape);
   const staysInRow = maker.anchor === 'row' && operation.kind === 'rope' && operation.operands[0] === operand;
   return sameShape && (category === 'pointwise' || staysInRow) ? maker.anchor : undefined;
 }
@@ -211,7 +228,11 @@ function buffersOf(group: Group, constants: ReadonlyMap<Value, Operation>): numb
       operands.filter((operand) => !inside.has(operand) && !constants.has(operand)),
     ),
   );
-  return outside.size + (group.operations.at(-1)?.results.length ?? 0);
+  return outside.size + resultsOf(group).length;
+}
+
+function resultsOf({ operations, results }: Group): readonly Value[] {
+  return results ?? operations.at(-1)?.results ?? [];
 }
 
 function countUses(block: Block): Map<Value, number> {
@@ -230,7 +251,7 @@ function countUses(block: Block): Map<Value, number> {
 
 /** The fused operation keeps the result values of the group's last operation; its body is a closed copy. */
 function makeFused(group: Group, constants: ReadonlyMap<Value, Operation>): Operation {
-  const last = group.operations.at(-1) as Operation;
+  const results = resultsOf(group);
   const copies = new Map<Value, Value>();
   const operands: Value[] = [];
   const parameters: Value[] = [];
@@ -267,8 +288,8 @@ function makeFused(group: Group, constants: ReadonlyMap<Value, Operation>): Oper
     kind: 'fused',
     operands,
     attributes: { anchor: group.anchor },
-    results: last.results,
-    body: { parameters, operations: body, results: last.results.map((result) => copies.get(result) as Value) },
+    results,
+    body: { parameters, operations: body, results: results.map((result) => copies.get(result) as Value) },
   };
 }
 

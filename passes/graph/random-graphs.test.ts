@@ -15,6 +15,7 @@ import { graphPassesFor } from '../pipeline.js';
 import { validateTranslation, type ValidationCase } from '../validate.js';
 import { canonicalize } from './canonicalize.js';
 import { decompose } from './decompose.js';
+import { divideProducts } from './divide-products.js';
 import { eliminateCommonSubexpressions } from './eliminate-common-subexpressions.js';
 import { eliminateDeadCode } from './eliminate-dead-code.js';
 import { foldConstants } from './fold-constants.js';
@@ -105,6 +106,16 @@ const vectorized: GraphPass = {
   run: (module, target) => vectorizeSteps.run(hoistLoopInvariants.run(module, target), target),
 };
 
+/** Of merged products, as it needs. */
+const divided: GraphPass = {
+  ...divideProducts,
+  run: (module, target) => {
+    const merged = mergeProjections.run(module, target);
+    const made = divideProducts.run(merged, target);
+    return made === merged ? module : made;
+  },
+};
+
 const seeds = Array.from({ length: 24 }, (_, seed) => seed);
 
 describe('random graphs keep their results', () => {
@@ -121,6 +132,7 @@ describe('random graphs keep their results', () => {
     { pass: hoistLoopInvariants, of: 'step loops', source: stepLoops, least: 12 },
     { pass: decompose, of: 'graphs of views', source: viewGraphs, least: 3 },
     { pass: mergeProjections, of: 'projections', source: projections, least: 8 },
+    { pass: divided, of: 'projections', source: projections, least: 6 },
     { pass: vectorized, of: 'step loops', source: stepLoops, least: 18 },
     { pass: fuse, of: 'any graphs', source: anyGraphs, least: 24 },
     { pass: fuse, of: 'step loops', source: stepLoops, least: 24 },

@@ -37,11 +37,15 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
     }
     case 'contraction':
       return scheduleContraction(facts, target);
+    case 'heads':
+      return scheduleHeads(extent('m'), extent('d'), extent('k'), target);
     case 'attention': {
       const size = extent('d').constant;
       if (size === undefined) {
         throw new Flux2cError('F2C303', 'the head size of an attention must be a number', { found: extent('d').text });
       }
+      const shared = target.matrix === undefined ? undefined : scheduleSharedHeads(extent('m'), size);
+      if (shared !== undefined) return shared;
       const vector = vectorOf(extent('d'));
       // Keys are unrolled for a GPU's latency; software drivers compile every load to a branch, in seconds for hundreds.
       // A query and its output live in the registers of one invocation: 2 · size floats.
@@ -88,14 +92,34 @@ function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
   return schedule(spreads, ['m', 'g', 'r']);
 }
 
-/** 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. */
+/**
+ * A query's head over the 32 lanes of a subgroup, which add up its scores by exchanges: heads too wide for the registers of one
+ * invocation. Four queries a subgroup read a key once.
+ */
+function scheduleSharedHeads(queries: Dim, size: number): Schedule | undefined {
+  const vector = size % 128 === 0 ? 4 : size % 64 === 0 ? 2 : undefined;
+  if (vector === undefined) return undefined;
+  const spreads = {
+    m: spread(threadsFor(queries, 4, 4), 4, 1),
+    h: spread(1, 1, 1),
+    z: spread(1, 1, 1),
+    d: spread(32, size / (32 * vector), vector),
+    j: spread(1, 1, 1),
+  };
+  return { ...schedule(spreads, ['d', 'm']), subgroupSize: 32 };
+}
+
+/**
+ * 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. Two products have 2 columns each,
+ * so that there are as many sums as of one.
+ */
 function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const m = extents.get('m') as Dim;
   const n = extents.get('n') as Dim;
   const k = extents.get('k') as Dim;
   const depth = vectorOf(k);
-  const columns = vectorOf(n);
+  const columns = (facts.products ?? 1) > 1 && vectorOf(n) === 4 ? 2 : vectorOf(n);
   // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
   // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
   const wanted = target.stagingPays ? 4 : 2;
@@ -116,7 +140,29 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   );
 }
 
-function spread(threads: number, registers: number, vector: 1 | 4): AxisSpread {
+/**
+ * Whole heads a workgroup: invocations side by side have 4 columns of a head each (or as many more as are left), so that
+ * neighbours are in one vector, and sum up squares through workgroup memory.
+ */
+function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
+  const size = d.constant ?? 0;
+  const vectors = size / 4;
+  let together = 1;
+  while (together < 32 && vectors % (2 * together) === 0) together *= 2;
+  const rowThreads = threadsFor(m, 4, Math.min(8, target.maxWorkgroupInvocations / together));
+  return schedule(
+    {
+      m: spread(rowThreads, m.constant !== undefined && m.constant < 4 ? 1 : 4, 1),
+      h: spread(1, 1, 1),
+      d: spread(together, vectors / together, 4),
+      k: spread(1, 1, vectorOf(k)),
+    },
+    ['d', 'm'],
+    2,
+  );
+}
+
+function spread(threads: number, registers: number, vector: 1 | 2 | 4): AxisSpread {
   return { threads, registers, vector };
 }
 

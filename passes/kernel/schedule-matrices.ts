@@ -29,11 +29,22 @@ const productTiles: readonly ProductTile[] = [
   { rows: 32, columns: 32, depth: 32, subgroupRows: 16, subgroupColumns: 16, stages: 4 },
 ];
 
+/** Of two products at once: half the columns each, so as many accumulators in all. */
+const pairTiles: readonly ProductTile[] = [
+  { rows: 128, columns: 64, depth: 32, subgroupRows: 64, subgroupColumns: 16, stages: 4 },
+  { rows: 64, columns: 32, depth: 32, subgroupRows: 32, subgroupColumns: 16, stages: 4 },
+  { rows: 32, columns: 32, depth: 32, subgroupRows: 16, subgroupColumns: 16, stages: 4 },
+];
+
 /** Schedules that multiply matrix fragments, the best first; none for kernels without a product. */
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
   switch (facts.family) {
     case 'contraction':
-      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) => fits(one, target));
+      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) =>
+        fits(one, target, facts.products),
+      );
+    case 'heads':
+      return [...scheduleSharedHeads(facts, target), ...scheduleHeads(facts)].filter((one) => fits(one, target));
     case 'attention':
       return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
         fits(one, target),
@@ -50,7 +61,8 @@ function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
   if (!columns.isMultipleOf(2)) return [];
   const isLarge = (tile: ProductTile): boolean =>
     (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
-  const tile = productTiles.find(isLarge) ?? (productTiles.at(-1) as ProductTile);
+  const tiles = (facts.products ?? 1) > 1 ? pairTiles : productTiles;
+  const tile = tiles.find(isLarge) ?? (tiles.at(-1) as ProductTile);
   const batched = extents.has('z');
   return [
     {
@@ -80,7 +92,8 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
   const [most, wanted] = [rows.constant ?? Infinity, columns.constant ?? Infinity];
   // Less than half a tile is better shared out in the smaller tiles of fragments.
   if (most <= rowsOfWarpgroup || wanted <= 64 || !columns.isMultipleOf(2)) return [];
-  const wide = wanted >= 256 ? 256 : 128;
+  // Two products at once have half the columns each.
+  const wide = wanted >= 256 && (facts.products ?? 1) === 1 ? 256 : 128;
   return [
     {
       spread: {
@@ -101,6 +114,8 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
 function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly Schedule[] {
   const size = facts.axes.find(({ name }) => name === 'd')?.extent.constant;
   if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 128) return [];
+  // Scores of 128 keys and the mask of each do not fit the registers together.
+  const keys = facts.isMasked === true ? 64 : 128;
   return [
     {
       spread: {
@@ -108,12 +123,61 @@ function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly S
         h: { threads: 1, registers: 1, vector: 1 },
         z: { threads: 1, registers: 1, vector: 1 },
         d: spreadColumns(size, size),
-        j: { ...spreadColumns(128, 128), threadsOf: 'd' },
+        j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
       },
       threadOrder: ['d', 'm', 'm.groups'],
       unroll: 1,
       subgroupSize,
       matrix: { unit: 'wgmma', stages: 2 },
+    },
+  ];
+}
+
+/**
+ * A subgroup has all columns of its rows' heads, so that it sums them up by itself. 64 accumulators an invocation: with 128
+ * (32 rows of heads of 128) what is made of them spilled on sm_80.
+ */
+function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, size, depth] = [extents.get('m') as Dim, extents.get('d')?.constant, extents.get('k') as Dim];
+  if (size === undefined || size % 16 !== 0 || size > 256) return [];
+  const ofSubgroup = size <= 64 ? 32 : 16;
+  const most = 128 / ofSubgroup;
+  const subgroups = (rows.constant ?? Infinity) > 2 * ofSubgroup ? most : 1;
+  return [
+    {
+      spread: {
+        m: spreadRows(subgroups * ofSubgroup, ofSubgroup),
+        h: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'mma', stages: 4 },
+    },
+  ];
+}
+
+/** 64 rows of a head for four subgroups, two such groups: a row of the accumulators lies in one subgroup. */
+function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
+  if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 256) return [];
+  if ((rows.constant ?? Infinity) <= rowsOfWarpgroup) return [];
+  return [
+    {
+      spread: {
+        m: spreadRows(2 * rowsOfWarpgroup, 16),
+        h: { threads: 1, registers: 1, vector: 1 },
+        d: spreadColumns(size, size),
+        k: { threads: 1, registers: depthOfRow, vector: 1 },
+      },
+      threadOrder: ['d', 'm', 'm.groups'],
+      unroll: 1,
+      subgroupSize,
+      matrix: { unit: 'wgmma', stages: 4 },
     },
   ];
 }
@@ -151,18 +215,19 @@ function spreadColumns(columns: number, ofSubgroup: number): AxisSpread {
 }
 
 /** Whether the accumulators' and stages' schedule is one that the target can start. */
-function fits(schedule: Schedule, target: Target): boolean {
+function fits(schedule: Schedule, target: Target, products = 1): boolean {
   const invocations = schedule.threadOrder.reduce((count, part) => count * threadsOfPart(schedule, part), 1);
-  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule) <= target.workgroupMemory;
+  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule, products) <= target.workgroupMemory;
 }
 
 /** Workgroup memory of the operands' stages: 16-bit rows, at most a piece of 16 bytes more than they hold. */
-function stageBytes({ spread, matrix }: Schedule): number {
+function stageBytes({ spread, matrix }: Schedule, products: number): number {
   const tile = (axis: string): number => {
     const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return groups * threads * registers * vector;
   };
+  const columns = spread['n'] === undefined ? tile('d') : products * tile('n');
   const elements =
-    spread['j'] === undefined ? (tile('m') + tile('n')) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
+    spread['j'] === undefined ? (tile('m') + columns) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
   return 2 * elements * (matrix?.stages ?? 0);
 }

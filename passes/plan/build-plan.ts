@@ -3,12 +3,12 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Block, GraphFunction, Module, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import type { HalfType } from '../../ir/kernel/thread.js';
-import type { Cost } from '../../ir/graph/op-table.js';
 import type { CopyStep, HostOperand, HostStep, LaunchStep, Plan, PlanStep, PlanValue, Storage } from '../../ir/plan.js';
 import { findHostOperations } from '../graph/host-operations.js';
 import { elementCount, storageOf } from '../kernel/from-group/group.js';
 import type { KernelGroup, MemoryLayout } from '../kernel/from-group/group.js';
 import { Destinations } from './destinations.js';
+import { costOfGroup } from './group-cost.js';
 import type { KernelStore } from './kernel-store.js';
 import { findNarrowValues } from './narrow-values.js';
 import { denseView, isDense, part, spanOf, viewThrough } from './views.js';
@@ -168,7 +168,7 @@ class PlanBuilder {
       })),
       parameters: use.parameters,
       grid: use.grid,
-      ...costOf(group.body),
+      ...costOfGroup(group),
     };
     this.steps.push(step);
   }
@@ -363,29 +363,12 @@ function sameView(a: View, b: View): boolean {
   );
 }
 
-function costOf(body: Block): { readonly flop: Dim; readonly bytes: Dim } {
-  const weights = new Set(body.parameters);
-  let flop = Dim.of(0);
-  let bytes = Dim.of(0);
-  for (const operation of body.operations) flop = flop.add(operationCost(operation).flop);
-  for (const value of [...weights, ...body.results]) {
-    bytes = bytes.add(
-      elementCount(value.type.shape).mul(value.type.dtype === 'bf16' || value.type.dtype === 'f16' ? 2 : 4),
-    );
-  }
-  return { flop, bytes };
-}
-
-function operationCost(operation: Operation): Cost {
-  const types = (values: readonly Value[]): Value['type'][] => values.map(({ type }) => type);
-  const row = opTable[operation.kind] as { cost(operands: unknown, attributes: unknown, results: unknown): Cost };
-  return row.cost(types(operation.operands), operation.attributes, types(operation.results));
-}
-
 /** What people look for: the weight a product uses, otherwise the value made. */
 function labelOf(operation: Operation, makers: ReadonlyMap<Value, Operation>): string {
   for (const operand of operation.operands) {
-    const maker = makers.get(operand);
+    let maker = makers.get(operand);
+    // Rows of a weight.
+    if (maker?.kind === 'slice') maker = makers.get(maker.operands[0] as Value);
     if (maker?.kind === 'weight' && (operand.type.shape.length > 1 || operation.operands.length < 3))
       return maker.attributes.name;
   }

@@ -9,6 +9,8 @@ import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.j
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
 import { findAccesses } from '../kernel/find-accesses.js';
 import { checkSchedule } from '../kernel/check-schedule.js';
+import { describeKernel } from '../kernel/describe-kernel.js';
+import { costOfGroup } from './group-cost.js';
 import { listSchedules } from '../kernel/choose-schedule.js';
 import { canMultiplyMatrices } from '../kernel/lower/matrix-operands.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
@@ -22,9 +24,11 @@ export interface KernelUse {
   readonly grid: readonly [GridAxis, GridAxis, GridAxis];
 }
 
+/** Makes the backend's text from a lowered kernel, with a comment of some lines at its head. */
+export type PrintKernel = (kernel: CompiledKernel['thread'], comment: string) => string;
+
 export interface KernelStoreOptions {
-  /** Makes the backend's text from a lowered kernel. */
-  readonly print: (kernel: CompiledKernel['thread']) => string;
+  readonly print: PrintKernel;
   readonly operands: OperandPrecision;
   /** Schedules by kernel name, in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
@@ -54,7 +58,10 @@ export class KernelStore {
     const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
     let compiled = this.byText.get(text);
     if (compiled === undefined) {
-      compiled = this.compile({ ...kernel, name: this.nameKernel(hint, text) }, schedule);
+      const { flop, bytes } = costOfGroup(group);
+      const renames = Object.fromEntries(parameters.map(([name, symbol]) => [symbol, Dim.symbol(name)]));
+      const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
+      compiled = this.compile({ ...kernel, name: this.nameKernel(hint, text) }, schedule, cost);
       this.byText.set(text, compiled);
       this.kernels.set(compiled.name, compiled);
     }
@@ -81,7 +88,11 @@ export class KernelStore {
     return { schedule, built: buildKernel(group, schedule, this.options.operands) };
   }
 
-  private compile(built: TileKernel, chosen: Schedule): CompiledKernel {
+  private compile(
+    built: TileKernel,
+    chosen: Schedule,
+    cost: { readonly flop: Dim; readonly bytes: Dim },
+  ): CompiledKernel {
     const given = this.options.schedules?.get(built.name);
     const schedule = given ?? chosen;
     if (given !== undefined) checkSchedule(built, given, this.target);
@@ -93,7 +104,7 @@ export class KernelStore {
       schedule,
       thread,
       accesses: findAccesses(tile),
-      source: this.options.print(thread),
+      source: this.options.print(thread, describeKernel(tile, schedule, cost)),
     };
   }
 
@@ -175,6 +186,7 @@ function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim)
         return { ...old, index: rename(old.index), conditions: conditions(old.conditions) };
       case 'unary':
       case 'convert':
+      case 'exchange':
         return { ...old, operand: expression(old.operand) };
       case 'binary':
         return { ...old, left: expression(old.left), right: expression(old.right) };

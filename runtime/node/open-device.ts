@@ -24,8 +24,8 @@ export interface OpenDeviceOptions {
 }
 
 /**
- * Opens a device of this machine. `auto` takes an NVIDIA GPU where its driver and a compiler for its kernels are, then WebGPU
- * on a graphics adapter, otherwise the processor: WebGPU drivers that compute on the processor are slower there than
+ * Opens a device of this machine. `auto` takes WebGPU on a graphics adapter, then an NVIDIA GPU where its driver and a compiler
+ * for its kernels are (second, because CUDA kernels have not been measured on a GPU yet), otherwise the processor: WebGPU drivers that compute on the processor are slower there than
  * flux2c's own kernels (the default picture on two cores: 3 s, and 6.5 s on lavapipe, 42 s when it sees the kernels for the
  * first time), so they are only taken when they are asked for.
  *
@@ -84,12 +84,12 @@ async function openDemandedAdapter(choice: string | undefined): Promise<Device> 
 }
 
 async function openBest(onNotice: OpenDeviceOptions['onNotice']): Promise<Device> {
-  const gpu = await openUsefulGpu(onNotice);
-  if (gpu !== undefined) return gpu;
   const outcome = await openDawn();
   if (outcome.adapter !== undefined && !isSoftwareAdapter(outcome.adapter.info)) {
     return createWebgpuDevice(outcome.adapter);
   }
+  const gpu = await openUsefulGpu(onNotice);
+  if (gpu !== undefined) return gpu;
   const threads = availableParallelism();
   const here = `computing on the processor with ${threads} thread${threads === 1 ? '' : 's'}`;
   onNotice?.(

@@ -30,7 +30,7 @@ const small = [...component, '--target', 'cuda'];
 
 async function compile(name: string, ...options: readonly string[]) {
   const path = join(root, name);
-  return { path, ...(await runCommandLine(['compile', '-o', path, ...small, ...options])) };
+  return { path, ...(await runCommandLine(['compile', '-o', path, ...small, '--operands', 'f32', ...options])) };
 }
 
 const namesIn = (path: string) => readdirSync(join(path, 'kernels'));

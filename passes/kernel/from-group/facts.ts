@@ -11,12 +11,17 @@ import type { KernelGroup } from './group.js';
 export type AxisFacts = Omit<Axis, 'tile'>;
 
 /** Kernels whose loops are alike: what a group is around, and of statistics which. */
-export type KernelFamily = Exclude<KernelGroup['anchor'], 'statistics'> | 'moments' | 'combination' | 'reduction';
+export type KernelFamily =
+  Exclude<KernelGroup['anchor'], 'statistics'> | 'heads' | 'moments' | 'combination' | 'reduction';
 
 /** What choosing a schedule may look at: the family and the axes with their extents. */
 export interface KernelFacts {
   readonly family: KernelFamily;
   readonly axes: readonly AxisFacts[];
+  /** Of a contraction: the products that are made in one go, each with its accumulators. */
+  readonly products?: number;
+  /** Of an attention: keys are masked one by one. */
+  readonly isMasked?: boolean;
 }
 
 const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
@@ -43,6 +48,44 @@ export function anchorOf<K extends Operation['kind']>(
     );
   }
   return found[0] as Extract<Operation, { kind: K }>;
+}
+
+export type ProductOperation = Extract<Operation, { kind: 'matmul' | 'conv2d' }>;
+
+/** The products of a contraction group: one, or several of one left operand with the same loops. */
+export function productsOf(operations: readonly Operation[]): readonly [ProductOperation, ...ProductOperation[]] {
+  const [first, ...others] = operations.filter(
+    (operation): operation is ProductOperation => operation.kind === 'matmul' || operation.kind === 'conv2d',
+  );
+  if (first === undefined) throw new Flux2cError('F2C302', 'a contraction kernel needs a matmul or a conv2d');
+  return [first, ...others];
+}
+
+/** Whether all products among the operations multiply the rows of one operand with matrices of one shape. */
+export function shareLoops(operations: readonly Operation[]): boolean {
+  const [first, ...others] = productsOf(operations);
+  return [first, ...others].every(
+    (product) =>
+      product.kind === 'matmul' &&
+      first.kind === 'matmul' &&
+      product.operands[0] === first.operands[0] &&
+      product.operands[1] !== product.operands[0] &&
+      product.operands[1]?.type.shape.length === 2 &&
+      product.attributes.transposeB === first.attributes.transposeB &&
+      sameShape(product.operands[1].type.shape, (first.operands[1] as Value).type.shape),
+  );
+}
+
+/** Whether the group normalises heads of a product's columns. */
+export function hasHeads(group: KernelGroup): boolean {
+  return group.anchor === 'contraction' && group.body.operations.some(isRowOperation);
+}
+
+/** Columns of a head, where the group has heads. */
+export function headSizeOf(group: KernelGroup): Dim {
+  const norm = group.body.operations.find(isRowOperation);
+  if (norm === undefined) throw new Error('internal: a kernel of heads normalises none');
+  return lastDim(norm.operands[0] as Value);
 }
 
 export function statisticsAnchor(group: KernelGroup): StatisticsOperation {
@@ -84,16 +127,20 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       return { family: 'row', axes: [...rows, { name: 'c', kind: 'loop', extent: lastDim(first) }] };
     }
     case 'contraction': {
-      const anchor = anchorOf(group, ['matmul', 'conv2d']);
+      if (hasHeads(group)) return describeHeads(group);
+      const products = productsOf(group.body.operations);
+      const [anchor] = products;
       const result = anchor.results[0] as Value;
       const [left, right] = anchor.operands as readonly [Value, Value];
       const isBatched = anchor.kind === 'matmul' && right.type.shape.length > 2;
       const depth = anchor.kind === 'matmul' ? lastDim(left) : elementCount(right.type.shape.slice(1));
       return {
         family: 'contraction',
+        ...(products.length > 1 && { products: products.length }),
         axes: [
-          { name: 'm', kind: 'grid_y', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
-          { name: 'n', kind: 'grid_x', extent: lastDim(result) },
+          // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
+          { name: 'm', kind: 'grid_x', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
+          { name: 'n', kind: 'grid_y', extent: lastDim(result) },
           ...(isBatched
             ? [{ name: 'z', kind: 'grid_z', extent: elementCount(result.type.shape.slice(0, -2)) } as const]
             : []),
@@ -107,6 +154,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       const [batch, heads, queries, size] = query.type.shape as readonly [Dim, Dim, Dim, Dim];
       return {
         family: 'attention',
+        isMasked: anchor.operands.length > 3,
         axes: [
           { name: 'm', kind: 'grid_x', extent: queries },
           // Apart, so that a launch can be cut by heads and by pictures: addresses are affine in both.
@@ -120,6 +168,22 @@ export function describeGroup(group: KernelGroup): KernelFacts {
     case 'statistics':
       return describeStatistics(statisticsAnchor(group));
   }
+}
+
+function describeHeads(group: KernelGroup): KernelFacts {
+  const [product] = productsOf(group.body.operations);
+  const result = product.results[0] as Value;
+  const size = headSizeOf(group);
+  return {
+    family: 'heads',
+    axes: [
+      { name: 'm', kind: 'grid_y', extent: leadingCount(result) },
+      // A workgroup has whole heads of one kind, so what is done with them is decided once for it.
+      { name: 'h', kind: 'grid_x', extent: lastDim(result).divideExactly(size) as Dim },
+      { name: 'd', kind: 'whole', extent: size },
+      { name: 'k', kind: 'loop', extent: lastDim(product.operands[0] as Value) },
+    ],
+  };
 }
 
 /** Depths are products of extents, not quotients of element counts: a size may be 0. */

@@ -14,7 +14,10 @@ import { binary, indexNumber, number, tile, unary } from './tile-expressions.js'
 export function buildRowStatistics(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
   const isApart = keepsRowsApart(group);
   const operations = group.body.operations.filter(isRowOperation);
-  return operations.flatMap((operation) => rowStatistics(operation, isApart, pull, space));
+  return operations.flatMap((operation) => {
+    const { shape } = (operation.operands[0] as Value).type;
+    return rowStatistics(operation, rowCoordinates(shape, isApart, space), 'c', pull);
+  });
 }
 
 /** The leading coordinates of the kernel's row. */
@@ -25,12 +28,17 @@ export function rowCoordinates(shape: readonly Dim[], isApart: boolean, space: I
     : space.delinearize(m, shape.slice(0, -1));
 }
 
-function rowStatistics(operation: Operation, isApart: boolean, pull: Scalarizer, space: IndexSpace): TileStatement[] {
+/** The statistics of rows at the given leading coordinates, which run along an axis. */
+export function rowStatistics(
+  operation: Operation,
+  rows: readonly Dim[],
+  axis: string,
+  pull: Scalarizer,
+): TileStatement[] {
   const source = operation.operands[0] as Value;
   const result = operation.results[0] as Value;
   const size = source.type.shape.at(-1) as Dim;
-  const rows = rowCoordinates(source.type.shape, isApart, space);
-  const x = pull.elementOf(source, [...rows, Dim.symbol('c')]);
+  const x = pull.elementOf(source, [...rows, Dim.symbol(axis)]);
   const count = indexNumber(size);
   const statistic = (
     hint: string,
@@ -43,7 +51,7 @@ function rowStatistics(operation: Operation, isApart: boolean, pull: Scalarizer,
       name,
       statements: [
         { kind: 'tile', name, axes: ['m'], value: number(initial) },
-        { kind: 'reduce', name, over: 'c', operator, value },
+        { kind: 'reduce', name, over: axis, operator, value },
       ],
     };
   };

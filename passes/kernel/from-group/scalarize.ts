@@ -24,6 +24,7 @@ export class Scalarizer {
   private readonly memo = new Map<string, TileExpression>();
   private readonly ids = new Map<Value, number>();
   private tileCounter = 0;
+  private exchangedAxis: string | undefined;
 
   constructor(
     group: KernelGroup,
@@ -41,6 +42,11 @@ export class Scalarizer {
   /** What to call when an anchor's own result is asked for. */
   define(value: Value, rule: ElementRule): void {
     this.rules.set(value, rule);
+  }
+
+  /** Pairs of neighbours along the axis are held together: the other of a pair is exchanged, not read again. */
+  exchangeAlong(axis: string): void {
+    this.exchangedAxis = axis;
   }
 
   producerOf(value: Value): Operation | undefined {
@@ -271,7 +277,11 @@ export class Scalarizer {
     const own = this.elementOf(x, index, conditions);
     if (operation.attributes.style === 'interleaved') {
       const pair = space.floor(place, Dim.of(2));
-      const other = this.elementOf(x, [...index.slice(0, -1), space.exclusiveOr(place, 1)], conditions);
+      const axis = this.exchangedAxis;
+      const other: TileExpression =
+        axis !== undefined && place.equals(Dim.symbol(axis))
+          ? { kind: 'exchange', axis, mask: 1, operand: own }
+          : this.elementOf(x, [...index.slice(0, -1), space.exclusiveOr(place, 1)], conditions);
       const odd = indexNumber(space.modulo(place, Dim.of(2)));
       // -1 for even places, 1 for odd ones
       const sign = binary('sub', binary('mul', number(2), odd), number(1));

@@ -147,6 +147,15 @@ export class Elements {
       }
       case 'convert':
         return this.convert(this.compute(expression.operand, context), expression.to, context);
+      case 'exchange': {
+        const { axis, mask, operand } = expression;
+        if (context.axis !== axis || mask >= context.lanes) {
+          throw new Error(`internal: partners along ${axis} are not in one vector`);
+        }
+        const { value, scalar } = this.compute(operand, context);
+        const lanes = Array.from({ length: context.lanes }, (_, lane) => lane ^ mask);
+        return { value: this.bind({ kind: 'shuffle', operand: value, lanes }, scalar, context), scalar };
+      }
     }
   }
 
@@ -264,6 +273,7 @@ export class Elements {
     const isVector = axis !== undefined && lanes > 1 && this.at.holdsWholeVectors(axis);
     const motion = isVector ? laneMotion(index, axis, lanes, this.at) : undefined;
     if (lanes === 1 || (motion !== undefined && isStill(motion.deltas) && still)) {
+      if (this.bufferLanes.has(buffer)) this.refused.set(buffer, 1);
       const element = this.loadElement(buffer, index, conditions, position);
       return this.assemble([element], scalar, context);
     }
@@ -307,7 +317,6 @@ export class Elements {
     const condition = this.at.conditions(conditions, position);
     const address = this.guarded(this.elementIndex(buffer, index, position, false), condition);
     const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
-    if (this.bufferLanes.has(buffer)) this.refused.set(buffer, 1);
     const value = this.emitter.bind(`${buffer}_s`, type, { kind: 'load', buffer, index: address, type });
     return condition === undefined ? value : this.emitter.bind('v', type, zeroUnless(condition, value, type));
   }

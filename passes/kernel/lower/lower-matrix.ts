@@ -6,7 +6,7 @@ import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
 import { asMatrixProduct, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
-import { blockLength, declareArray, pieceIndex, StageCopier, type StagedTile, stageLength } from './staging.js';
+import { blockLength, declareArray, findPlace, placeAt, StageCopier, type StagedTile, stageLength } from './staging.js';
 
 type Contract = Extract<TileStatement, { kind: 'contract' }>;
 
@@ -46,14 +46,14 @@ export class MatrixLowering {
     if (product === undefined) throw new Error(`internal: the contraction of ${statement.name} multiplies no matrices`);
     const { over } = statement;
     if (at.axis(over).kind !== 'loop' || at.isOpen(over)) {
-      this.multiply(statement, product, 0);
+      this.multiply([[statement, product]], 0);
       return;
     }
     const loads = product.left.kind === 'memory' ? [product.left.load, product.right.load] : [product.right.load];
     // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
     const inFlight = this.isShared ? 1 : 0;
     const tiles = this.plan([[statement, product]], loads);
-    this.overStagedChunks(over, tiles, inFlight, () => this.multiply(statement, product, inFlight));
+    this.overStagedChunks(over, tiles, inFlight, () => this.multiply([[statement, product]], inFlight));
     if (inFlight > 0) this.context.emitter.push({ kind: 'wait_products', pending: 0 });
   }
 
@@ -71,7 +71,13 @@ export class MatrixLowering {
     const loads = products.flatMap(([, { left, right }]) =>
       left.kind === 'memory' ? [left.load, right.load] : [right.load],
     );
-    this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
+    if (products.length < body.length || !this.isShared) {
+      this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
+      return;
+    }
+    // Nothing but products: they are on their way together, behind the next chunk's.
+    this.overStagedChunks(axis, this.plan(products, loads), 1, () => this.multiply(products, 1));
+    this.context.emitter.push({ kind: 'wait_products', pending: 0 });
   }
 
   private plan(
@@ -134,32 +140,39 @@ export class MatrixLowering {
     });
   }
 
-  /** Leaves at most `inFlight` products on their way. */
-  private multiply(statement: Contract, product: MatrixProduct, inFlight: number): void {
-    if (this.isShared) this.multiplyShared(statement, product, inFlight);
-    else this.multiplyFragments(statement, product);
+  /** Leaves at most `inFlight` groups of products on their way. */
+  private multiply(products: readonly (readonly [Contract, MatrixProduct])[], inFlight: number): void {
+    if (!this.isShared) {
+      for (const [statement, product] of products) this.multiplyFragments(statement, product);
+      return;
+    }
+    const { emitter } = this.context;
+    // Packed before the unit starts: until it is done the registers stay as they are.
+    const issues = products.map(([statement, product]) => this.prepareShared(statement, product));
+    emitter.push({ kind: 'begin_products' });
+    for (const issue of issues) issue();
+    emitter.push({ kind: 'commit_products' });
+    emitter.push({ kind: 'wait_products', pending: inFlight });
   }
 
   /** Operands from workgroup memory, for rows of four subgroups at a time; all columns of the tile in one instruction. */
-  private multiplyShared(statement: Contract, product: MatrixProduct, inFlight: number): void {
+  private prepareShared(statement: Contract, product: MatrixProduct): () => void {
     const { at, elements, emitter } = this.context;
     const { rows, columns, operands, left, right } = product;
     const tile = elements.tiles.get(statement.name) as TileRegisters;
     const wide = at.spreadOf(columns).registers;
-    const accumulators = Array.from({ length: 2 * wide }, (_, number) =>
+    const accumulators = range(2 * wide).map((number) =>
       this.registerName(tile, rows, number % 2, columns, number >> 1),
     );
-    const steps = at.axis(statement.over).tile / depth;
-    // Packed before the unit starts: until it is done the registers stay as they are.
-    const fragments = left.kind === 'tile' ? range(steps).map((step) => this.leftFragment(product, 0, step)) : [];
-    emitter.push({ kind: 'begin_products' });
-    for (const step of range(steps)) {
-      const a = fragments[step] ?? this.sharedLeft(product, step);
-      const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
-      emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
-    }
-    emitter.push({ kind: 'commit_products' });
-    emitter.push({ kind: 'wait_products', pending: inFlight });
+    const steps = range(at.axis(statement.over).tile / depth);
+    const fragments = left.kind === 'tile' ? steps.map((step) => this.leftFragment(product, 0, step)) : [];
+    return () => {
+      for (const step of steps) {
+        const a = fragments[step] ?? this.sharedLeft(product, step);
+        const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
+        emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
+      }
+    };
   }
 
   /** The 64 rows of the left operand that this invocation's four subgroups multiply. */
@@ -215,49 +228,48 @@ export class MatrixLowering {
       });
       return emitter.bind('a', vectorOf('u32', 4), { kind: 'vector', parts });
     }
-    const { tile, stage } = this.stagedOf(left.load);
     const lane = builtin('subgroup_lane');
     // Lanes 0 to 15 name the rows of the first eight columns, lanes 16 to 31 of the next.
-    const inTile = this.rowOf(rows, 16 * row, this.modulo(lane, 16));
-    const piece = add(this.quotient(lane, 16), integer(step * piecesOfDepth));
-    return this.loadMatrix(tile, stage, inTile, this.hoist(piece), false);
+    const from = { row: this.rowOf(rows, this.modulo(lane, 16)), piece: this.quotient(lane, 16) };
+    return this.loadMatrix(left.load, from, { rows: 16 * row, pieces: step * piecesOfDepth }, false);
   }
 
   /** Two fragments of the right operand side by side: 16 columns from 8·`column` of the subgroup's on. */
   private rightFragments({ right, columns }: MatrixProduct, column: number, step: number): Expression {
-    const { tile, stage } = this.stagedOf(right.load);
     const lane = builtin('subgroup_lane');
     if (right.byDepth) {
       // Matrices: columns 0-7 with depth 0-7, with depth 8-15, then columns 8-15 likewise.
       const far = this.hoist(multiply(this.quotient(lane, 16), integer(8)));
-      const row = this.rowOf(columns, 8 * column, this.hoist(add(far, this.modulo(lane, 8))));
-      const piece = add(this.modulo(this.quotient(lane, 8), 2), integer(step * piecesOfDepth));
-      return this.loadMatrix(tile, stage, row, this.hoist(piece), false);
+      const row = this.rowOf(columns, this.hoist(add(far, this.modulo(lane, 8))));
+      const from = { row, piece: this.modulo(this.quotient(lane, 8), 2) };
+      return this.loadMatrix(right.load, from, { rows: 8 * column, pieces: step * piecesOfDepth }, false);
     }
     // Rows are depths: lanes 0 to 15 name 16 of them for columns 0-7, the others for columns 8-15.
-    const row = this.hoist(add(this.modulo(lane, 16), integer(step * depth)));
-    const own = this.rowOf(columns, 8 * column, integer(0));
-    const piece = add(this.quotient(own, 8), this.quotient(lane, 16));
-    return this.loadMatrix(tile, stage, row, this.hoist(piece), true);
+    const own = this.rowOf(columns, this.hoist(multiply(this.quotient(lane, 16), integer(8))));
+    const from = { row: this.modulo(lane, 16), piece: this.quotient(own, 8) };
+    return this.loadMatrix(right.load, from, { rows: step * depth, pieces: column }, true);
   }
 
   /** A coordinate of the workgroup's tile, from the first of the subgroup's part on. */
-  private rowOf(axis: string, first: number, within: Expression): Expression {
+  private rowOf(axis: string, within: Expression): Expression {
     const { at } = this.context;
     const { registers, threads, vector } = at.spreadOf(axis);
     const part = multiply(at.group(axis), integer(registers * threads * vector));
-    return this.hoist(add(add(this.hoist(part), within), integer(first)));
+    return this.hoist(add(this.hoist(part), within));
   }
 
+  /** From the lane's row and piece on, rows and pieces further. */
   private loadMatrix(
-    tile: StagedTile,
-    stage: Expression,
-    row: Expression,
-    piece: Expression,
+    load: Load,
+    from: { readonly row: Expression; readonly piece: Expression },
+    further: { readonly rows: number; readonly pieces: number },
     transposed: boolean,
   ): Expression {
     const { emitter } = this.context;
-    const index = emitter.hoist('s', i32, add(stage, pieceIndex(tile, row, piece, emitter)));
+    const { tile, stage } = this.stagedOf(load);
+    const { start, piece } = findPlace(tile, from.row, from.piece, emitter);
+    const inStage = { start: emitter.hoist('s', i32, add(stage, start)), piece };
+    const index = placeAt(tile, inStage, further.rows, further.pieces);
     return emitter.bind('f', vectorOf('u32', 4), { kind: 'load_matrix', array: tile.array, index, transposed });
   }
 

@@ -1,6 +1,5 @@
 import { add, f32, integer } from '../../../ir/kernel/expressions.js';
 import { unreachable } from '../../../ir/diagnostics.js';
-import { Dim } from '../../../ir/dim.js';
 import type {
   BufferParameter,
   Expression,
@@ -9,16 +8,16 @@ import type {
   SharedArray,
   ThreadKernel,
 } from '../../../ir/kernel/thread.js';
-import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { Emitter } from './emitter.js';
-import { freeAxes } from './free-axes.js';
-import { Elements, registerKey, wideFactor } from './elements.js';
-import type { LaneContext, TileRegisters } from './elements.js';
+import { Elements, registerKey } from './elements.js';
+import type { LaneContext } from './elements.js';
+import { type Contract, ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
 import { readsVectors } from './reads-vectors.js';
-import { Coordinates, keyPart, moveLane, withPoint } from './positions.js';
-import type { AxisPoint, Position } from './positions.js';
+import { foldLanes, TileLoops } from './tile-loops.js';
+import { Coordinates, withPoint } from './positions.js';
 
 /**
  * Lowers a tile kernel to its thread form under a schedule: every tile operator lowers itself to registers, loops and
@@ -51,6 +50,8 @@ class Lowering {
   readonly elements: Elements;
   private readonly emitter = new Emitter();
   private readonly at: Coordinates;
+  private readonly loops: TileLoops;
+  private readonly contracts: ContractLowering;
   private readonly shared: SharedArray[] = [];
   private readonly matrix: MatrixLowering | undefined;
 
@@ -61,6 +62,11 @@ class Lowering {
   ) {
     this.at = new Coordinates(kernel, schedule, this.emitter);
     this.elements = new Elements(kernel, this.at, this.emitter, bufferLanes);
+    this.loops = new TileLoops(this.at, this.emitter, this.elements);
+    const { at, elements, emitter, loops } = this;
+    const sumAcrossThreads = (partial: Expression, over: string): Expression =>
+      this.reduceAcrossThreads(partial, over, 'add');
+    this.contracts = new ContractLowering({ schedule, at, elements, emitter, loops, sumAcrossThreads });
     if (schedule.matrix !== undefined) {
       this.matrix = new MatrixLowering({
         kernel,
@@ -109,15 +115,15 @@ class Lowering {
         this.declareTile(statement.name, statement.axes, statement.value);
         return;
       case 'assign': {
-        const tile = this.tile(statement.name);
-        for (const position of this.registerPositions(tile.axes)) {
-          const { value } = this.elements.compute(statement.value, this.context(tile.axes, position));
-          this.emitter.push({ kind: 'assign', name: this.nameOf(tile, position), value });
+        const tile = this.loops.tile(statement.name);
+        for (const position of this.loops.registerPositions(tile.axes)) {
+          const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
+          this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
         }
         return;
       }
       case 'contract':
-        if (this.matrix === undefined) this.lowerContract(statement);
+        if (this.matrix === undefined) this.contracts.lower([statement]);
         else this.matrix.lowerContract(statement);
         return;
       case 'reduce':
@@ -126,7 +132,11 @@ class Lowering {
       case 'for': {
         const lowerBody = (): void => statement.body.forEach((inner) => this.lower(inner));
         const multiplies = statement.body.some(({ kind }) => kind === 'contract');
-        if (this.matrix === undefined || !multiplies) this.overChunks(statement.axis, 1, lowerBody);
+        const together = statement.body.filter((inner) => inner.kind === 'contract' && inner.over === statement.axis);
+        // Sums of lanes are added up after the walk, not in every chunk of it.
+        if (this.matrix === undefined && together.length === statement.body.length) {
+          this.contracts.lower(together as readonly Contract[]);
+        } else if (this.matrix === undefined || !multiplies) this.loops.overChunks(statement.axis, 1, lowerBody);
         else this.matrix.lowerFor(statement.axis, statement.body, lowerBody);
         return;
       }
@@ -141,9 +151,9 @@ class Lowering {
   private declareTile(name: string, axes: readonly string[], value: TileExpression): void {
     const registers = new Map<string, Expression>();
     let scalar: ScalarType = 'f32';
-    const lanes = this.lanesOf(axes);
-    for (const position of this.registerPositions(axes)) {
-      const computed = this.elements.compute(value, this.context(axes, position));
+    const lanes = this.loops.lanesOf(axes);
+    for (const position of this.loops.registerPositions(axes)) {
+      const computed = this.elements.compute(value, this.loops.context(axes, position));
       scalar = computed.scalar;
       const key = registerKey(axes, position);
       const register = this.emitter.freshName(key === '' ? name : `${name}_${key}`);
@@ -152,111 +162,21 @@ class Lowering {
     this.elements.tiles.set(name, { axes, lanes, scalar, registers });
   }
 
-  /**
-   * Two forms. Dot: lanes run along the contracted axis, each output element has a vector of partial sums that is added up at
-   * the end; right when both operands are contiguous there (x · wᵀ). Outer: lanes run along the output's last axis.
-   */
-  private lowerContract({ name, over, a, b }: Extract<TileStatement, { kind: 'contract' }>): void {
-    const tile = this.tile(name);
-    const { vector } = this.at.spreadOf(over);
-    const isDot =
-      vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, this.at, this.elements.tiles));
-    const wide = this.maskPastExtent(wideFactor(a), over, 0);
-    const masked: TileExpression = a.kind === 'convert' && wideFactor(a) !== a ? { ...a, operand: wide } : wide;
-    if (!isDot) {
-      const unrolled = this.at.isOpen(over) ? 1 : this.schedule.unroll;
-      this.overChunks(over, unrolled, (step) => this.emitOuter(tile, over, step, masked, b));
-      return;
-    }
-    const positions = [...this.registerPositions(tile.axes)];
-    const inner = tile.axes.at(-1);
-    const type: RegisterType = { scalar: 'f32', lanes: vector };
-    const partials = new Map<string, string>();
-    const lanesOf = (position: Position): Position[] =>
-      inner === undefined
-        ? [position]
-        : Array.from({ length: tile.lanes }, (_, lane) => moveLane(position, inner, lane));
-    const keyOf = (position: Position): string =>
-      tile.axes.map((axis) => `${position.get(axis)?.register ?? 0}.${position.get(axis)?.lane ?? 0}`).join(' ');
-    for (const position of positions) {
-      for (const place of lanesOf(position)) {
-        const partial = this.emitter.freshName(`${name}_sum`);
-        partials.set(keyOf(place), partial);
-        this.emitter.declare('var', partial, type, { kind: 'constant', type, value: 0 });
-      }
-    }
-    this.overChunks(over, this.schedule.unroll, (step) => {
-      const operandCache = new Map<string, Expression>();
-      const operand = (which: 'a' | 'b', expression: TileExpression, place: Position): Expression => {
-        const key = `${which} ${freeAxes(expression, tile.axes, this.at, this.elements.tiles)
-          .map((axis) => keyPart(place, axis))
-          .join(' ')}`;
-        const known = operandCache.get(key);
-        if (known !== undefined) return known;
-        const moved = withPoint(place, over, { register: step, lane: 0 });
-        const value = this.elements.computeFactor(expression, { position: moved, axis: over, lanes: vector });
-        operandCache.set(key, value);
-        return value;
-      };
-      for (const position of positions) {
-        for (const place of lanesOf(position)) {
-          const partial = partials.get(keyOf(place)) as string;
-          const c: Expression = { kind: 'register', name: partial, type };
-          const value: Expression = { kind: 'fma', a: operand('a', masked, place), b: operand('b', b, place), c };
-          this.emitter.push({ kind: 'assign', name: partial, value });
-        }
-      }
-    });
-    for (const position of positions) {
-      const sums = lanesOf(position).map((place) => this.sumLanes(partials.get(keyOf(place)) as string, type));
-      const register = tile.registers.get(registerKey(tile.axes, position)) as Expression;
-      const total: Expression = sums.length === 1 ? (sums[0] as Expression) : { kind: 'vector', parts: sums };
-      this.emitter.push({
-        kind: 'assign',
-        name: this.nameOf(tile, position),
-        value: { kind: 'binary', operator: 'add', left: register, right: total },
-      });
-    }
-  }
-
-  private emitOuter(tile: TileRegisters, over: string, step: number, a: TileExpression, b: TileExpression): void {
-    const { vector } = this.at.spreadOf(over);
-    const cache = new Map<string, Expression>();
-    for (let lane = 0; lane < vector; lane++) {
-      for (const position of this.registerPositions(tile.axes)) {
-        const place = withPoint(position, over, { register: step, lane });
-        const context = this.context(tile.axes, place);
-        const operand = (which: 'a' | 'b', expression: TileExpression): Expression => {
-          const free = freeAxes(expression, tile.axes, this.at, this.elements.tiles);
-          const key = `${which} ${lane} ${free.map((axis) => keyPart(place, axis)).join(' ')}`;
-          const known = cache.get(key);
-          if (known !== undefined) return known;
-          const value = this.elements.computeFactor(expression, context);
-          cache.set(key, value);
-          return value;
-        };
-        const c = tile.registers.get(registerKey(tile.axes, position)) as Expression;
-        const value: Expression = { kind: 'fma', a: operand('a', a), b: operand('b', b), c };
-        this.emitter.push({ kind: 'assign', name: this.nameOf(tile, position), value });
-      }
-    }
-  }
-
   /** Partial results a lane, then across lanes, then across the invocations that share the row. */
   private lowerReduce({ name, over, operator, value }: Extract<TileStatement, { kind: 'reduce' }>): void {
-    const tile = this.tile(name);
+    const tile = this.loops.tile(name);
     const { vector, threads } = this.at.spreadOf(over);
     const lanes = readsVectors(value, over, vector, this.at, this.elements.tiles) ? vector : 1;
     const identity = operator === 'add' ? 0 : -Infinity;
-    const masked = this.maskPastExtent(value, over, identity);
+    const masked = this.loops.maskPastExtent(value, over, identity);
     const type: RegisterType = { scalar: 'f32', lanes };
-    const positions = [...this.registerPositions(tile.axes)];
+    const positions = [...this.loops.registerPositions(tile.axes)];
     const partials = positions.map(() => {
       const partial = this.emitter.freshName(`${name}_part`);
       this.emitter.declare('var', partial, type, { kind: 'constant', type, value: identity });
       return partial;
     });
-    this.overChunks(over, this.at.isOpen(over) ? 1 : this.schedule.unroll, (step) => {
+    this.loops.overChunks(over, this.at.isOpen(over) ? 1 : this.schedule.unroll, (step) => {
       positions.forEach((position, row) => {
         for (let lane = 0; lane < vector; lane += lanes) {
           const place = withPoint(position, over, { register: step, lane });
@@ -268,7 +188,7 @@ class Lowering {
     });
     positions.forEach((position, row) => {
       const partial: Expression = { kind: 'register', name: partials[row] as string, type };
-      let total = this.emitter.bind('r', f32, this.foldLanes(partial, lanes, operator));
+      let total = this.emitter.bind('r', f32, foldLanes(partial, lanes, operator));
       if (threads > 1) total = this.reduceAcrossThreads(total, over, operator);
       const register = tile.registers.get(registerKey(tile.axes, position)) as Expression;
       const value: Expression = {
@@ -277,7 +197,7 @@ class Lowering {
         left: register,
         right: total,
       };
-      this.emitter.push({ kind: 'assign', name: this.nameOf(tile, position), value });
+      this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
     });
   }
 
@@ -331,8 +251,18 @@ class Lowering {
   }
 
   private lowerStore(statement: Extract<TileStatement, { kind: 'store' }>): void {
-    const { axes, buffer, index, conditions, value } = statement;
-    for (const position of this.registerPositions(axes)) {
+    const { axes, conditions } = statement;
+    // Alike for the whole workgroup: where it does not hold, nothing is computed either.
+    const isUniform = ({ left, right }: IndexCondition): boolean =>
+      [left, right].every((side) => side.symbols.every((name) => !axes.includes(name) && !this.at.isTerm(name)));
+    const uniform = conditions.filter(isUniform);
+    this.emitter.when(this.at.conditions(uniform, new Map(), true), () => {
+      this.storeEach({ ...statement, conditions: conditions.filter((condition) => !isUniform(condition)) });
+    });
+  }
+
+  private storeEach({ axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>): void {
+    for (const position of this.loops.registerPositions(axes)) {
       let inside: Expression | undefined;
       for (const axis of axes) {
         if (!this.at.isRagged(axis)) continue;
@@ -341,106 +271,12 @@ class Lowering {
         const less: Expression = { kind: 'binary', operator: 'less', left, right };
         inside = inside === undefined ? less : { kind: 'binary', operator: 'and', left: inside, right: less };
       }
-      const context = this.context(axes, position);
+      const context = this.loops.context(axes, position);
       this.emitter.when(inside, () => {
         const scalar = this.elements.loadScalar(buffer);
         const stored = this.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
         this.elements.store(buffer, index, stored.value, conditions, context);
       });
-    }
-  }
-
-  /** Runs the body for each unrolled step of each chunk of a loop or whole axis; inside an open `for`, for its chunk only. */
-  private overChunks(axis: string, unroll: number, body: (register: number) => void): void {
-    const { kind, extent, tile } = this.at.axis(axis);
-    const { registers } = this.at.spreadOf(axis);
-    if (kind !== 'loop' || this.at.isOpen(axis)) {
-      for (let register = 0; register < registers; register++) body(register);
-      return;
-    }
-    const constant = extent.constant;
-    if (constant === 0) return;
-    const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
-    if (constant !== undefined && constant <= tile * steps) {
-      this.at.setChunk(axis, integer(0));
-      for (let register = 0; register < registers * steps; register++) body(register);
-      this.at.leaveChunk(axis);
-      return;
-    }
-    const end = this.at.polynomial(extent, new Map());
-    this.emitter.loop(axis, integer(0), end, tile * steps, (variable) => {
-      this.at.setChunk(axis, variable);
-      for (let register = 0; register < registers * steps; register++) body(register);
-      this.at.leaveChunk(axis);
-    });
-  }
-
-  private maskPastExtent(value: TileExpression, axis: string, identity: number): TileExpression {
-    if (!this.at.isRagged(axis)) return value;
-    const { extent } = this.at.axis(axis);
-    return {
-      kind: 'when',
-      conditions: [{ kind: 'less', left: Dim.symbol(axis), right: extent }],
-      yes: value,
-      no: { kind: 'number', value: identity },
-    };
-  }
-
-  private sumLanes(name: string, type: RegisterType): Expression {
-    return this.emitter.bind('s', f32, this.foldLanes({ kind: 'register', name, type }, type.lanes, 'add'));
-  }
-
-  /** Pairwise, so that the order does not depend on the backend. */
-  private foldLanes(vector: Expression, lanes: number, operator: 'add' | 'max'): Expression {
-    if (lanes === 1) return vector;
-    let parts = Array.from({ length: lanes }, (_, lane): Expression => ({ kind: 'lane', operand: vector, lane }));
-    while (parts.length > 1) {
-      const half = parts.length / 2;
-      parts = Array.from({ length: half }, (_, i) => ({
-        kind: 'binary',
-        operator,
-        left: parts[i] as Expression,
-        right: parts[i + half] as Expression,
-      }));
-    }
-    return parts[0] as Expression;
-  }
-
-  private tile(name: string): TileRegisters {
-    const tile = this.elements.tiles.get(name);
-    if (tile === undefined) throw new Error(`internal: tile ${name} is not declared`);
-    return tile;
-  }
-
-  private nameOf(tile: TileRegisters, position: Position): string {
-    const register = tile.registers.get(registerKey(tile.axes, position));
-    if (register?.kind !== 'register') throw new Error('internal: a tile register has no name');
-    return register.name;
-  }
-
-  private lanesOf(axes: readonly string[]): 1 | 2 | 4 {
-    const inner = axes.at(-1);
-    return inner === undefined ? 1 : this.at.spreadOf(inner).vector;
-  }
-
-  private context(axes: readonly string[], position: Position): LaneContext {
-    const lanes = this.lanesOf(axes);
-    return { position, axis: lanes > 1 ? axes.at(-1) : undefined, lanes };
-  }
-
-  /** Every combination of registers of the axes, innermost fastest; vector axes at lane 0. */
-  private *registerPositions(axes: readonly string[]): Generator<Position> {
-    const counts = axes.map((axis) => this.at.spreadOf(axis).registers);
-    const total = counts.reduce((product, count) => product * count, 1);
-    for (let flat = 0; flat < total; flat++) {
-      const position = new Map<string, AxisPoint>();
-      let rest = flat;
-      for (let place = axes.length - 1; place >= 0; place--) {
-        const count = counts[place] as number;
-        position.set(axes[place] as string, { register: rest % count, lane: 0 });
-        rest = Math.floor(rest / count);
-      }
-      yield position;
     }
   }
 }

@@ -86,6 +86,10 @@ export class Coordinates {
     return this.axes.has(name);
   }
 
+  isTerm(name: string): boolean {
+    return this.terms.has(name);
+  }
+
   term(name: string): IndexTerm | undefined {
     return this.terms.get(name);
   }

@@ -27,6 +27,8 @@ export function readsVectors(
       case 'unary':
       case 'convert':
         return visit(part.operand);
+      case 'exchange':
+        return part.axis === axis && part.mask < lanes && visit(part.operand);
       case 'binary':
         return visit(part.left) && visit(part.right);
       case 'select':

@@ -21,7 +21,8 @@ export interface StagedTile {
 }
 
 /** 16-byte pieces from one row to the next. */
-function pitchOf({ pieces }: StagedTile): number {
+function pitchOf({ pieces, inBlocks }: StagedTile): number {
+  if (inBlocks) return blockPieces;
   return isPowerOfTwo(pieces) ? pieces : pieces | 1;
 }
 
@@ -39,7 +40,7 @@ export function blockLength({ rows }: StagedTile): number {
 
 /** Elements of one stage, 16 bytes each. */
 export function stageLength(tile: StagedTile): number {
-  return tile.rows * pitchOf(tile);
+  return tile.inBlocks ? blockLength(tile) * Math.ceil(tile.pieces / blockPieces) : tile.rows * pitchOf(tile);
 }
 
 export function declareArray(tile: StagedTile, stages: number): SharedArray {
@@ -52,22 +53,43 @@ const binary = (
   right: Expression,
 ): Expression => ({ kind: 'binary', operator, left, right });
 
-/** Where a piece of a row lies in a stage. Power-of-two rows are permuted, others have an odd pitch: both avoid bank conflicts. */
-export function pieceIndex(tile: StagedTile, row: Expression, piece: Expression, emitter: Emitter): Expression {
-  if (tile.inBlocks && tile.pieces > blockPieces) {
-    const block = emitter.hoist('b', i32, binary('div', piece, integer(blockPieces)));
-    const within = emitter.hoist('b', i32, binary('mod', piece, integer(blockPieces)));
-    const start = emitter.hoist('b', i32, multiply(block, integer(blockLength(tile))));
-    return emitter.hoist('p', i32, add(start, pieceIndex({ ...tile, pieces: blockPieces }, row, within, emitter)));
-  }
-  const pitch = pitchOf(tile);
-  const start = emitter.hoist('row', i32, multiply(row, integer(pitch)));
-  if (!isPowerOfTwo(tile.pieces) || tile.pieces === 1) return emitter.hoist('p', i32, add(start, piece));
+/** Where pieces of a row lie in a stage, as far as the invocation decides it; constants are added by `placeAt`. */
+export interface PiecePlace {
+  readonly start: Expression;
+  readonly piece: Expression;
+}
+
+/**
+ * The place of a piece of a row. Power-of-two rows are permuted, others have an odd pitch: both avoid bank conflicts. With it
+ * `placeAt` reaches rows further by multiples of 8, whose pattern is the same.
+ */
+export function findPlace(tile: StagedTile, row: Expression, piece: Expression, emitter: Emitter): PiecePlace {
+  const start = emitter.hoist('row', i32, multiply(row, integer(pitchOf(tile))));
+  const width = tile.inBlocks ? blockPieces : tile.pieces;
+  if (!isPowerOfTwo(width) || width === 1) return { start, piece };
   // Eight rows of a fragment times 16 bytes are all 32 banks: rows that share them differ in these bits.
-  const sharing = Math.max(1, 8 / tile.pieces);
+  const sharing = Math.max(1, 8 / width);
   const number = sharing === 1 ? row : binary('shift_right', row, integer(Math.log2(sharing)));
-  const pattern = emitter.hoist('x', i32, binary('and', number, integer(Math.min(8, tile.pieces) - 1)));
-  return emitter.hoist('p', i32, add(start, emitter.hoist('x', i32, binary('xor', piece, pattern))));
+  const pattern = emitter.hoist('x', i32, binary('and', number, integer(Math.min(8, width) - 1)));
+  return { start, piece: emitter.hoist('x', i32, binary('xor', piece, pattern)) };
+}
+
+/**
+ * The element of a place, `rows` (a multiple of 8) and `pieces` further. The pieces have no bit in common with the place's own
+ * piece, so that both are permuted apart: one instruction where a register would be held through the loop.
+ */
+export function placeAt(tile: StagedTile, place: PiecePlace, rows: number, pieces: number): Expression {
+  const pitch = pitchOf(tile);
+  const block = tile.inBlocks ? Math.floor(pieces / blockPieces) : 0;
+  const within = pieces - block * blockPieces;
+  const isPermuted = isPowerOfTwo(tile.inBlocks ? blockPieces : tile.pieces);
+  const further =
+    within === 0
+      ? place.piece
+      : isPermuted
+        ? binary('xor', place.piece, integer(within))
+        : add(place.piece, integer(within));
+  return add(add(place.start, further), integer(rows * pitch + block * blockLength(tile)));
 }
 
 /** Copies a chunk of an operand into a stage, all invocations together, zeros where the operand has none. */
@@ -88,11 +110,46 @@ export class StageCopier {
       const isWhole = first + invocations <= total;
       const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
       emitter.when(inside, () => {
-        const row = emitter.hoist('row', i32, binary('div', number, integer(tile.pieces)));
-        const piece = emitter.hoist('piece', i32, binary('mod', number, integer(tile.pieces)));
-        this.copyPiece(tile, row, piece, chunkAxis, base, stage);
+        const { row, piece, place } = this.locate(tile, first, number);
+        const index = emitter.hoist('s', i32, add(stage, place));
+        this.copyPiece(tile, row, piece, chunkAxis, base, index);
       });
     }
+  }
+
+  /** Row, piece and place of the piece that the invocation copies in a round that starts at piece `first`. */
+  private locate(
+    tile: StagedTile,
+    first: number,
+    number: Expression,
+  ): { readonly row: Expression; readonly piece: Expression; readonly place: Expression } {
+    const { emitter, invocations } = this;
+    const local: Expression = { kind: 'builtin', name: 'local_index' };
+    const rowOf = (piece: Expression): Expression =>
+      emitter.hoist('row', i32, binary('div', piece, integer(tile.pieces)));
+    const pieceOf = (piece: Expression): Expression =>
+      emitter.hoist('piece', i32, binary('mod', piece, integer(tile.pieces)));
+    const rowsARound = invocations / tile.pieces;
+    // Rounds of whole rows, eight at a time, differ by a constant.
+    if (rowsARound % 8 === 0 && !(tile.inBlocks && tile.pieces > blockPieces)) {
+      const piece = pieceOf(local);
+      const further = (first / invocations) * rowsARound;
+      const place = placeAt(tile, findPlace(tile, rowOf(local), piece, emitter), further, 0);
+      return { row: add(rowOf(local), integer(further)), piece, place: emitter.hoist('p', i32, place) };
+    }
+    const [row, piece] = [rowOf(number), pieceOf(number)];
+    return { row, piece, place: this.placeOf(tile, row, piece) };
+  }
+
+  private placeOf(tile: StagedTile, row: Expression, piece: Expression): Expression {
+    const { emitter } = this;
+    if (!tile.inBlocks || tile.pieces <= blockPieces) {
+      return emitter.hoist('p', i32, placeAt(tile, findPlace(tile, row, piece, emitter), 0, 0));
+    }
+    const block = emitter.hoist('b', i32, binary('div', piece, integer(blockPieces)));
+    const within = emitter.hoist('b', i32, binary('mod', piece, integer(blockPieces)));
+    const start = emitter.hoist('b', i32, multiply(block, integer(blockLength(tile))));
+    return emitter.hoist('p', i32, add(start, placeAt(tile, findPlace(tile, row, within, emitter), 0, 0)));
   }
 
   private copyPiece(
@@ -101,7 +158,7 @@ export class StageCopier {
     piece: Expression,
     chunkAxis: string,
     base: Expression,
-    stage: Expression,
+    index: Expression,
   ): void {
     const { at, emitter } = this;
     const baseOf = (axis: string): Expression => (axis === chunkAxis ? base : at.base(axis));
@@ -125,7 +182,6 @@ export class StageCopier {
     const address = at.polynomial(tile.load.index, clamped);
     const element = emitter.hoist('i', i32, add(address, { kind: 'parameter', name: `${tile.load.buffer}_base` }));
     const from = emitter.hoist('q', i32, binary('shift_right', element, integer(Math.log2(rowLength))));
-    const index = emitter.hoist('s', i32, add(stage, pieceIndex(tile, row, piece, emitter)));
     emitter.push({
       kind: 'copy_async',
       array: tile.array,

@@ -122,6 +122,20 @@ function describe(report: FailureReport, kernel: ThreadKernel, source: string): 
         `byte ${index}, ${here}; invocation ${otherThread} started the copy at ${at(otherLine)}`,
         'Wait for the copies, then for the other invocations.',
       ];
+    case 237:
+      return [
+        'products begin before the registers are ready',
+        undefined,
+        here,
+        'A wgmma_fence must stand between the last wait and the products.',
+      ];
+    case 238:
+      return [
+        'matrix units read workgroup memory that its writer has not shared with them',
+        undefined,
+        `byte ${index}, ${here} after invocation ${otherThread} at ${at(otherLine)}`,
+        'A fence_proxy_async must stand between the write and the barrier.',
+      ];
     case 239:
       return ['16 bytes are moved at once that are not aligned', 'a multiple of 16 bytes', `byte ${length}, ${here}`];
     default:

@@ -90,6 +90,9 @@ static unsigned epoch;
 static unsigned block_epoch;
 /** Times the lanes of each warp met to see each other's memory. */
 static unsigned short warp_epochs[max_threads / warp_size];
+/** Fences of each thread between its writes and the matrix units that read shared memory by themselves; those before the barrier. */
+static unsigned proxy_fences[max_threads];
+static unsigned published_fences[max_threads];
 
 struct ThreadIndex {
   unsigned x, y, z;
@@ -210,6 +213,7 @@ inline void run_block() {
       }
     }
     for (int thread = 0; thread < block_size; thread++) threads[thread].state = State::ready;
+    memcpy(published_fences, proxy_fences, sizeof proxy_fences);
     epoch++;
   }
 }

@@ -40,8 +40,10 @@ inline void finish_copies(int still_running) {
       continue;
     }
     memcpy(shared_bytes + copy.begin, copy.bytes, 16);
-    for (long place = copy.begin >> granule_shift; place <= (copy.begin + 15) >> granule_shift; place++)
+    for (long place = copy.begin >> granule_shift; place <= (copy.begin + 15) >> granule_shift; place++) {
       granules[place].written = stamp_with(unsigned(current));
+      granules[place].fences = proxy_fences[current];
+    }
   }
   queue.count = left;
 }
@@ -70,7 +72,7 @@ inline void load_matrices(int transposed, void** lanes) {
 }
 template <typename T> inline u32x4 load_matrix(const Shared<T>& array, int index, bool transposed, int line) {
   const long begin = place_in(array, index, 16, line);
-  note_read(begin, begin + 16, array.byte_offset, line, true);
+  note_read(begin, begin + 16, array.byte_offset, line, Reader::warp);
   MatrixLoad load = {shared_bytes + begin, {}};
   collective(load_matrices, transposed, &load, line);
   return load.result;

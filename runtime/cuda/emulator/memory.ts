@@ -19,6 +19,8 @@ constexpr unsigned thread_bits = 0x3ff;
 struct Granule {
   Stamp written, read;
   int written_line, read_line;
+  /** Of the writer, when it wrote. */
+  unsigned fences;
 };
 
 alignas(1024) static unsigned char shared_bytes[max_shared_bytes];
@@ -54,17 +56,21 @@ inline int thread_of(unsigned who) {
   fail(code, line, object, byte, 0, thread_of(who_of(other)), other_line);
 }
 
-/** by_warp: the other lanes get the data, too, so what this lane wrote without meeting them is no better. */
-__attribute__((noinline)) inline void note_read(long begin, long end, long object, int line, bool by_warp = false) {
+/** Who gets the data: the others of a warp need to have met this lane, too, and matrix units need a fence of who wrote. */
+enum class Reader { thread, warp, matrix_unit };
+
+__attribute__((noinline)) inline void note_read(long begin, long end, long object, int line, Reader reader = Reader::thread) {
   const Stamp own = stamp_with(unsigned(current));
   for (long at = begin >> granule_shift; at <= (end - 1) >> granule_shift; at++) {
     Granule& granule = granules[at];
     const Stamp written = granule.written;
     if (epoch_of(written) < block_epoch) fail(248, line, object, at << granule_shift);
     if ((who_of(written) & pending) != 0) report_race(249, at << granule_shift, object, line, written, granule.written_line);
-    const bool unseen = by_warp && who_of(written) == unsigned(current) && (written >> 16) == (own >> 16);
+    const bool unseen = reader != Reader::thread && who_of(written) == unsigned(current) && (written >> 16) == (own >> 16);
     if (is_concurrent(written) || unseen)
       report_race(244, at << granule_shift, object, line, written, granule.written_line);
+    if (reader == Reader::matrix_unit && published_fences[thread_of(who_of(written))] <= granule.fences)
+      report_race(238, at << granule_shift, object, line, written, granule.written_line);
     granule.read_line = line;
     if (granule.read == own) continue;
     const unsigned who = who_of(granule.read);
@@ -90,6 +96,7 @@ __attribute__((noinline)) inline void note_write(long begin, long end, long obje
     if (is_concurrent(granule.read)) report_race(244, at << granule_shift, object, line, granule.read, granule.read_line);
     granule.written = own;
     granule.written_line = line;
+    granule.fences = proxy_fences[current];
   }
 }
 

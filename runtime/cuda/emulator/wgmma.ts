@@ -48,17 +48,22 @@ struct ProductQueue {
   SharedProduct products[64];
   Sum sums[512];
   int count, sum_count, committed;
+  /** Nothing but products has touched the registers since the fence, as far as one can see here. */
+  bool fenced;
 };
 static ProductQueue product_queues[max_threads];
 
 inline void forget_products() {
-  for (ProductQueue& queue : product_queues) queue.count = queue.sum_count = queue.committed = 0;
+  for (ProductQueue& queue : product_queues) {
+    queue.count = queue.sum_count = queue.committed = 0;
+    queue.fenced = false;
+  }
 }
 
 inline void note_side(const SharedSide& side, int outer, int line) {
   for (int inner = 0; inner < 16; inner += side.by_depth ? 8 : 1) {
     const long begin = side.place(outer, inner);
-    note_read(begin, begin + (side.by_depth ? 16 : 2), side.object, line, true);
+    note_read(begin, begin + (side.by_depth ? 16 : 2), side.object, line, Reader::matrix_unit);
   }
 }
 /** The lanes share what there is to read: a row of the warp's 16, and every 32nd row or column of the right side. */
@@ -119,6 +124,7 @@ template <typename... Sums>
 inline void start_product(SharedProduct product, Sums&... sums) {
   ProductQueue& queue = product_queues[current];
   if (queue.count == 64) fail(502, product.line);
+  if (!queue.fenced) fail(237, product.line);
   f32x2* const targets[] = {&sums...};
   const float poison = float_of_bits(0x7fffffff);
   for (int at = 0; at < int(sizeof...(Sums)); at++) {
@@ -147,35 +153,39 @@ inline void finish_products(int still_running, int line) {
   for (int at = 0; at < queue.sum_count; at++)
     if (queue.sums[at].products == 0) *queue.sums[at].target = queue.sums[at].value;
   if (queue.count == 0) queue.sum_count = 0;
+  queue.fenced = false;
 }
 
 }  // namespace emulator
 
-inline void fence_proxy_async() {}
-inline void wgmma_fence() {}
+inline void fence_proxy_async() { emulator::proxy_fences[emulator::current]++; }
+inline void wgmma_fence() { emulator::product_queues[emulator::current].fenced = true; }
 inline void wgmma_commit() { emulator::product_queues[emulator::current].committed++; }
 template <int still_running> inline void wgmma_wait(int line = __builtin_LINE()) {
   emulator::finish_products(still_running, line);
 }
 
-#define F2C_EMULATED_WGMMA(name, count, f16)                                                                           \
-  template <bool a_by_depth, int a_block, bool by_depth, int block, typename... Sums>                                  \
-  inline void name(SharedMatrix<a_by_depth, a_block> a, SharedMatrix<by_depth, block> b, Sums&... sums) {              \
-    static_assert(sizeof...(Sums) == count, "accumulators");                                                           \
-    emulator::start_product({{a.begin, a.object, a_block, a_by_depth}, {b.begin, b.object, block, by_depth}, false, f16, \
-                             {}, 0, 0, __LINE__, {}}, sums...);                                                        \
-  }                                                                                                                    \
-  template <bool by_depth, int block, typename... Sums>                                                                \
-  inline void name(u32x4 a, SharedMatrix<by_depth, block> b, Sums&... sums) {                                          \
-    static_assert(sizeof...(Sums) == count, "accumulators");                                                           \
-    emulator::start_product({{}, {b.begin, b.object, block, by_depth}, true, f16, a, 0, 0, __LINE__, {}}, sums...);    \
-  }
-F2C_EMULATED_WGMMA(wgmma_m64n64k16_bf16, 16, false)
-F2C_EMULATED_WGMMA(wgmma_m64n64k16_f16, 16, true)
-F2C_EMULATED_WGMMA(wgmma_m64n128k16_bf16, 32, false)
-F2C_EMULATED_WGMMA(wgmma_m64n128k16_f16, 32, true)
-F2C_EMULATED_WGMMA(wgmma_m64n256k16_bf16, 64, false)
-F2C_EMULATED_WGMMA(wgmma_m64n256k16_f16, 64, true)
+namespace emulator {
+template <int pairs, bool is_f16, bool a_by_depth, int a_block, bool by_depth, int block, typename... Sums>
+inline void product(int line, SharedMatrix<a_by_depth, a_block> a, SharedMatrix<by_depth, block> b, Sums&... sums) {
+  static_assert(sizeof...(Sums) == pairs, "accumulators");
+  start_product({{a.begin, a.object, a_block, a_by_depth}, {b.begin, b.object, block, by_depth}, false, is_f16, {}, 0, 0, line, {}},
+                sums...);
+}
+template <int pairs, bool is_f16, bool by_depth, int block, typename... Sums>
+inline void product(int line, u32x4 a, SharedMatrix<by_depth, block> b, Sums&... sums) {
+  static_assert(sizeof...(Sums) == pairs, "accumulators");
+  start_product({{}, {b.begin, b.object, block, by_depth}, true, is_f16, a, 0, 0, line, {}}, sums...);
+}
+}  // namespace emulator
+
+// Macros, as a parameter for the line cannot follow any number of accumulators.
+#define wgmma_m64n64k16_bf16(...) emulator::product<16, false>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n64k16_f16(...) emulator::product<16, true>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n128k16_bf16(...) emulator::product<32, false>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n128k16_f16(...) emulator::product<32, true>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n256k16_bf16(...) emulator::product<64, false>(__LINE__, __VA_ARGS__)
+#define wgmma_m64n256k16_f16(...) emulator::product<64, true>(__LINE__, __VA_ARGS__)
 
 }  // namespace f2c
 `;

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,16 +40,17 @@ export class EmulatorCompiler {
     const text = translationUnit(kernels);
     const path = join(folder, `${hashOf(text)}.so`);
     if (await exists(path)) return path;
-    const source = path.replace(/so$/, 'cpp');
-    const unfinished = `${path}.${process.pid}`;
-    await writeFile(source, text);
+    // Other processes may be compiling the same: each has files of its own, and the last one wins, with the same bytes.
+    const own = `${path.slice(0, -3)}.${process.pid}`;
+    await writeFile(`${own}.cpp`, text);
     try {
-      await execute(this.command, [...flags, '-I', folder, source, '-o', unfinished], { maxBuffer: 2 ** 24 });
+      await execute(this.command, [...flags, '-I', folder, `${own}.cpp`, '-o', `${own}.so`], { maxBuffer: 2 ** 24 });
+      await rename(`${own}.so`, path);
     } catch (cause) {
       throw this.describe(cause, kernels);
+    } finally {
+      await rm(`${own}.cpp`, { force: true });
     }
-    // Others may be writing the same; the last one wins, with the same bytes.
-    await rename(unfinished, path);
     return path;
   }
 
@@ -64,7 +65,9 @@ export class EmulatorCompiler {
     if (uid !== user) {
       throw new Flux2cError('F2C524', 'the folder for emulated kernels belongs to another user', { where: [parent] });
     }
-    await writeFile(join(folder, cudaPreludeName), emulatorHeader);
+    const header = join(folder, cudaPreludeName);
+    await writeFile(`${header}.${process.pid}`, emulatorHeader);
+    await rename(`${header}.${process.pid}`, header);
     return folder;
   }
 

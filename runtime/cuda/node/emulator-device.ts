@@ -43,7 +43,7 @@ interface LoadedKernel {
  * reads outside of a binding, misses a barrier or leaves a warp is an error with kernel and line: F2C240 and F2C241 buffers,
  * F2C242 workgroup memory, F2C243 barriers, F2C244 races, F2C246 division by zero, F2C247 operations of a part of a warp,
  * F2C248 workgroup memory that nothing has written, F2C249 copies that nothing has waited for, F2C239 16 bytes that are not
- * aligned.
+ * aligned, F2C237 and F2C238 products of four warps without their fences.
  */
 export class CudaEmulatorDevice extends CheckingDevice<Uint8Array> {
   private readonly compiler: EmulatorCompiler;

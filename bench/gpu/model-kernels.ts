@@ -1,0 +1,42 @@
+/** The kernels of the released models for CUDA: what measurements bundle and the table of resources lists. */
+import { cudaTarget, type CudaArchitecture } from '../../backends/cuda/cuda-target.js';
+import { kernelPrinter } from '../../backends/print-kernel.js';
+import type { Target } from '../../backends/target.js';
+import type { DimBinding } from '../../ir/dim.js';
+import { buildFunction } from '../../models/flux2/component-functions.js';
+import type { NetworkName } from '../../models/flux2/networks.js';
+import { variants, type VariantName } from '../../models/flux2/variants.js';
+import { compileModule } from '../../passes/compile.js';
+import type { CompiledModule } from '../../passes/compiled.js';
+
+export const variantNames = Object.keys(variants) as readonly VariantName[];
+
+/** With operands in bf16, weights as the checkpoints have them. */
+export function compileNetwork(variant: VariantName, name: NetworkName, target: Target): CompiledModule {
+  const { transformer, autoencoder, textEncoder, textEncoderOutLayers } = variants[variant];
+  const description = { name: variant, pipeline: undefined, transformer, autoencoder, textEncoder };
+  const module = buildFunction(description, name, () => 'bf16', textEncoderOutLayers);
+  return compileModule(module, target, { print: kernelPrinter(target), operands: 'bf16' });
+}
+
+export function targetFor(architectures: readonly CudaArchitecture[]): Target {
+  return cudaTarget(architectures);
+}
+
+/** Functions of a variant that a user can run; the autoencoder is the same in all. */
+export function functionsOf(variant: VariantName): readonly NetworkName[] {
+  const own: readonly NetworkName[] =
+    variant === 'dev'
+      ? ['text_encoder', 'denoise', 'vae_encoder', 'vae_decoder']
+      : ['text_encoder', 'denoise', 'denoise_cfg'];
+  return variant === 'klein-9b' ? [...own, 'denoise_cached'] : own;
+}
+
+/** Pictures are square; latent tokens have 16×16 pixels. */
+export function sizesOf(name: NetworkName, pixels: number, references = 0, steps = 1): DimBinding {
+  const side = pixels / 16;
+  if (name === 'text_encoder') return { batch: 1, txt: 512 };
+  if (name === 'vae_encoder' || name === 'vae_decoder') return { batch: 1, h: side, w: side };
+  // References are brought to a megapixel.
+  return { batch: 1, img: side * side, txt: 512, ref: references * 64 * 64, steps };
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Checks and measures the kernels of a bundle on the GPU of this machine, beside PyTorch.
+
+  python3 run.py --out results              everything, in under eight minutes
+  python3 run.py --quick                    the large kernels, few repetitions
+  python3 run.py --only check,kernels       some sections: check, kernels, step, klein, encode
+  python3 run.py --check-bundle             without a GPU and without PyTorch: does the bundle hold together?
+
+Needs the CUDA driver, Python 3 and PyTorch; with --check-bundle Python alone. Exit status: 0 when all checks hold.
+"""
+
+import argparse
+import os
+import sys
+import time
+import traceback
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, FOLDER)
+
+from runner.bundle import Bundle, distinct_launches, find_problems  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", default=FOLDER, help="the folder with bundle.json (default: this one)")
+    parser.add_argument("--out", default="results", help="where results.json and results.md go")
+    parser.add_argument("--only", default="", help="sections, separated by commas")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--check-bundle", action="store_true")
+    parser.add_argument("--seconds", type=float, default=450, help="for everything together")
+    options = parser.parse_args()
+    bundle = Bundle(options.bundle)
+    if options.check_bundle:
+        return check_bundle(bundle)
+    return measure(bundle, options)
+
+
+def check_bundle(bundle):
+    problems = find_problems(bundle)
+    for problem in problems:
+        print(problem)
+    launches = len(distinct_launches(bundle.programs))
+    print(
+        f"{len(bundle.programs)} programs, {len(bundle.kernels)} kernels for {', '.join(bundle.architectures)}, "
+        f"{launches} distinct launches: {len(problems)} problems"
+    )
+    return 1 if problems else 0
+
+
+def measure(bundle, options):
+    try:
+        import torch
+    except ImportError:
+        print("nothing is measured: PyTorch is not installed", file=sys.stderr)
+        return 2
+
+    from runner.machine import Machine, NoMachine
+    from runner.measure import ceilings
+    from runner.report import Report
+    from runner.sections import SECTIONS, Clock
+
+    start = time.monotonic()
+    torch.manual_seed(20261126)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        machine = Machine(bundle)
+    except NoMachine as reason:
+        print(f"nothing is measured: {reason}", file=sys.stderr)
+        return 2
+    report = Report(machine.description)
+    print(machine.description, flush=True)
+    report.ceilings = ceilings()
+    wanted = [name for name in options.only.split(",") if name]
+    for name, section, seconds, programs in SECTIONS:
+        if (wanted and name not in wanted) or not set(programs) <= set(bundle.programs):
+            continue
+        left = options.seconds - (time.monotonic() - start)
+        if left < 10:
+            report.note(f"{name}: not started, the time is over")
+            continue
+        print(f"{name} ({time.monotonic() - start:.0f} s)", flush=True)
+        try:
+            section(machine, report, Clock(min(seconds, left)), options.quick)
+        except Exception as error:  # The other sections go on.
+            traceback.print_exc()
+            report.checks.append({"name": f"section {name}", "ok": False, "error": f"{type(error).__name__}: {error}"[:400]})
+        torch.cuda.empty_cache()
+        report.write(options.out)
+    report.note(f"took {time.monotonic() - start:.0f} s")
+    report.write(options.out)
+    print(report.markdown())
+    return 0 if all(check["ok"] for check in report.checks) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

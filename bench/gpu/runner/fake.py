@@ -1,0 +1,105 @@
+"""A driver that computes nothing and refuses what a real one would, for tests without a GPU."""
+
+import ctypes
+
+INVALID_VALUE, NOT_FOUND, INVALID_ADDRESS = 1, 500, 700
+
+
+def written(reference):
+    """The object behind ctypes.byref."""
+    return reference._obj
+
+
+class FakeLibrary:
+    """
+    `kernels`: by entry point what the bundle says of it; arguments are read as the driver would read them.
+    `regions`: (address, bytes) of what is allocated.
+    """
+
+    def __init__(self, kernels, capability=(9, 0)):
+        self.kernels = {kernel["entryPoint"]: kernel for kernel in kernels.values()}
+        self.capability = capability
+        self.calls, self.launches, self.regions = [], [], []
+        self.functions, self.allowed = {}, {}
+        self.is_started = False
+
+    def allocate(self, size, alignment=256):
+        last = self.regions[-1] if self.regions else (2**32, 0)
+        address = -(-(last[0] + last[1] + 1) // alignment) * alignment
+        self.regions.append((address, size))
+        return address
+
+    def room(self, address):
+        """Bytes from an address to the end of its allocation; 0 outside of all."""
+        return next((start + size - address for start, size in self.regions if start <= address < start + size), 0)
+
+    def cuInit(self, _):
+        self.calls.append("cuInit")
+        return 0
+
+    def cuDeviceGet(self, device, ordinal):
+        written(device).value = ordinal
+        return 0
+
+    def cuDevicePrimaryCtxRetain(self, context, _):
+        written(context).value = 1
+        return 0
+
+    def cuCtxSetCurrent(self, _):
+        self.calls.append("cuCtxSetCurrent")
+        self.is_started = True
+        return 0
+
+    def cuDeviceGetAttribute(self, value, attribute, _):
+        written(value).value = self.capability[attribute - 75]
+        return 0
+
+    def cuGetErrorName(self, code, text):
+        written(text).value = f"error {code}".encode()
+        return 0
+
+    def cuModuleLoadData(self, module, image):
+        if not self.is_started:
+            return INVALID_VALUE
+        self.calls.append("cuModuleLoadData")
+        written(module).value = len(self.calls)
+        return 0
+
+    def cuModuleGetFunction(self, function, _, name):
+        entry = name.value.decode()
+        if entry not in self.kernels:
+            return NOT_FOUND
+        self.calls.append(f"cuModuleGetFunction {entry}")
+        handle = 1000 + len(self.functions)
+        self.functions[handle] = entry
+        written(function).value = handle
+        return 0
+
+    def cuFuncSetAttribute(self, function, attribute, value):
+        self.calls.append(f"cuFuncSetAttribute {self.functions[function.value]}")
+        if attribute == 8:
+            self.allowed[function.value] = value
+        return 0
+
+    def cuLaunchKernel(self, function, gx, gy, gz, bx, by, bz, shared, _stream, arguments, _extra):
+        entry = self.functions[function.value]
+        kernel = self.kernels[entry]
+        grid = (gx, gy, gz)
+        if min(grid) < 1 or gx >= 2**31 or max(gy, gz) > 65535 or not 1 <= bx * by * bz <= 1024:
+            return INVALID_VALUE
+        if shared > self.allowed.get(function.value, 48 * 1024):
+            return INVALID_VALUE
+        count = len(kernel["buffers"])
+        pointers = [ctypes.c_uint64.from_address(arguments[at]).value for at in range(count)]
+        if any(self.room(pointer) == 0 for pointer in pointers):
+            return INVALID_ADDRESS
+        names = kernel["parameters"]
+        values = list((ctypes.c_int32 * len(names)).from_address(arguments[count])) if names else []
+        self.launches.append((entry, grid, bx, shared, pointers, values))
+        return 0
+
+    def cuMemcpyDtoDAsync_v2(self, target, source, size, _):
+        if min(self.room(target.value), self.room(source.value)) < size.value:
+            return INVALID_ADDRESS
+        self.launches.append(("copy", source.value, target.value, size.value))
+        return 0

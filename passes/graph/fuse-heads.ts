@@ -1,0 +1,108 @@
+import type { Target } from '../../backends/target.js';
+import type { Dim } from '../../ir/dim.js';
+import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+
+/** What belongs to one kernel, in the block's order, and what it makes. */
+export interface HeadsGroup {
+  readonly operations: readonly Operation[];
+  readonly results: readonly Value[];
+}
+
+/**
+ * Finds products whose columns are heads that are normalised, and turned, one by one: queries and keys, with the values
+ * beside them. One kernel does it all while a head's columns are in a workgroup's registers, where the product went through
+ * memory twice and took a launch for each of queries and keys.
+ *
+ * Each piece of the product (its split's results, or all of it) is read by one reshape to heads, and that by rms_norm and
+ * rope or by anything. All results are made where the group's last operation stood, so nothing may read one before.
+ * Where invocations multiply numbers of their own a head's columns are apart in as many of them: there, and where pairs of
+ * rope are half a head apart, the norm stays a kernel of rows.
+ */
+export function findHeads(block: Block, uses: ReadonlyMap<Value, number>, target: Target): readonly HeadsGroup[] {
+  if (target.matrix === undefined) return [];
+  const search = new HeadsSearch(block, uses);
+  return block.operations.flatMap((operation) => search.groupOf(operation) ?? []);
+}
+
+class HeadsSearch {
+  private readonly positions: ReadonlyMap<Operation, number>;
+  /** The first operation of the block that reads a value, or has one in its body that does. */
+  private readonly firstReader = new Map<Value, Operation>();
+
+  constructor(
+    block: Block,
+    private readonly uses: ReadonlyMap<Value, number>,
+  ) {
+    this.positions = new Map(block.operations.map((operation, position) => [operation, position]));
+    for (const operation of block.operations) this.visit(operation, operation);
+  }
+
+  groupOf(product: Operation): HeadsGroup | undefined {
+    if (product.kind !== 'matmul' || product.operands[1]?.type.shape.length !== 2) return undefined;
+    const whole = product.results[0] as Value;
+    const split = this.onlyReader(whole);
+    const isSplit = split?.kind === 'split' && split.attributes.axis === whole.type.shape.length - 1;
+    const operations: Operation[] = isSplit ? [product, split] : [product];
+    const results: Value[] = [];
+    const sizes = new Set<number | undefined>();
+    let normalises = false;
+    for (const piece of isSplit ? split.results : [whole]) {
+      const heads = this.headsOf(piece);
+      if (heads === undefined) return undefined;
+      operations.push(...heads.operations);
+      results.push(heads.result);
+      sizes.add(heads.size.constant);
+      normalises ||= heads.operations.length > 1;
+    }
+    const [size] = sizes;
+    if (!normalises || sizes.size !== 1 || size === undefined || size % 16 !== 0 || size > 256) return undefined;
+    const inOrder = operations.sort((a, b) => this.positionOf(a) - this.positionOf(b));
+    const last = this.positionOf(inOrder.at(-1) as Operation);
+    const isReady = results.every((result) => {
+      const reader = this.firstReader.get(result);
+      return reader === undefined || this.positionOf(reader) > last;
+    });
+    return isReady ? { operations: inOrder, results } : undefined;
+  }
+
+  /** From a piece of the columns through its heads, their norm and rope. */
+  private headsOf(piece: Value): { operations: readonly Operation[]; result: Value; size: Dim } | undefined {
+    const reshape = this.onlyReader(piece);
+    if (reshape?.kind !== 'reshape') return undefined;
+    const heads = reshape.results[0] as Value;
+    const { shape } = heads.type;
+    const leading = piece.type.shape.slice(0, -1);
+    if (shape.length !== 4 || leading.length !== 2 || !leading.every((dim, axis) => shape[axis]?.equals(dim))) {
+      return undefined;
+    }
+    const size = shape[3] as Dim;
+    const norm = this.onlyReader(heads);
+    if (norm?.kind !== 'rms_norm' || norm.operands[0] !== heads) return { operations: [reshape], result: heads, size };
+    const normal = norm.results[0] as Value;
+    const rope = this.onlyReader(normal);
+    if (rope?.kind !== 'rope' || rope.operands[0] !== normal) {
+      return { operations: [reshape, norm], result: normal, size };
+    }
+    if (rope.attributes.style !== 'interleaved') return undefined;
+    return { operations: [reshape, norm, rope], result: rope.results[0] as Value, size };
+  }
+
+  private onlyReader(value: Value): Operation | undefined {
+    const reader = this.firstReader.get(value);
+    return this.uses.get(value) === 1 && reader?.operands.includes(value) === true ? reader : undefined;
+  }
+
+  private positionOf(operation: Operation): number {
+    return this.positions.get(operation) ?? -1;
+  }
+
+  private visit(operation: Operation, inBlock: Operation): void {
+    for (const operand of operation.operands) this.addReader(operand, inBlock);
+    for (const inner of operation.body?.operations ?? []) this.visit(inner, inBlock);
+    for (const result of operation.body?.results ?? []) this.addReader(result, inBlock);
+  }
+
+  private addReader(value: Value, reader: Operation): void {
+    if (!this.firstReader.has(value)) this.firstReader.set(value, reader);
+  }
+}

@@ -1,0 +1,160 @@
+import { Dim } from '../../../ir/dim.js';
+import type { Value } from '../../../ir/graph/graph.js';
+import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
+import type { ProductOperation } from './facts.js';
+import { productsOf } from './facts.js';
+import { addressOf, sameShape } from './group.js';
+import type { KernelGroup, OperandPrecision } from './group.js';
+import type { IndexSpace } from './index-space.js';
+import type { Scalarizer } from './scalarize.js';
+import { number, roundTo, tile } from './tile-expressions.js';
+
+/**
+ * Products of the rows of one operand, an accumulator each, and what is made of them element by element. Several products walk
+ * the contracted axis together, so that their left operand's elements are read once; for that they are one expression.
+ */
+export function buildContraction(
+  group: KernelGroup,
+  pull: Scalarizer,
+  space: IndexSpace,
+  operands: OperandPrecision,
+): TileStatement[] {
+  const products = productsOf(group.body.operations);
+  const [anchor] = products;
+  const { coordinates, axes, a, rightOf } = describeProduct(anchor, pull, space, Dim.symbol('n'));
+  const left = roundTo(operands, a);
+  const accumulators = products.map((product, place) => {
+    const name = products.length === 1 ? 'acc' : `acc${place}`;
+    pull.define(product.results[0] as Value, () => tile(name));
+    const right = roundTo(operands, rightOf(product.operands[1] as Value));
+    const contract: TileStatement = { kind: 'contract', name, over: 'k', a: left, b: right };
+    return { name, contract };
+  });
+  const anchors = new Set(products.map(({ results }) => results[0] as Value));
+  const stores = group.body.results.map((value, place): TileStatement => {
+    const { at, conditions } = locate(value, anchors, coordinates, pull);
+    const layout = group.results[place];
+    if (layout === undefined) throw new Error('internal: a result has no layout');
+    const index = addressOf(space, layout, value.type.shape, at);
+    return {
+      kind: 'store',
+      buffer: `r${place}`,
+      axes,
+      index,
+      conditions,
+      value: pull.elementOf(value, at, conditions),
+    };
+  });
+  const contracts = accumulators.map(({ contract }) => contract);
+  return [
+    ...accumulators.map(({ name }): TileStatement => ({ kind: 'tile', name, axes, value: number(0) })),
+    ...(contracts.length === 1 ? contracts : [{ kind: 'for', axis: 'k', body: contracts } as const]),
+    ...stores,
+  ];
+}
+
+/** A product's loops: where its result's elements are, the left factor and how a right one is read. */
+export interface ProductLoops {
+  readonly coordinates: readonly Dim[];
+  readonly axes: readonly string[];
+  readonly a: TileExpression;
+  readonly rightOf: (right: Value) => TileExpression;
+}
+
+export function describeProduct(anchor: ProductOperation, pull: Scalarizer, space: IndexSpace, n: Dim): ProductLoops {
+  const { shape } = (anchor.results[0] as Value).type;
+  const [m, k] = [Dim.symbol('m'), Dim.symbol('k')];
+  const [left, right] = anchor.operands as readonly [Value, Value];
+  if (anchor.kind === 'conv2d') {
+    const { stride, padding } = anchor.attributes;
+    const [, height, width] = left.type.shape as readonly [Dim, Dim, Dim, Dim];
+    const filter = right.type.shape.slice(1);
+    const [batch, row, column] = space.delinearize(m, shape.slice(0, -1)) as [Dim, Dim, Dim];
+    const [dy, dx, channel] = space.delinearize(k, filter) as [Dim, Dim, Dim];
+    const y = row.mul(stride).add(dy).sub(padding[0]);
+    const x = column.mul(stride).add(dx).sub(padding[1]);
+    const guards: IndexCondition[] = [];
+    const guard = (at: Dim, size: Dim, before: number, after: number): void => {
+      if (before > 0) guards.push({ kind: 'not_less', left: at, right: Dim.of(0) });
+      if (before > 0 || after > 0) guards.push({ kind: 'less', left: at, right: size });
+    };
+    guard(y, height, padding[0], padding[2]);
+    guard(x, width, padding[1], padding[3]);
+    return {
+      coordinates: [batch, row, column, n],
+      axes: ['m', 'n'],
+      a: guardedElement(pull, left, [batch, y, x, channel], guards),
+      rightOf: (weight) => pull.elementOf(weight, [n, dy, dx, channel]),
+    };
+  }
+  const isBatched = right.type.shape.length > 2;
+  const leading = isBatched
+    ? [...space.delinearize(Dim.symbol('z'), shape.slice(0, -2)), m]
+    : space.delinearize(m, shape.slice(0, -1));
+  const rowIndex = broadcastTail(leading, left, 1);
+  return {
+    coordinates: [...leading, n],
+    axes: isBatched ? ['z', 'm', 'n'] : ['m', 'n'],
+    a: pull.elementOf(left, [...rowIndex, k]),
+    rightOf: (weight) => {
+      const batchIndex = broadcastTail(leading.slice(0, -1), weight, 2);
+      return pull.elementOf(weight, [...batchIndex, ...(anchor.attributes.transposeB ? [n, k] : [k, n])]);
+    },
+  };
+}
+
+/** Zero padding guards loads; what is computed from them (an activation in the prologue) is guarded as a whole. */
+function guardedElement(
+  pull: Scalarizer,
+  value: Value,
+  index: readonly Dim[],
+  guards: readonly IndexCondition[],
+): TileExpression {
+  const element = pull.elementOf(value, index, guards);
+  if (guards.length === 0 || element.kind === 'load') return element;
+  return { kind: 'when', conditions: guards, yes: element, no: number(0) };
+}
+
+/** Leading coordinates of an operand with fewer or broadcast leading dims; `tail` trailing dims are addressed apart. */
+function broadcastTail(leading: readonly Dim[], operand: Value, tail: number): Dim[] {
+  const own = operand.type.shape.slice(0, -tail);
+  const offset = leading.length - own.length;
+  return own.map((size, place) => (size.constant === 1 ? Dim.of(0) : (leading[place + offset] as Dim)));
+}
+
+/** Where a result's element lies, for the accumulator's coordinates: forward through pointwise operations and a split. */
+function locate(
+  value: Value,
+  anchors: ReadonlySet<Value>,
+  coordinates: readonly Dim[],
+  pull: Scalarizer,
+): { readonly at: readonly Dim[]; readonly conditions: readonly IndexCondition[] } {
+  if (anchors.has(value)) return { at: coordinates, conditions: [] };
+  const producer = pull.producerOf(value);
+  if (producer === undefined) throw new Error(`internal: %${value.name} does not come from the contraction`);
+  const source = producer.operands.find((operand) => dependsOn(operand, anchors, pull));
+  if (source === undefined) throw new Error(`internal: %${value.name} does not come from the contraction`);
+  const { at, conditions } = locate(source, anchors, coordinates, pull);
+  switch (producer.kind) {
+    case 'split': {
+      const { axis, sizes } = producer.attributes;
+      const place = producer.results.indexOf(value);
+      const start = sizes.slice(0, place).reduce((sum, size) => sum.add(size), Dim.of(0));
+      const here = at[axis] as Dim;
+      const inside: IndexCondition[] = [{ kind: 'less', left: here, right: start.add(sizes[place] as Dim) }];
+      if (start.constant !== 0) inside.unshift({ kind: 'not_less', left: here, right: start });
+      return {
+        at: at.map((index, i) => (i === axis ? index.sub(start) : index)),
+        conditions: [...conditions, ...inside],
+      };
+    }
+    default:
+      if (!sameShape(value.type.shape, source.type.shape)) throw new Error('internal: an epilogue changes the shape');
+      return { at, conditions };
+  }
+}
+
+function dependsOn(value: Value, anchors: ReadonlySet<Value>, pull: Scalarizer): boolean {
+  if (anchors.has(value)) return true;
+  return pull.producerOf(value)?.operands.some((operand) => dependsOn(operand, anchors, pull)) ?? false;
+}

@@ -1,0 +1,103 @@
+import { Dim } from '../../../ir/dim.js';
+import type { Block, Value } from '../../../ir/graph/graph.js';
+import type { IndexCondition, TileStatement } from '../../../ir/kernel/tile.js';
+import { describeProduct } from './contraction.js';
+import { headSizeOf, isRowOperation, productsOf } from './facts.js';
+import { addressOf, lastDim } from './group.js';
+import type { KernelGroup, OperandPrecision } from './group.js';
+import type { IndexSpace } from './index-space.js';
+import { rowStatistics } from './row.js';
+import type { Scalarizer } from './scalarize.js';
+import { number, roundTo, tile } from './tile-expressions.js';
+
+/**
+ * Heads of a product's columns that belong together: queries, keys or values. `value` has a dimension of heads and one of
+ * their size.
+ */
+interface Segment {
+  readonly value: Value;
+  /** The first head in the product. */
+  readonly start: Dim;
+  readonly heads: Dim;
+}
+
+/**
+ * A product whose columns are heads: each segment of heads is normalised, turned and stored in its own way while its
+ * accumulators are in registers. The tile has whole heads, so a norm is a sum over the tile's columns.
+ */
+export function buildHeads(
+  group: KernelGroup,
+  pull: Scalarizer,
+  space: IndexSpace,
+  operands: OperandPrecision,
+): TileStatement[] {
+  const [product] = productsOf(group.body.operations);
+  const [h, d] = [Dim.symbol('h'), Dim.symbol('d')];
+  const column = h.mul(headSizeOf(group)).add(d);
+  const { coordinates, a, rightOf } = describeProduct(product, pull, space, column);
+  const leading = coordinates.slice(0, -1);
+  pull.exchangeAlong('d');
+  const segments = listSegments(group.body);
+  for (const { value } of segments) pull.define(value, () => tile('acc'));
+  const statistics = group.body.operations.filter(isRowOperation).flatMap((operation) => {
+    const { start } = segmentOf(operation.results[0] as Value, segments, pull);
+    return rowStatistics(operation, [...leading, h.sub(start)], 'd', pull);
+  });
+  const stores = group.body.results.map((value, place): TileStatement => {
+    const segment = segmentOf(value, segments, pull);
+    const layout = group.results[place];
+    if (layout === undefined) throw new Error('internal: a result has no layout');
+    const at = [...leading, h.sub(segment.start), d];
+    return {
+      kind: 'store',
+      buffer: `r${place}`,
+      axes: ['m', 'd'],
+      index: addressOf(space, layout, value.type.shape, at),
+      conditions: segments.length === 1 ? [] : within(h, segment),
+      value: pull.elementOf(value, at),
+    };
+  });
+  const right = rightOf(product.operands[1] as Value);
+  return [
+    { kind: 'tile', name: 'acc', axes: ['m', 'd'], value: number(0) },
+    { kind: 'contract', name: 'acc', over: 'k', a: roundTo(operands, a), b: roundTo(operands, right) },
+    ...statistics,
+    ...stores,
+  ];
+}
+
+function within(h: Dim, { start, heads }: Segment): IndexCondition[] {
+  const end: IndexCondition = { kind: 'less', left: h, right: start.add(heads) };
+  return start.constant === 0 ? [end] : [{ kind: 'not_less', left: h, right: start }, end];
+}
+
+/** The reshapes of a product or of the pieces of its split, each with its heads' place among all. */
+function listSegments({ operations }: Block): readonly Segment[] {
+  const starts = new Map<Value, Dim>();
+  const [product] = productsOf(operations);
+  starts.set(product.results[0] as Value, Dim.of(0));
+  const segments: Segment[] = [];
+  for (const operation of operations) {
+    if (operation.kind === 'split') {
+      let start = Dim.of(0);
+      for (const piece of operation.results) {
+        starts.set(piece, start);
+        start = start.add(lastDim(piece));
+      }
+    }
+    const start = operation.kind === 'reshape' ? starts.get(operation.operands[0] as Value) : undefined;
+    if (start === undefined) continue;
+    const value = operation.results[0] as Value;
+    const [heads, size] = value.type.shape.slice(-2) as [Dim, Dim];
+    segments.push({ value, start: start.divideExactly(size) as Dim, heads });
+  }
+  return segments;
+}
+
+function segmentOf(value: Value, segments: readonly Segment[], pull: Scalarizer): Segment {
+  const found = segments.find((segment) => segment.value === value);
+  if (found !== undefined) return found;
+  const source = pull.producerOf(value)?.operands[0];
+  if (source === undefined) throw new Error(`internal: %${value.name} is not made of heads`);
+  return segmentOf(source, segments, pull);
+}

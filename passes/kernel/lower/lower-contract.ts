@@ -1,0 +1,165 @@
+import { f32 } from '../../../ir/kernel/expressions.js';
+import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
+import type { Schedule, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
+import type { Elements, LaneContext } from './elements.js';
+import { registerKey, wideFactor } from './elements.js';
+import type { Emitter } from './emitter.js';
+import { freeAxes } from './free-axes.js';
+import type { Coordinates, Position } from './positions.js';
+import { keyPart, moveLane, withPoint } from './positions.js';
+import { readsVectors } from './reads-vectors.js';
+import { foldLanes, type TileLoops } from './tile-loops.js';
+
+export type Contract = Extract<TileStatement, { kind: 'contract' }>;
+
+/** One contraction on its way through the loop. */
+interface Running {
+  /** Adds the products of one step of the contracted axis. */
+  step(step: number, factors: Factors): void;
+  finish(): void;
+}
+
+export interface ContractContext {
+  readonly schedule: Schedule;
+  readonly at: Coordinates;
+  readonly elements: Elements;
+  readonly emitter: Emitter;
+  readonly loops: TileLoops;
+  /** The sum over the invocations that the contracted axis is spread over. */
+  sumAcrossThreads(partial: Expression, over: string): Expression;
+}
+
+/**
+ * Contractions in which every invocation multiplies its own numbers. Two forms. Dot: lanes run along the contracted axis, each
+ * output element has a vector of partial sums that is added up at the end; right when both operands are contiguous there
+ * (x · wᵀ). Outer: lanes run along the output's last axis.
+ */
+export class ContractLowering {
+  constructor(private readonly context: ContractContext) {}
+
+  /** Contractions over one axis, walked once: a left operand that several multiply is computed once. */
+  lower(contracts: readonly Contract[]): void {
+    const { loops, schedule } = this.context;
+    const running = contracts.map((contract) =>
+      this.isDot(contract) ? this.runDot(contract) : this.runOuter(contract),
+    );
+    loops.overChunks((contracts[0] as Contract).over, schedule.unroll, (step) => {
+      const factors = new Factors(this.context);
+      for (const one of running) one.step(step, factors);
+    });
+    for (const one of running) one.finish();
+  }
+
+  private isDot({ over, a, b }: Contract): boolean {
+    const { at, elements } = this.context;
+    const { vector } = at.spreadOf(over);
+    return vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, at, elements.tiles));
+  }
+
+  private runDot(contract: Contract): Running {
+    const { name, over } = contract;
+    const { at, emitter, loops } = this.context;
+    const tile = loops.tile(name);
+    const { vector, threads } = at.spreadOf(over);
+    const sumAcross = (partial: Expression): Expression =>
+      threads > 1 ? this.context.sumAcrossThreads(partial, over) : partial;
+    const inner = tile.axes.at(-1);
+    const type: RegisterType = { scalar: 'f32', lanes: vector };
+    const lanesOf = (position: Position): Position[] =>
+      inner === undefined
+        ? [position]
+        : Array.from({ length: tile.lanes }, (_, lane) => moveLane(position, inner, lane));
+    const places = [...loops.registerPositions(tile.axes)].map((position) => ({
+      position,
+      lanes: lanesOf(position).map((place) => {
+        const partial = emitter.freshName(`${name}_sum`);
+        emitter.declare('var', partial, type, { kind: 'constant', type, value: 0 });
+        return { place, partial };
+      }),
+    }));
+    return {
+      step(step, factors) {
+        for (const { place, partial } of places.flatMap(({ lanes }) => lanes)) {
+          const position = withPoint(place, over, { register: step, lane: 0 });
+          const context: LaneContext = { position, axis: over, lanes: vector };
+          const c: Expression = { kind: 'register', name: partial, type };
+          const left = factors.left(contract, context);
+          const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
+          emitter.push({ kind: 'assign', name: partial, value });
+        }
+      },
+      finish() {
+        for (const { position, lanes } of places) {
+          const sums = lanes.map(({ partial }) => {
+            const whole = foldLanes({ kind: 'register', name: partial, type }, vector, 'add');
+            return sumAcross(emitter.bind('s', f32, whole));
+          });
+          const left = tile.registers.get(registerKey(tile.axes, position)) as Expression;
+          const right: Expression = sums.length === 1 ? (sums[0] as Expression) : { kind: 'vector', parts: sums };
+          const value: Expression = { kind: 'binary', operator: 'add', left, right };
+          emitter.push({ kind: 'assign', name: loops.nameOf(tile, position), value });
+        }
+      },
+    };
+  }
+
+  private runOuter(contract: Contract): Running {
+    const { name, over } = contract;
+    const { at, emitter, loops } = this.context;
+    const tile = loops.tile(name);
+    const { vector } = at.spreadOf(over);
+    return {
+      step(step, factors) {
+        for (let lane = 0; lane < vector; lane++) {
+          for (const position of loops.registerPositions(tile.axes)) {
+            const context = loops.context(tile.axes, withPoint(position, over, { register: step, lane }));
+            const c = tile.registers.get(registerKey(tile.axes, position)) as Expression;
+            const left = factors.left(contract, context);
+            const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
+            emitter.push({ kind: 'assign', name: loops.nameOf(tile, position), value });
+          }
+        }
+      },
+      finish() {
+        // Sums are in the tile's own registers.
+      },
+    };
+  }
+}
+
+/** Factors of one step, each computed where it is first multiplied. */
+class Factors {
+  private readonly known = new Map<TileExpression, Map<string, Expression>>();
+  private readonly masked = new Map<TileExpression, TileExpression>();
+
+  constructor(private readonly context: ContractContext) {}
+
+  /** Zero past the end of the contracted axis. */
+  left({ a, over, name }: Contract, context: LaneContext): Expression {
+    let masked = this.masked.get(a);
+    if (masked === undefined) {
+      const wide = this.context.loops.maskPastExtent(wideFactor(a), over, 0);
+      masked = a.kind === 'convert' && wideFactor(a) !== a ? { ...a, operand: wide } : wide;
+      this.masked.set(a, masked);
+    }
+    return this.factor(masked, over, name, context);
+  }
+
+  right({ b, over, name }: Contract, context: LaneContext): Expression {
+    return this.factor(b, over, name, context);
+  }
+
+  private factor(factor: TileExpression, over: string, tile: string, context: LaneContext): Expression {
+    const { elements, at, loops } = this.context;
+    const free = freeAxes(factor, [...loops.tile(tile).axes, over], at, elements.tiles);
+    const point = free.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
+    const key = [context.axis ?? '', context.lanes, ...point].join(' ');
+    const values = this.known.get(factor) ?? new Map<string, Expression>();
+    this.known.set(factor, values);
+    const known = values.get(key);
+    if (known !== undefined) return known;
+    const value = elements.computeFactor(factor, context);
+    values.set(key, value);
+    return value;
+  }
+}

@@ -1,0 +1,107 @@
+import { integer } from '../../../ir/kernel/expressions.js';
+import { Dim } from '../../../ir/dim.js';
+import type { Expression } from '../../../ir/kernel/thread.js';
+import type { TileExpression } from '../../../ir/kernel/tile.js';
+import type { Elements, LaneContext, TileRegisters } from './elements.js';
+import { registerKey } from './elements.js';
+import type { Emitter } from './emitter.js';
+import type { AxisPoint, Coordinates, Position } from './positions.js';
+
+/** Walks of axes: over chunks in loops, over the registers of a tile. */
+export class TileLoops {
+  constructor(
+    private readonly at: Coordinates,
+    private readonly emitter: Emitter,
+    private readonly elements: Elements,
+  ) {}
+
+  /** Runs the body for each unrolled step of each chunk of a loop or whole axis; inside an open `for`, for its chunk only. */
+  overChunks(axis: string, unroll: number, body: (register: number) => void): void {
+    const { kind, extent, tile } = this.at.axis(axis);
+    const { registers } = this.at.spreadOf(axis);
+    if (kind !== 'loop' || this.at.isOpen(axis)) {
+      for (let register = 0; register < registers; register++) body(register);
+      return;
+    }
+    const constant = extent.constant;
+    if (constant === 0) return;
+    const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
+    if (constant !== undefined && constant <= tile * steps) {
+      this.at.setChunk(axis, integer(0));
+      for (let register = 0; register < registers * steps; register++) body(register);
+      this.at.leaveChunk(axis);
+      return;
+    }
+    const end = this.at.polynomial(extent, new Map());
+    this.emitter.loop(axis, integer(0), end, tile * steps, (variable) => {
+      this.at.setChunk(axis, variable);
+      for (let register = 0; register < registers * steps; register++) body(register);
+      this.at.leaveChunk(axis);
+    });
+  }
+
+  /** Every combination of registers of the axes, innermost fastest; vector axes at lane 0. */
+  *registerPositions(axes: readonly string[]): Generator<Position> {
+    const counts = axes.map((axis) => this.at.spreadOf(axis).registers);
+    const total = counts.reduce((product, count) => product * count, 1);
+    for (let flat = 0; flat < total; flat++) {
+      const position = new Map<string, AxisPoint>();
+      let rest = flat;
+      for (let place = axes.length - 1; place >= 0; place--) {
+        const count = counts[place] as number;
+        position.set(axes[place] as string, { register: rest % count, lane: 0 });
+        rest = Math.floor(rest / count);
+      }
+      yield position;
+    }
+  }
+
+  lanesOf(axes: readonly string[]): 1 | 2 | 4 {
+    const inner = axes.at(-1);
+    return inner === undefined ? 1 : this.at.spreadOf(inner).vector;
+  }
+
+  context(axes: readonly string[], position: Position): LaneContext {
+    const lanes = this.lanesOf(axes);
+    return { position, axis: lanes > 1 ? axes.at(-1) : undefined, lanes };
+  }
+
+  tile(name: string): TileRegisters {
+    const tile = this.elements.tiles.get(name);
+    if (tile === undefined) throw new Error(`internal: tile ${name} is not declared`);
+    return tile;
+  }
+
+  nameOf(tile: TileRegisters, position: Position): string {
+    const register = tile.registers.get(registerKey(tile.axes, position));
+    if (register?.kind !== 'register') throw new Error('internal: a tile register has no name');
+    return register.name;
+  }
+
+  maskPastExtent(value: TileExpression, axis: string, identity: number): TileExpression {
+    if (!this.at.isRagged(axis)) return value;
+    const { extent } = this.at.axis(axis);
+    return {
+      kind: 'when',
+      conditions: [{ kind: 'less', left: Dim.symbol(axis), right: extent }],
+      yes: value,
+      no: { kind: 'number', value: identity },
+    };
+  }
+}
+
+/** Pairwise, so that the order does not depend on the backend. */
+export function foldLanes(vector: Expression, lanes: number, operator: 'add' | 'max'): Expression {
+  if (lanes === 1) return vector;
+  let parts = Array.from({ length: lanes }, (_, lane): Expression => ({ kind: 'lane', operand: vector, lane }));
+  while (parts.length > 1) {
+    const half = parts.length / 2;
+    parts = Array.from({ length: half }, (_, i) => ({
+      kind: 'binary',
+      operator,
+      left: parts[i] as Expression,
+      right: parts[i + half] as Expression,
+    }));
+  }
+  return parts[0] as Expression;
+}

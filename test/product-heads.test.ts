@@ -1,0 +1,106 @@
+/** Products whose heads are normalised and turned in the kernel that multiplies. */
+import { describe, expect, it } from 'vitest';
+import { cudaTarget } from '../backends/cuda/cuda-target.js';
+import { cpuTarget, portableWebgpu } from '../backends/target.js';
+import { interpretFunction } from '../ir/graph/interpret.js';
+import { parseModule } from '../ir/graph/parse.js';
+import { compareTensors } from '../ir/host-tensor.js';
+import { printTileKernel } from '../ir/kernel/tile-print.js';
+import { verifyThreadKernel } from '../ir/kernel/thread-verify.js';
+import { verifyTileKernel } from '../ir/kernel/tile-verify.js';
+import { compileModule } from '../passes/compile.js';
+import { createWeightReader } from '../passes/validate.js';
+import { patternCases, patternWeights } from './run-pass.js';
+import { runPlan } from './run-plan.js';
+
+const cuda = cudaTarget(['sm_80']);
+
+interface Shape {
+  readonly depth: number;
+  readonly size: number;
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly batch: number;
+  readonly tokens: number;
+}
+
+/** Queries and keys of `heads` and `keyHeads`, values with as many as the keys, transposed for an attention. */
+function textOf({ depth, size, heads, keyHeads }: Omit<Shape, 'batch' | 'tokens'>): string {
+  const widths = [heads, keyHeads, keyHeads].map((count) => count * size);
+  const rows = widths.reduce((sum, width) => sum + width);
+  return `weight @a : bf16[${depth}, 8] = tensor "a"
+  weight @w : bf16[${rows}, ${depth}] = tensor "w"
+  weight @qn : bf16[${size}] = tensor "qn"
+  weight @kn : f32[${size}] = tensor "kn"
+  func @f(%x: f32[b, t, 8], %c: f32[t, ${size / 2}], %s: f32[t, ${size / 2}]) -> (q: %qt, k: %kt, v: %vt, y: %y) {
+    %h = matmul(%x, @a) {transposeB = true}
+    %p = matmul(%h, @w) {transposeB = true}
+    %q, %k, %v = split(%p) {axis = 2, sizes = [${widths.join(', ')}]}
+    %qh = reshape(%q) {shape = [b, t, ${heads}, ${size}]}
+    %qr = rms_norm(%qh, @qn) {eps = 0.000001}
+    %qe = rope(%qr, %c, %s) {style = interleaved}
+    %kh = reshape(%k) {shape = [b, t, ${keyHeads}, ${size}]}
+    %kr = rms_norm(%kh, @kn) {eps = 0.01}
+    %ke = rope(%kr, %c, %s) {style = interleaved}
+    %vh = reshape(%v) {shape = [b, t, ${keyHeads}, ${size}]}
+    %qt = transpose(%qe) {permutation = [0, 2, 1, 3]}
+    %kt = transpose(%ke) {permutation = [0, 2, 1, 3]}
+    %vt = transpose(%vh) {permutation = [0, 2, 1, 3]}
+    %y = attention(%qt, %kt, %vt) {scale = 0.25, causal = false}
+  }`;
+}
+
+const shapes: readonly Shape[] = [
+  { depth: 32, size: 16, heads: 3, keyHeads: 3, batch: 2, tokens: 9 },
+  { depth: 24, size: 64, heads: 4, keyHeads: 2, batch: 1, tokens: 37 },
+  { depth: 40, size: 128, heads: 2, keyHeads: 2, batch: 1, tokens: 70 },
+  { depth: 16, size: 48, heads: 2, keyHeads: 2, batch: 3, tokens: 1 },
+];
+
+const attention = (name: string): boolean => name.startsWith('attention');
+
+describe.each(['f32', 'bf16'] as const)('heads of a product on CUDA, operands in %s', (operands) => {
+  it.each(shapes)('$heads and $keyHeads of size $size, $tokens tokens', (shape) => {
+    const module = parseModule(textOf(shape));
+    const readTensor = patternWeights(module);
+    const compiled = compileModule(module, cuda, { print: () => '', operands });
+    const launches = compiled.plans.get('f')?.steps.flatMap((step) => (step.kind === 'launch' ? [step.kernel] : []));
+    expect(launches).toHaveLength(3);
+    for (const { tile, thread, schedule, name } of compiled.kernels.values()) {
+      verifyTileKernel(tile);
+      verifyThreadKernel(thread, cuda);
+      if (name.includes('rms_norm')) expect(schedule.matrix !== undefined).toBe(operands === 'bf16');
+    }
+    const [sample] = patternCases(module, { b: shape.batch, t: shape.tokens });
+    const weights = createWeightReader(module, readTensor);
+    const inputs = sample?.inputs ?? new Map<string, never>();
+    const got = runPlan(compiled, 'f', inputs, ({ name }) => weights(name)).results;
+    const want = interpretFunction(module, 'f', inputs, weights, { precision: 'f32' });
+    // Factors of three products are rounded to 8 bits.
+    const tolerance = operands === 'f32' ? 1e-5 : 2e-2;
+    for (const [name, tensor] of want)
+      expect(compareTensors(got.get(name)!, tensor).relativeL2, name).toBeLessThan(tolerance);
+  });
+});
+
+describe('a product with heads', () => {
+  const text = textOf({ depth: 32, size: 16, heads: 2, keyHeads: 2 });
+
+  it('is stored by kinds of heads, partners of a pair from one vector', () => {
+    const { kernels } = compileModule(parseModule(text), cuda, { print: () => '', operands: 'bf16' });
+    const heads = [...kernels.values()].find(({ name }) => name.includes('rms_norm'));
+    const printed = printTileKernel(heads!.tile);
+    expect(printed).toMatch(/store r0\[.* if h < 2\].*exchange\(d, 1, acc \* scale0 \* a2\[d\]\)/);
+    expect(printed).toMatch(/store r1\[.* if h >= 2, h < 4\].*exchange\(d, 1, acc \* scale1 \* a5\[d\]\)/);
+    expect(printed).toMatch(/store r2\[.* if h >= 4, h < 6\] for \[m, d\] = acc\n/);
+  });
+
+  it.each([
+    ['portable WebGPU', portableWebgpu],
+    ['the processor', cpuTarget],
+  ])('stays apart from its norms on %s', (_, target) => {
+    const { plans } = compileModule(parseModule(text), target, { print: () => '' });
+    const launches = plans.get('f')?.steps.flatMap((step) => (step.kind === 'launch' ? [step.kernel] : [])) ?? [];
+    expect(launches.filter((name) => !attention(name))).toHaveLength(4);
+  });
+});
