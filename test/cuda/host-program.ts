@@ -18,10 +18,10 @@ export interface ProgramRun {
   readonly stderr: string;
 }
 
-/** Compiles an artifact with a host program into a folder; stdout of the command. */
+/** Compiles an artifact with a host program into a folder, for sm_80 unless told otherwise; stdout of the command. */
 export async function compileWithHost(path: string, ...options: readonly string[]): Promise<string> {
   const always = ['--target', 'cuda', '--arch', 'sm_80', '--no-cubin', '--host', 'cpp', '-o', path];
-  const { exitCode, stdout, stderr } = await runCommandLine(['compile', ...options, ...always]);
+  const { exitCode, stdout, stderr } = await runCommandLine(['compile', ...always, ...options]);
   if (exitCode !== 0) throw new Error(stderr);
   return stdout;
 }
