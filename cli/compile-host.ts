@@ -24,9 +24,13 @@ export const HOST_SOURCE = 'host.cu';
  * another.
  */
 export function hostBuildLine(architectures: readonly CudaArchitecture[]): string {
-  const [only, ...others] = architectures;
-  const architecture = only !== undefined && others.length === 0 ? only : 'native';
-  return `nvcc -std=c++17 -O2 -arch=${architecture} ${HOST_SOURCE} -o host`;
+  return `nvcc -std=c++17 -O2 ${architectureOption(architectures)} ${HOST_SOURCE} -o host`;
+}
+
+function architectureOption([only, ...others]: readonly CudaArchitecture[]): string {
+  if (only === undefined || others.length > 0) return '-arch=native';
+  // For -arch=sm_90a nvcc 13 makes PTX of compute_90 too, which has no wgmma.
+  return only.endsWith('a') ? `-gencode arch=${only.replace('sm', 'compute')},code=${only}` : `-arch=${only}`;
 }
 
 /** The program's files by their paths in the artifact. Errors as `printHost`. */

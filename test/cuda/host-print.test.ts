@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { printCuda } from '../../backends/cuda/cuda.js';
-import { printHostFiles } from '../../cli/compile-host.js';
+import { hostBuildLine, printHostFiles } from '../../cli/compile-host.js';
 import { Dim } from '../../ir/dim.js';
 import { add, builtin, f32, i32, integer, multiply, parameter, register } from '../../ir/kernel/expressions.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
@@ -142,6 +142,7 @@ describe('printing a host program', () => {
   it('leaves the choice among several architectures to nvcc', () => {
     expect([...print({}).keys()]).toEqual(['host.cu', 'flux2c-host.h']);
     expect(print({}).get('host.cu')).toContain('nvcc -std=c++17 -O2 -arch=native host.cu -o host');
+    expect(hostBuildLine(['sm_90a'])).toContain(' -gencode arch=compute_90a,code=sm_90a ');
   });
 
   it('refuses an operation of the host that has no C++', () => {

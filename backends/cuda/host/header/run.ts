@@ -214,7 +214,8 @@ class Run {
     const long long step = moves_rows(weight.source) ? rows : fitting;
     for (long long row = 0; row < rows; row += step) {
       const long long here = std::min(step, rows - row);
-      const Bytes bytes = convert(reader.read(weight, row, here).data(), here * width, weight.type, weight.storage);
+      Bytes bytes = reader.read(weight, row, here);
+      if (weight.type != weight.storage) bytes = convert(bytes.data(), here * width, weight.type, weight.storage);
       unsigned char* to = place.pointer + row * width * bytes_of(weight.storage);
       check(cudaMemcpy(to, bytes.data(), bytes.size(), cudaMemcpyHostToDevice), "cudaMemcpy to the device", {weight.name});
     }
