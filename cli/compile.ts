@@ -18,6 +18,7 @@ import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
 import type { PlanStep } from '../ir/plan.js';
 import { writeArtifactFolder } from './artifact-folder.js';
 import { compileCubins } from './compile-cubins.js';
+import { hostBuildLine, printHostFiles } from './compile-host.js';
 import { packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
 import {
@@ -38,6 +39,7 @@ interface CompileOptions
   extends ComponentOptions, ReportOptions, TargetOptions, Omit<PassOptions, 'emit' | 'kernel' | 'stopAfter'> {
   readonly output: string;
   readonly cubin: boolean;
+  readonly host?: 'cpp';
   readonly config?: VariantName;
   readonly component?: readonly string[];
   readonly packWeights?: boolean;
@@ -50,7 +52,8 @@ Examples:
   $ flux2c compile ./FLUX.2-dev -o dev-webgpu --target webgpu
   $ flux2c compile -o shapes --pack-weights && flux2c generate "a green star" --model shapes
   $ flux2c compile --config dev -o dev-plans --component transformer
-  $ flux2c compile ./FLUX.2-dev -o dev-hopper --target cuda --arch sm_90a`;
+  $ flux2c compile ./FLUX.2-dev -o dev-hopper --target cuda --arch sm_90a
+  $ flux2c compile ./FLUX.2-dev -o dev-program --target cuda --arch sm_80 --host cpp`;
 
 export function compileCommand(context: CliContext): Command {
   const command = new Command('compile')
@@ -61,6 +64,9 @@ export function compileCommand(context: CliContext): Command {
     )
     .requiredOption('-o, --output <folder>', 'the artifact to write')
     .option('--no-cubin', "with --target cuda, leave machine code out: the GPU's computer compiles the kernels")
+    .addOption(
+      new Option('--host <language>', 'with --target cuda, a program that runs it without flux2c').choices(['cpp']),
+    )
     .addOption(new Option('--config <name>', 'a released model without weights').choices(Object.keys(variants)))
     .option('--component <name>', 'only this function or network, may be repeated (default: all)', collect)
     .option('--pack-weights', 'copy the weights into the artifact, which can then be moved')
@@ -108,6 +114,8 @@ async function compileDescribed(
   context: CliContext,
 ): Promise<void> {
   const started = performance.now();
+  if (options.host !== undefined && options.target !== 'cuda')
+    throw contradiction('--host is for GPUs', 'Take it together with --target cuda, or leave it out.');
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
     const target = targetOf(options);
@@ -132,7 +140,12 @@ async function compileDescribed(
       functions: compiled.functions,
       kernels,
       ...(target.backend === 'cuda' && { headers: kernelHeaders }),
-      files: compiled.functions.has('text_encoder') && loaded ? await readTokenizer(loaded) : new Map(),
+      files: new Map([
+        ...(compiled.functions.has('text_encoder') && loaded ? await readTokenizer(loaded) : []),
+        ...(options.host === undefined
+          ? []
+          : printHostFiles(hostRequest(description.name, compiled, planned, options))),
+      ]),
       weights: planned?.weights ?? null,
     });
     await writeArtifactFolder(options.output, files, async (folder) => {
@@ -144,6 +157,16 @@ async function compileDescribed(
   } finally {
     line.finish();
   }
+}
+
+function hostRequest(
+  name: string,
+  { functions, kernels }: CompiledFunctions,
+  planned: PlannedWeights | undefined,
+  options: CompileOptions,
+): Parameters<typeof printHostFiles>[0] {
+  const architectures = chosenArchitectures(options);
+  return { name, functions, kernels, weights: planned?.weights ?? null, architectures };
 }
 
 /** The kernels as they go into the artifact. Without a compiler for them the device's computer needs one. */
@@ -236,6 +259,10 @@ function report(
   const listed = functions.map(({ name, launches }) => `  ${name}: ${launches} launches\n`).join('');
   context.stdout.write(
     `${options.output}: ${kernels} kernels for ${[target.backend, ...architectures].join(', ')}, compiled in ${formatSeconds(compileSeconds)}\n${listed}`,
+  );
+  if (options.host === undefined) return;
+  context.stdout.write(
+    `Build the program with\n  ${hostBuildLine(chosenArchitectures(options))}\nin ${options.output}.\n`,
   );
 }
 

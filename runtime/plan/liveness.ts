@@ -1,4 +1,14 @@
-import type { SizedStep } from './size-plan.js';
+import type { BufferBinding, CopyStep, LoopStep } from '../../ir/plan.js';
+
+/** What of a step decides how long storages live: a `SizedStep` is one. */
+export type LivenessStep =
+  | { readonly kind: 'launch'; readonly bindings: readonly Pick<BufferBinding, 'storage' | 'access'>[] }
+  | { readonly kind: 'copy'; readonly step: Pick<CopyStep, 'from' | 'to'> }
+  | {
+      readonly kind: 'loop';
+      readonly step: Pick<LoopStep, 'carried'>;
+      readonly slots: readonly { readonly first: LivenessStep }[];
+    };
 
 /** From the first to the last step that needs the storage, both included, in numbers of a walk over all steps. */
 export interface Lifetime {
@@ -33,7 +43,7 @@ interface Access {
  *
  * @param kept storages that are read after the last step
  */
-export function findLifetimes(steps: readonly SizedStep[], kept: ReadonlySet<number>): Liveness {
+export function findLifetimes(steps: readonly LivenessStep[], kept: ReadonlySet<number>): Liveness {
   const walk = new Walk();
   walk.steps(steps, []);
   const end = walk.position++;
@@ -47,11 +57,11 @@ class Walk {
   readonly accesses = new Map<number, Access[]>();
   readonly conflicts = new Map<number, Set<number>>();
 
-  steps(steps: readonly SizedStep[], loops: readonly LoopRange[]): void {
+  steps(steps: readonly LivenessStep[], loops: readonly LoopRange[]): void {
     for (const step of steps) this.step(step, loops);
   }
 
-  private step(step: SizedStep, loops: readonly LoopRange[]): void {
+  private step(step: LivenessStep, loops: readonly LoopRange[]): void {
     const here = this.position;
     switch (step.kind) {
       case 'launch': {

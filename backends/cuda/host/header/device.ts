@@ -1,0 +1,190 @@
+/** The GPU: memory, where temporaries lie in it, launches. */
+export const deviceText = String.raw`
+// A grid may have so many blocks: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+#ifndef FLUX2C_MOST_BLOCKS
+#define FLUX2C_MOST_BLOCKS {2147483647, 65535, 65535}
+#endif
+
+namespace flux2c {
+
+inline void check(cudaError_t status, const std::string& call, std::vector<std::string> where = {}) {
+  if (status == cudaSuccess) return;
+  const std::string found = text(cudaGetErrorName(status), ": ", cudaGetErrorString(status));
+  where.push_back(call);
+  if (status == cudaErrorMemoryAllocation)
+    throw Error{"F2C502", "the device is out of memory", where, "", found, "Use a smaller picture, fewer reference pictures or a larger GPU."};
+  throw Error{"F2C540", "a CUDA call failed", where, "", found};
+}
+
+/** Memory of one or more values. Temporaries share an allocation and live from their first to their last step. */
+struct Storage {
+  enum Kind { input, result, host, weight, temporary } kind;
+  Type type;
+  long long elements;
+  const char* label;
+  /** Steps of the function, both included; -1 where the device does not need it. */
+  int first, last;
+  /** In the program's table. */
+  int weight_index = -1;
+};
+
+struct Place {
+  unsigned char* pointer = nullptr;
+  long long bytes = 0;
+};
+
+/** Whole vectors of 16 bytes, and never nothing. */
+inline long long padded_bytes(const Storage& storage) {
+  return std::max(16LL, round_up(storage.elements * bytes_of(storage.type), 16));
+}
+
+constexpr long long alignment = 256;
+
+struct Request {
+  int storage;
+  long long bytes;
+  int first, last;
+  long long offset = 0;
+};
+
+/** Greedy: in the order given, each at the lowest offset where it meets nothing that lives at the same time. */
+inline long long place_in_order(std::vector<Request>& requests) {
+  std::vector<const Request*> placed;
+  long long end = 0;
+  for (Request& request : requests) {
+    long long offset = 0;
+    for (const Request* other : placed) {
+      if (other->last < request.first || request.last < other->first) continue;
+      if (offset + request.bytes <= other->offset) break;
+      offset = std::max(offset, round_up(other->offset + other->bytes, alignment));
+    }
+    request.offset = offset;
+    end = std::max(end, offset + request.bytes);
+    const auto behind = [&](const Request* other) { return other->offset > offset; };
+    placed.insert(std::find_if(placed.begin(), placed.end(), behind), &request);
+  }
+  return end;
+}
+
+/** Places temporaries; of three orders the one that needs the least memory. Returns the bytes of all. */
+inline long long place_temporaries(std::vector<Request>& requests) {
+  const auto steps = [](const Request& request) { return double(request.last - request.first + 1); };
+  const auto size = [](const Request& request) { return double(request.bytes); };
+  const std::function<double(const Request&)> keys[] = {
+      size, [&](const Request& request) { return size(request) * steps(request); }, steps};
+  std::vector<Request> best;
+  long long least = 0;
+  for (const auto& key : keys) {
+    std::vector<Request> ordered = requests;
+    std::stable_sort(ordered.begin(), ordered.end(), [&](const Request& a, const Request& b) {
+      return key(a) != key(b) ? key(a) > key(b) : size(a) > size(b);
+    });
+    const long long bytes = place_in_order(ordered);
+    if (!best.empty() && bytes >= least) continue;
+    best = std::move(ordered);
+    least = bytes;
+  }
+  requests = std::move(best);
+  return least;
+}
+
+class Device {
+ public:
+  explicit Device(int number) {
+    check(cudaSetDevice(number), text("cudaSetDevice(", number, ")"));
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties");
+    name = properties.name;
+  }
+  ~Device() {
+    for (unsigned char* pointer : allocations) cudaFree(pointer);
+  }
+  Device(const Device&) = delete;
+
+  unsigned char* allocate(long long bytes, const std::string& label) {
+    void* pointer = nullptr;
+    check(cudaMalloc(&pointer, size_t(bytes)), text("cudaMalloc of ", bytes, " bytes after ", allocated), {label});
+    allocations.push_back(static_cast<unsigned char*>(pointer));
+    allocated += bytes;
+    return allocations.back();
+  }
+
+  std::string name;
+  long long allocated = 0;
+
+ private:
+  std::vector<unsigned char*> allocations;
+};
+
+/** What a launch may touch of a storage, in elements. */
+struct View {
+  int storage;
+  long long offset, span;
+};
+
+struct Axis {
+  /** Coordinates to cover, and those of one block. */
+  long long extent, tile;
+};
+
+struct Binding {
+  unsigned char* pointer;
+  long long bytes;
+};
+
+/** A launch of at most so many blocks as a grid may have. */
+struct Piece {
+  const char *kernel, *label;
+  unsigned blocks[3];
+  /** First block, where a launch is cut. */
+  int origin[3];
+  const std::vector<Binding>& bindings;
+  /** Elements before each view in its binding. */
+  const std::vector<int>& bases;
+  const std::vector<int>& sizes;
+
+  void require_no_base(size_t buffer) const {
+    if (bases[buffer] == 0) return;
+    throw Error{"F2C514", "internal: a view does not begin where the kernel expects it", {label, kernel}, "an aligned offset", text(bases[buffer])};
+  }
+};
+
+struct Kernel {
+  const char* name;
+  /** Whether it can begin in the middle of x, y, z. */
+  bool can_split[3];
+  void (*start)(const Piece& piece);
+};
+
+/** A kernel's argument for a buffer. The emulator's buffers know how long they are, a GPU's are pointers. */
+template <typename Argument> Argument argument_for(const Binding& binding, size_t number) {
+  if constexpr (std::is_pointer_v<Argument>) {
+    return reinterpret_cast<Argument>(binding.pointer);
+  } else {
+    return Argument({binding.pointer, binding.bytes, int(number)});
+  }
+}
+
+template <typename... Arguments, size_t... places, typename... Parameters>
+cudaError_t start_with(const cudaLaunchConfig_t& config, void (*kernel)(Arguments...), const Piece& piece,
+                       std::index_sequence<places...>, const Parameters&... parameters) {
+  using All = std::tuple<Arguments...>;
+  return cudaLaunchKernelEx(&config, kernel, argument_for<std::tuple_element_t<places, All>>(piece.bindings[places], places)..., parameters...);
+}
+
+/** Starts a piece of a launch; parameters are the kernel's structure, if it has one. */
+template <typename... Arguments, typename... Parameters>
+void start(const Piece& piece, void (*kernel)(Arguments...), int threads, int shared, const Parameters&... parameters) {
+  const std::vector<std::string> where = {text("launch ", piece.label), text("kernel ", piece.kernel)};
+  if (shared > 48 * 1024)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), text("cudaFuncSetAttribute for ", shared, " bytes of shared memory"), where);
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(piece.blocks[0], piece.blocks[1], piece.blocks[2]);
+  config.blockDim = dim3(unsigned(threads), 1, 1);
+  config.dynamicSmemBytes = size_t(shared);
+  constexpr size_t buffers = sizeof...(Arguments) - sizeof...(Parameters);
+  check(start_with(config, kernel, piece, std::make_index_sequence<buffers>(), parameters...), "cudaLaunchKernelEx", where);
+}
+
+}  // namespace flux2c
+`;
