@@ -1,5 +1,5 @@
 import { unreachable } from '../../ir/diagnostics.js';
-import { isComparison, typeOf, walkExpression } from '../../ir/kernel/expressions.js';
+import { isSubgroupOperation, typeOf, walkExpression } from '../../ir/kernel/expressions.js';
 import type {
   BinaryOperator,
   Builtin,
@@ -8,21 +8,14 @@ import type {
   ScalarType,
   UnaryOperator,
 } from '../../ir/kernel/thread.js';
+import { infixText, parenthesize, primary, shortestDecimal, signed } from '../c-expressions.js';
+import type { ExpressionText, Tightness } from '../c-expressions.js';
 import type { CudaNames } from './cuda-names.js';
 
 /** What the expressions of one kernel share; `builtins` collects what the text relies on. */
 export interface CudaScope {
   readonly names: CudaNames;
   readonly builtins: Set<Builtin>;
-}
-
-/** How tightly a text binds; an operand looser than its place needs gets parentheses. */
-type Tightness = 'primary' | 'unary' | 'product' | 'sum' | 'loose';
-const order: readonly Tightness[] = ['loose', 'sum', 'product', 'unary', 'primary'];
-
-interface Text {
-  readonly text: string;
-  readonly tightness: Tightness;
 }
 
 const scalarNames: Readonly<Record<ScalarType, string>> = {
@@ -44,16 +37,11 @@ export function printExpression(expression: Expression, scope: CudaScope): strin
 }
 
 function at(expression: Expression, scope: CudaScope, needed: Tightness): string {
-  const { text, tightness } = print(expression, scope);
-  return order.indexOf(tightness) >= order.indexOf(needed) ? text : `(${text})`;
+  return parenthesize(print(expression, scope), needed);
 }
 
-function primary(text: string): Text {
-  return { text, tightness: 'primary' };
-}
-
-function print(expression: Expression, scope: CudaScope): Text {
-  const call = (name: string, ...parts: readonly Expression[]): Text =>
+function print(expression: Expression, scope: CudaScope): ExpressionText {
+  const call = (name: string, ...parts: readonly Expression[]): ExpressionText =>
     primary(`f2c::${name}(${parts.map((part) => printExpression(part, scope)).join(', ')})`);
   switch (expression.kind) {
     case 'constant':
@@ -112,12 +100,12 @@ function print(expression: Expression, scope: CudaScope): Text {
   }
 }
 
-function printConstant(value: number, type: RegisterType): Text {
+function printConstant(value: number, type: RegisterType): ExpressionText {
   const scalar = printScalar(value, type.scalar);
   return type.lanes === 1 ? scalar : primary(`f2c::splat<${type.lanes}>(${scalar.text})`);
 }
 
-function printScalar(value: number, type: ScalarType): Text {
+function printScalar(value: number, type: ScalarType): ExpressionText {
   switch (type) {
     case 'bool':
       return primary(value !== 0 ? 'true' : 'false');
@@ -136,28 +124,14 @@ function printScalar(value: number, type: ScalarType): Text {
   }
 }
 
-function printFloat(value: number): Text {
+function printFloat(value: number): ExpressionText {
   if (Number.isNaN(value)) return primary('f2c::not_a_number()');
   const rounded = Math.fround(value);
   if (!Number.isFinite(rounded)) return signed(value, 'f2c::infinity()');
   return signed(value, `${shortestDecimal(Math.abs(rounded))}f`);
 }
 
-function signed(value: number, magnitude: string): Text {
-  const negative = value < 0 || Object.is(value, -0);
-  return negative ? { text: `-${magnitude}`, tightness: 'unary' } : primary(magnitude);
-}
-
-/** The decimal with the fewest digits that rounds to this f32. */
-function shortestDecimal(value: number): string {
-  for (let digits = 1; digits <= 9; digits++) {
-    const text = Number(value.toPrecision(digits));
-    if (Math.fround(text) === value) return /[.e]/.test(`${text}`) ? `${text}` : `${text}.0`;
-  }
-  return `${value}`;
-}
-
-function printUnary(operator: UnaryOperator, operand: Expression, scope: CudaScope): Text {
+function printUnary(operator: UnaryOperator, operand: Expression, scope: CudaScope): ExpressionText {
   switch (operator) {
     case 'neg':
       // Two minus signs in a row would be the decrement token.
@@ -181,46 +155,17 @@ function printUnary(operator: UnaryOperator, operand: Expression, scope: CudaSco
   }
 }
 
-const infix: Readonly<Partial<Record<BinaryOperator, string>>> = {
-  add: '+',
-  sub: '-',
-  mul: '*',
-  div: '/',
-  mod: '%',
-  xor: '^',
-  and: '&',
-  or: '|',
-  shift_left: '<<',
-  shift_right: '>>',
-  equal: '==',
-  less: '<',
-  less_equal: '<=',
-};
-
-function printBinary(operator: BinaryOperator, left: Expression, right: Expression, scope: CudaScope): Text {
-  const sign = isPlainDivision(operator, right) ? infix[operator] : undefined;
-  if (sign === undefined) {
-    const name = operator === 'div' ? 'divide' : operator === 'mod' ? 'remainder' : operator;
-    return primary(`f2c::${name}(${printExpression(left, scope)}, ${printExpression(right, scope)})`);
-  }
-  const join = (a: string, b: string, tightness: Tightness): Text => ({ text: `${a} ${sign} ${b}`, tightness });
-  if (operator === 'add' || operator === 'sub') {
-    return join(at(left, scope, 'sum'), at(right, scope, 'product'), 'sum');
-  }
-  if (operator === 'mul' || operator === 'div' || operator === 'mod') {
-    return join(at(left, scope, 'product'), at(right, scope, 'unary'), 'product');
-  }
-  if (operator === 'shift_left' || operator === 'shift_right') {
-    return join(at(left, scope, 'unary'), shiftAmount(right, scope), 'loose');
-  }
-  if (isComparison(operator)) return join(at(left, scope, 'sum'), at(right, scope, 'sum'), 'loose');
-  // Lanes of bool have no short-circuit; scalars take the logical operators that people expect to read.
-  const type = typeOf(left);
-  if (type.scalar === 'bool' && type.lanes === 1 && operator !== 'xor' && !hasSubgroupOperation(right)) {
-    const logical = operator === 'and' ? '&&' : '||';
-    return { text: `${at(left, scope, 'unary')} ${logical} ${at(right, scope, 'unary')}`, tightness: 'loose' };
-  }
-  return join(at(left, scope, 'unary'), at(right, scope, 'unary'), 'loose');
+function printBinary(operator: BinaryOperator, left: Expression, right: Expression, scope: CudaScope): ExpressionText {
+  const infix = isPlainDivision(operator, right)
+    ? infixText(operator, left, right, {
+        at: (operand, needed) => at(operand, scope, needed),
+        shiftAmount: (amount) => shiftAmount(amount, scope),
+        maySkip: (operand) => !hasSubgroupOperation(operand),
+      })
+    : undefined;
+  if (infix !== undefined) return infix;
+  const name = operator === 'div' ? 'divide' : operator === 'mod' ? 'remainder' : operator;
+  return primary(`f2c::${name}(${printExpression(left, scope)}, ${printExpression(right, scope)})`);
 }
 
 /**
@@ -244,8 +189,8 @@ function shiftAmount(amount: Expression, scope: CudaScope): string {
 /** All lanes of the subgroup must come to it, so nothing may skip it. */
 function hasSubgroupOperation(expression: Expression): boolean {
   let found = false;
-  walkExpression(expression, ({ kind }) => {
-    if (kind.startsWith('subgroup_') || kind === 'load_matrix') found = true;
+  walkExpression(expression, (part) => {
+    if (isSubgroupOperation(part)) found = true;
   });
   return found;
 }

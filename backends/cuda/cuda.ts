@@ -1,4 +1,5 @@
 import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
+import { isSubgroupOperation } from '../../ir/kernel/expressions.js';
 import { forEachExpression, namesOf } from '../../ir/kernel/statements.js';
 import type {
   BufferParameter,
@@ -182,7 +183,7 @@ function checkSubgroups(kernel: ThreadKernel): void {
   if (kernel.subgroupSize === undefined || kernel.subgroupSize === warpSize) return;
   let used = false;
   forEachExpression(kernel.body, (part) => {
-    if (part.kind.startsWith('subgroup_') || part.kind === 'load_matrix') used = true;
+    if (isSubgroupOperation(part)) used = true;
     if (part.kind === 'builtin' && part.name === 'subgroup_lane') used = true;
   });
   if (!used) return;

@@ -1,5 +1,5 @@
 import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
-import { isComparison, typeOf } from '../../ir/kernel/expressions.js';
+import { typeOf } from '../../ir/kernel/expressions.js';
 import type {
   BinaryOperator,
   BufferParameter,
@@ -8,6 +8,8 @@ import type {
   RegisterType,
   UnaryOperator,
 } from '../../ir/kernel/thread.js';
+import { infixText, parenthesize, primary, shortestDecimal, signed } from '../c-expressions.js';
+import type { ExpressionText, Tightness } from '../c-expressions.js';
 import type { WgslNames } from './wgsl-names.js';
 import { loadText } from './wgsl-storage.js';
 
@@ -17,15 +19,6 @@ export interface WgslScope {
   readonly buffers: ReadonlyMap<string, BufferParameter>;
   readonly helpers: Set<string>;
   readonly builtins: Set<Builtin>;
-}
-
-/** How tightly a text binds; an operand looser than its place needs gets parentheses. */
-type Tightness = 'primary' | 'unary' | 'product' | 'sum' | 'loose';
-const order: readonly Tightness[] = ['loose', 'sum', 'product', 'unary', 'primary'];
-
-interface Text {
-  readonly text: string;
-  readonly tightness: Tightness;
 }
 
 export function wgslType(type: RegisterType): string {
@@ -38,17 +31,12 @@ export function printExpression(expression: Expression, scope: WgslScope): strin
 }
 
 function at(expression: Expression, scope: WgslScope, needed: Tightness): string {
-  const { text, tightness } = print(expression, scope);
-  return order.indexOf(tightness) >= order.indexOf(needed) ? text : `(${text})`;
+  return parenthesize(print(expression, scope), needed);
 }
 
-function primary(text: string): Text {
-  return { text, tightness: 'primary' };
-}
-
-function print(expression: Expression, scope: WgslScope): Text {
+function print(expression: Expression, scope: WgslScope): ExpressionText {
   const whole = (part: Expression): string => printExpression(part, scope);
-  const call = (name: string, ...parts: readonly Expression[]): Text =>
+  const call = (name: string, ...parts: readonly Expression[]): ExpressionText =>
     primary(`${name}(${parts.map(whole).join(', ')})`);
   const use = (helper: string): string => {
     scope.helpers.add(helper);
@@ -116,12 +104,12 @@ function print(expression: Expression, scope: WgslScope): Text {
   }
 }
 
-function printConstant(value: number, type: RegisterType, use: (helper: string) => string): Text {
+function printConstant(value: number, type: RegisterType, use: (helper: string) => string): ExpressionText {
   const scalar = printScalar(value, type, use);
   return type.lanes === 1 ? scalar : primary(`${wgslType(type)}(${scalar.text})`);
 }
 
-function printScalar(value: number, type: RegisterType, use: (helper: string) => string): Text {
+function printScalar(value: number, type: RegisterType, use: (helper: string) => string): ExpressionText {
   switch (type.scalar) {
     case 'bool':
       return primary(value !== 0 ? 'true' : 'false');
@@ -144,21 +132,7 @@ function printScalar(value: number, type: RegisterType, use: (helper: string) =>
   }
 }
 
-function signed(value: number, magnitude: string): Text {
-  const negative = value < 0 || Object.is(value, -0);
-  return negative ? { text: `-${magnitude}`, tightness: 'unary' } : primary(magnitude);
-}
-
-/** The decimal with the fewest digits that rounds to this f32. */
-function shortestDecimal(value: number): string {
-  for (let digits = 1; digits <= 9; digits++) {
-    const text = Number(value.toPrecision(digits));
-    if (Math.fround(text) === value) return /[.e]/.test(`${text}`) ? `${text}` : `${text}.0`;
-  }
-  return `${value}`;
-}
-
-function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslScope): Text {
+function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslScope): ExpressionText {
   const whole = printExpression(operand, scope);
   const type = typeOf(operand);
   switch (operator) {
@@ -187,50 +161,18 @@ function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslSco
   }
 }
 
-const infix: Readonly<Partial<Record<BinaryOperator, string>>> = {
-  add: '+',
-  sub: '-',
-  mul: '*',
-  div: '/',
-  mod: '%',
-  xor: '^',
-  and: '&',
-  or: '|',
-  shift_left: '<<',
-  shift_right: '>>',
-  equal: '==',
-  less: '<',
-  less_equal: '<=',
-};
-
-function printBinary(operator: BinaryOperator, left: Expression, right: Expression, scope: WgslScope): Text {
-  const sign = infix[operator];
-  if (sign === undefined) {
-    return primary(`${operator}(${printExpression(left, scope)}, ${printExpression(right, scope)})`);
-  }
-  const join = (a: string, b: string, tightness: Tightness): Text => ({ text: `${a} ${sign} ${b}`, tightness });
-  if (operator === 'add' || operator === 'sub') {
-    return join(at(left, scope, 'sum'), at(right, scope, 'product'), 'sum');
-  }
-  if (operator === 'mul' || operator === 'div' || operator === 'mod') {
-    return join(at(left, scope, 'product'), at(right, scope, 'unary'), 'product');
-  }
-  if (operator === 'shift_left' || operator === 'shift_right') {
-    const amount = right.kind === 'constant' && right.type.lanes === 1 ? `${right.value}u` : shiftAmount(right, scope);
-    return join(at(left, scope, 'unary'), amount, 'loose');
-  }
-  if (isComparison(operator)) return join(at(left, scope, 'sum'), at(right, scope, 'sum'), 'loose');
-  // Lanes of bool have no short-circuit; scalars take the logical operators that people expect to read.
-  const type = typeOf(left);
-  if (type.scalar === 'bool' && type.lanes === 1 && operator !== 'xor') {
-    const logical = operator === 'and' ? '&&' : '||';
-    return { text: `${at(left, scope, 'unary')} ${logical} ${at(right, scope, 'unary')}`, tightness: 'loose' };
-  }
-  return join(at(left, scope, 'unary'), at(right, scope, 'unary'), 'loose');
+function printBinary(operator: BinaryOperator, left: Expression, right: Expression, scope: WgslScope): ExpressionText {
+  const infix = infixText(operator, left, right, {
+    at: (operand, needed) => at(operand, scope, needed),
+    shiftAmount: (amount) => shiftAmount(amount, scope),
+    maySkip: () => true,
+  });
+  return infix ?? primary(`${operator}(${printExpression(left, scope)}, ${printExpression(right, scope)})`);
 }
 
 /** WGSL shifts by u32 only. */
 function shiftAmount(amount: Expression, scope: WgslScope): string {
+  if (amount.kind === 'constant' && amount.type.lanes === 1) return `${amount.value}u`;
   const type = typeOf(amount);
   if (type.scalar === 'u32') return at(amount, scope, 'unary');
   return `${wgslType({ scalar: 'u32', lanes: type.lanes })}(${printExpression(amount, scope)})`;

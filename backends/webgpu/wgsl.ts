@@ -1,5 +1,5 @@
 import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
-import { walkExpression } from '../../ir/kernel/expressions.js';
+import { isSubgroupOperation, walkExpression } from '../../ir/kernel/expressions.js';
 import { forEachExpression, namesOf } from '../../ir/kernel/statements.js';
 import type { BufferParameter, Builtin, Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
 import { printExpression, wgslType } from './wgsl-expressions.js';
@@ -169,7 +169,7 @@ function isFixed(end: Expression): boolean {
 function usesSubgroups(body: readonly Statement[], scope: WgslScope): boolean {
   let used = scope.builtins.has('subgroup_lane');
   forEachExpression(body, (part) => {
-    if (part.kind.startsWith('subgroup_')) used = true;
+    if (isSubgroupOperation(part)) used = true;
   });
   return used;
 }

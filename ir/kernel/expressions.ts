@@ -29,6 +29,11 @@ export function typeName(type: RegisterType): string {
   return type.lanes === 1 ? type.scalar : `${type.scalar}x${type.lanes}`;
 }
 
+/** All lanes of the subgroup must come to it together. */
+export function isSubgroupOperation({ kind }: Expression): boolean {
+  return kind.startsWith('subgroup_') || kind === 'load_matrix';
+}
+
 export function isComparison(operator: BinaryOperator): boolean {
   return operator === 'equal' || operator === 'less' || operator === 'less_equal';
 }
