@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
  * text of the import, which is relative and ends in `.js`.
  */
 const nodeModules = {
-  regex: '^(node:|sharp$|webgpu$|commander$)|/node/|\\.node\\.js$',
+  regex: '^(node:|sharp$|webgpu$|koffi$|commander$)|/node/|\\.node\\.js$',
   message: 'A browser must be able to load this file: keep Node.js in folders called node, in cli/ and in tests.',
 };
 

@@ -1,6 +1,6 @@
 /** Machine code for kernels, made when they are compiled rather than where they run. */
 import type { CudaArchitecture } from '../backends/cuda/cuda-target.js';
-import { forEachParallel } from '../runtime/cuda/for-each-parallel.js';
+import { forEachParallel } from '../runtime/for-each-parallel.js';
 import { findKernelCompiler } from '../runtime/cuda/node/open-compiler.js';
 import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
 

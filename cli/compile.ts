@@ -116,6 +116,8 @@ async function compileDescribed(
   const started = performance.now();
   if (options.host !== undefined && options.target !== 'cuda')
     throw contradiction('--host is for GPUs', 'Take it together with --target cuda, or leave it out.');
+  if (!options.cubin && options.target !== 'cuda')
+    throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
     const target = targetOf(options);

@@ -29,22 +29,10 @@ const simplifyPasses: readonly GraphPass[] = [
   eliminateDeadCode,
 ];
 
-const divideAndFuse: readonly GraphPass[] = [divideProducts, eliminateDeadCode, fuse];
-
-const webgpuPasses: readonly GraphPass[] = [...simplifyPasses, ...divideAndFuse];
-
-const cudaPasses: readonly GraphPass[] = [...simplifyPasses, ...divideAndFuse];
-
-const cpuPasses: readonly GraphPass[] = [...simplifyPasses, ...divideAndFuse];
+/** The same for all targets so far: what differs between them is decided in groups and schedules. */
+const graphPasses: readonly GraphPass[] = [...simplifyPasses, divideProducts, eliminateDeadCode, fuse];
 
 /** The graph passes of a target, in order. */
-export function graphPassesFor(target: Target): readonly GraphPass[] {
-  switch (target.backend) {
-    case 'webgpu':
-      return webgpuPasses;
-    case 'cuda':
-      return cudaPasses;
-    case 'cpu':
-      return cpuPasses;
-  }
+export function graphPassesFor(_target: Target): readonly GraphPass[] {
+  return graphPasses;
 }

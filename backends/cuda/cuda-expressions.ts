@@ -10,11 +10,11 @@ import type {
 } from '../../ir/kernel/thread.js';
 import { infixText, parenthesize, primary, shortestDecimal, signed } from '../c-expressions.js';
 import type { ExpressionText, Tightness } from '../c-expressions.js';
-import type { CudaNames } from './cuda-names.js';
+import type { KernelNames } from '../kernel-names.js';
 
 /** What the expressions of one kernel share; `builtins` collects what the text relies on. */
 export interface CudaScope {
-  readonly names: CudaNames;
+  readonly names: KernelNames;
   readonly builtins: Set<Builtin>;
 }
 

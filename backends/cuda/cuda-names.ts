@@ -1,3 +1,5 @@
+import { KernelNames } from '../kernel-names.js';
+
 /**
  * Words that the names of a kernel must not be: C++ keywords and alternative tokens, what CUDA C++ predeclares, macros of
  * the compilers, and what the printer itself calls. CUDA C++ Programming Guide, "C++ Language Extensions".
@@ -39,31 +41,7 @@ export function cudaEntryPoint(kernel: { readonly name: string }): string {
   return reserved.has(name) || libraryFunctions.has(name) ? `${name}_` : name;
 }
 
-/** Gives each name of a kernel one legal C++ identifier: itself where that is free, otherwise with `_` behind it. */
-export class CudaNames {
-  private readonly legalNames = new Map<string, string>();
-  private readonly taken = new Set(reserved);
-
-  /** `ownNames`: every name of the kernel, so that invented names stay clear of them. */
-  constructor(ownNames: Iterable<string>, entryPoint: string) {
-    this.taken.add(entryPoint).add(`${entryPoint}_parameters`);
-    for (const name of ownNames) this.legal(name);
-  }
-
-  legal(name: string): string {
-    let known = this.legalNames.get(name);
-    if (known === undefined) {
-      known = this.invent(name);
-      this.legalNames.set(name, known);
-    }
-    return known;
-  }
-
-  /** A name that nothing else has. */
-  invent(wish: string): string {
-    let name = identifier(wish);
-    while (this.taken.has(name)) name += '_';
-    this.taken.add(name);
-    return name;
-  }
+/** The names of a kernel in its text; `entryPoint`: its function's name. */
+export function cudaNames(ownNames: Iterable<string>, entryPoint: string): KernelNames {
+  return new KernelNames(identifier, [...reserved, entryPoint, `${entryPoint}_parameters`], ownNames);
 }

@@ -12,14 +12,14 @@ import type {
 } from '../../ir/kernel/thread.js';
 import { cudaType, printExpression } from './cuda-expressions.js';
 import type { CudaScope } from './cuda-expressions.js';
-import { CudaNames, cudaEntryPoint } from './cuda-names.js';
+import { cudaEntryPoint, cudaNames } from './cuda-names.js';
 import { cudaSharedBytes, placeSharedArrays } from './cuda-shared.js';
 
 export { cudaEntryPoint } from './cuda-names.js';
 export { cudaSharedBytes } from './cuda-shared.js';
 
 /** Lanes of a warp. */
-export const warpSize = 32;
+const warpSize = 32;
 
 /**
  * The CUDA C++ of a kernel, for nvcc and NVRTC with `cudaPrelude` as `flux2c.cuh`, and for g++ with the emulator's header of
@@ -38,7 +38,7 @@ export function printCuda(kernel: ThreadKernel, comment = ''): string {
   checkSubgroups(kernel);
   const entryPoint = cudaEntryPoint(kernel);
   const scope: CudaScope = {
-    names: new CudaNames(namesOf(kernel), entryPoint),
+    names: cudaNames(namesOf(kernel), entryPoint),
     builtins: new Set(),
   };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));

@@ -10,12 +10,12 @@ import type {
 } from '../../ir/kernel/thread.js';
 import { infixText, parenthesize, primary, shortestDecimal, signed } from '../c-expressions.js';
 import type { ExpressionText, Tightness } from '../c-expressions.js';
-import type { WgslNames } from './wgsl-names.js';
+import type { KernelNames } from '../kernel-names.js';
 import { loadText } from './wgsl-storage.js';
 
 /** What the expressions of one kernel share; `helpers` and `builtins` collect what the text relies on. */
 export interface WgslScope {
-  readonly names: WgslNames;
+  readonly names: KernelNames;
   readonly buffers: ReadonlyMap<string, BufferParameter>;
   readonly helpers: Set<string>;
   readonly builtins: Set<Builtin>;

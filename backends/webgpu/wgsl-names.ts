@@ -1,3 +1,5 @@
+import { KernelNames } from '../kernel-names.js';
+
 /**
  * Keywords, reserved words, predeclared types and the builtin functions that the printer calls: a kernel's own names must
  * not shadow them. From the WGSL specification, sections "Keyword Summary" and "Reserved Words".
@@ -25,33 +27,11 @@ const reserved = new Set(
     .filter((word) => word !== ''),
 );
 
-/** Gives each name of a kernel one legal WGSL identifier: itself where that is free, otherwise with `_` behind it. */
-export class WgslNames {
-  private readonly legalNames = new Map<string, string>();
-  private readonly taken = new Set(reserved);
+function identifier(wish: string): string {
+  return wish.replace(/[^A-Za-z0-9_]/g, '_').replace(/^(?=[0-9]|__|_$)/, 'v');
+}
 
-  /** `ownNames`: every name of the kernel, so that invented names stay clear of them. */
-  constructor(ownNames: Iterable<string>, helperNames: Iterable<string>) {
-    for (const name of helperNames) this.taken.add(name);
-    for (const name of ownNames) {
-      if (this.legalNames.has(name)) continue;
-      this.legalNames.set(name, this.invent(name));
-    }
-  }
-
-  legal(name: string): string {
-    const known = this.legalNames.get(name);
-    if (known !== undefined) return known;
-    const invented = this.invent(name);
-    this.legalNames.set(name, invented);
-    return invented;
-  }
-
-  /** A name that nothing else has. */
-  invent(wish: string): string {
-    let name = wish.replace(/[^A-Za-z0-9_]/g, '_').replace(/^(?=[0-9]|__|_$)/, 'v');
-    while (this.taken.has(name)) name += '_';
-    this.taken.add(name);
-    return name;
-  }
+/** The names of a kernel in its text; `helperNames`: functions that the printer may add. */
+export function wgslNames(ownNames: Iterable<string>, helperNames: Iterable<string>): KernelNames {
+  return new KernelNames(identifier, [...reserved, ...helperNames], ownNames);
 }

@@ -4,7 +4,7 @@ import { forEachExpression, namesOf } from '../../ir/kernel/statements.js';
 import type { BufferParameter, Builtin, Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
 import { printExpression, wgslType } from './wgsl-expressions.js';
 import type { WgslScope } from './wgsl-expressions.js';
-import { WgslNames } from './wgsl-names.js';
+import { wgslNames } from './wgsl-names.js';
 import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
 
 /**
@@ -15,12 +15,12 @@ import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
  *   are none. Bind it with a dynamic offset.
  * - `workgroup_x|y|z` are the hardware's numbers plus the parameter `origin_x|y|z` where the kernel has one.
  *
- * `comment`: lines for the head, what the kernel computes and how. Needs `subgroups` where the kernel uses subgroup operations and `shader-f16` where a register is f16, nothing else. The
- * kernel must have passed the verifier.
+ * `comment`: lines for the head, what the kernel computes and how. The module needs `subgroups` where the kernel uses subgroup
+ * operations and `shader-f16` where a register is f16, nothing else. The kernel must have passed the verifier.
  */
 export function printWgsl(kernel: ThreadKernel, comment = ''): string {
   const scope: WgslScope = {
-    names: new WgslNames(namesOf(kernel), Object.keys(helperTexts)),
+    names: wgslNames(namesOf(kernel), Object.keys(helperTexts)),
     buffers: new Map(kernel.buffers.map((buffer) => [buffer.name, buffer])),
     helpers: new Set(),
     builtins: new Set(),

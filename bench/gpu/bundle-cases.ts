@@ -38,6 +38,7 @@ function single(name: string, build: () => Module): BundleCase {
 
 export const singleKernelCases: readonly BundleCase[] = [single('contraction', contraction)];
 
+/** Without dev's text encoder: its 33 GB beside the transformer's 64 would not fit one GPU. */
 const functions: readonly (readonly [VariantName, NetworkName, steps: number])[] = [
   ['dev', 'denoise', 1],
   ['klein-4b', 'text_encoder', 1],
@@ -46,8 +47,9 @@ const functions: readonly (readonly [VariantName, NetworkName, steps: number])[]
   ['klein-4b', 'vae_decoder', 1],
 ];
 
-/** Without dev's text encoder: its 33 GB beside the transformer's 64 would not fit one GPU. */
-export function networkCases(models: readonly string[]): readonly BundleCase[] {
+export const bundleModels: readonly VariantName[] = [...new Set(functions.map(([variant]) => variant))];
+
+export function networkCases(models: readonly VariantName[]): readonly BundleCase[] {
   return functions
     .filter(([variant]) => models.includes(variant))
     .map(([variant, name, steps]) => {

@@ -130,12 +130,17 @@ export function printTable(
     const columns = [name, thread.workgroupSize, cudaSharedBytes(thread), ...own, joinUsers(users)];
     return `| ${columns.join(' | ')} |`;
   });
+  const isLeftOut = rows.some((row) => row.includes('| - |'));
+  const leftOut = isLeftOut ? '; `-`: takes minutes to compile and was left out' : '';
   return [
     '# Kernels for CUDA',
     '',
-    `What ptxas of nvcc ${compiler} makes of every kernel of the released models: all functions of dev, klein-9b and klein-4b, operands`,
-    `in bf16. ${kernels.length} kernels serve pictures of 512² to 2048² and up to four references. Cells: registers of a thread / blocks that a`,
-    'multiprocessor runs at a time; empty: another form is made for it; `-`: takes minutes to compile and was left out. Made by `npm run cuda-table`; `test/cuda-resources.test.ts` compares.',
+    `What ptxas of nvcc ${compiler} makes of the kernels that draw with the released models: \`text_encoder\`, \`denoise\`, \`vae_encoder\` and`,
+    '`vae_decoder` of dev (the autoencoder is the same in all), `text_encoder`, `denoise` and `denoise_cfg` of klein-9b and klein-4b,',
+    "`denoise_cached` of klein-9b; operands in bf16. The single step `transformer` and dev's `denoise_cfg` are not in it.",
+    `${kernels.length} kernels serve pictures of 512² to 2048² and up to four references. Cells: registers of a thread / blocks that a`,
+    `multiprocessor runs at a time; empty: another form is made for it${leftOut}. Made by \`npm run cuda-table\`;`,
+    '`test/cuda-resources.test.ts` compares.',
     '',
     `| kernel | threads | shared bytes | ${tableArchitectures.join(' | ')} | used by |`,
     `|---|---|---|${tableArchitectures.map(() => '---|').join('')}---|`,

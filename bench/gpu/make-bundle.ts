@@ -1,16 +1,17 @@
 /** Writes a folder with everything that `run.py` needs to check and measure the kernels on a machine with a GPU. */
-import { copyFile, cp, mkdir, rm, stat, writeFile } from 'node:fs/promises';
-import { readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { copyFile, cp, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { cudaEntryPoint, cudaSharedBytes } from '../../backends/cuda/cuda.js';
 import { cudaArchitectures, type CudaArchitecture } from '../../backends/cuda/cuda-target.js';
 import { cudaPrelude, cudaPreludeName } from '../../backends/cuda/prelude/prelude.js';
+import type { VariantName } from '../../models/flux2/variants.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
 import { type Bundle, bundleFormat, type BundleKernel, type BundleProgram } from './bundle.js';
 import { bundleProgram, type KeepData } from './bundle-program.js';
-import { networkCases, singleKernelCases } from './bundle-cases.js';
+import { bundleModels, networkCases, singleKernelCases } from './bundle-cases.js';
 import { targetFor } from './model-kernels.js';
 import { type CompiledKernels, compileKernels, nvccVersion, slowCharacters } from './nvcc.js';
 import { countResidentBlocks } from './occupancy.js';
@@ -29,7 +30,7 @@ const program = new Command('make-bundle')
   .description('compile the kernels of FLUX.2 and pack them with what runs, checks and measures them')
   .requiredOption('-o, --output <folder>', 'the folder to write; it is replaced')
   .option('--arch <names>', `of ${cudaArchitectures.join(', ')}`, 'sm_90a')
-  .option('--models <names>', 'of dev, klein-4b', 'dev,klein-4b')
+  .option('--models <names>', `of ${bundleModels.join(', ')}`, bundleModels.join(','))
   .option('--parallel <n>', 'compilers at a time', '2')
   .option('--slow', 'also programs with kernels that the compiler takes many minutes for')
   .addHelpText('after', examples);
@@ -42,6 +43,21 @@ function readArchitectures(names: string): readonly CudaArchitecture[] {
   });
 }
 
+function readModels(names: string): readonly VariantName[] {
+  return names.split(',').map((name) => {
+    const known = bundleModels.find((candidate) => candidate === name);
+    if (known === undefined) program.error(`there is no model ${name}; of ${bundleModels.join(', ')}`);
+    return known!;
+  });
+}
+
+/** What is replaced must be a bundle: nothing else of a user's is removed. */
+function refuseOtherFolder(folder: string): void {
+  if (!existsSync(folder) || existsSync(join(folder, 'bundle.json'))) return;
+  if (statSync(folder).isDirectory() && readdirSync(folder).length === 0) return;
+  program.error(`${folder} is there and is no bundle: name another folder, or remove it`);
+}
+
 async function main(): Promise<void> {
   const options = program
     .parse()
@@ -49,15 +65,37 @@ async function main(): Promise<void> {
   const architectures = readArchitectures(options.arch);
   const compiler = await nvccVersion();
   if (compiler === undefined) program.error('there is no nvcc on the path');
-  const folder = options.output;
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(join(folder, 'kernels'), { recursive: true });
+  const models = readModels(options.models);
+  const output = resolve(options.output);
+  refuseOtherFolder(output);
+  const folder = `${output}.${process.pid}.partial`;
+  try {
+    await mkdir(join(folder, 'kernels'), { recursive: true });
+    await writeBundle(folder, { ...options, architectures, models, compiler: compiler! });
+    await rm(output, { recursive: true, force: true });
+    await rename(folder, output);
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    program.error(`error: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  console.log(`${options.output}: ${((await sizeOf(output)) / 1e6).toFixed(1)} MB`);
+}
 
+interface BundleOptions {
+  readonly architectures: readonly CudaArchitecture[];
+  readonly models: readonly VariantName[];
+  readonly compiler: string;
+  readonly parallel: string;
+  readonly slow?: true;
+}
+
+/** `folder` must be absolute: the compiler runs in a folder of its own. */
+async function writeBundle(folder: string, options: BundleOptions): Promise<void> {
+  const { architectures, models, compiler } = options;
   const data = new DataFile('data.bin');
   const target = targetFor(architectures);
   const programs: Record<string, BundleProgram> = {};
   const kernels = new Map<string, CompiledKernel>();
-  const models = options.models.split(',');
   for (const { name, compile, description } of [...singleKernelCases, ...networkCases(models)]) {
     const compiled = compile(target);
     const slow = [...compiled.kernels.values()].find(({ source }) => source.length > slowCharacters);
@@ -78,7 +116,7 @@ async function main(): Promise<void> {
   const compiled = await compileKernels([...kernels.values()], architectures, folder, Number(options.parallel));
   const bundle: Bundle = {
     format: bundleFormat,
-    compiler: compiler!,
+    compiler,
     architectures,
     kernels: Object.fromEntries([...kernels].map(([name, kernel]) => [name, describeKernel(kernel, compiled)])),
     programs,
@@ -87,7 +125,6 @@ async function main(): Promise<void> {
   for (const { name, source } of kernels.values()) await writeFile(join(folder, 'kernels', `${name}.cu`), source);
   await writeFile(join(folder, 'kernels', cudaPreludeName), cudaPrelude);
   await copyRunner(folder);
-  console.log(`${folder}: ${((await sizeOf(folder)) / 1e6).toFixed(1)} MB`);
 }
 
 function describeKernel({ thread, tile }: CompiledKernel, { batches, resources }: CompiledKernels): BundleKernel {

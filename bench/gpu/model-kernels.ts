@@ -23,7 +23,7 @@ export function targetFor(architectures: readonly CudaArchitecture[]): Target {
   return cudaTarget(architectures);
 }
 
-/** Functions of a variant that a user can run; the autoencoder is the same in all. */
+/** Functions that draw pictures with a variant; the autoencoder is the same in all and dev has guidance built in. */
 export function functionsOf(variant: VariantName): readonly NetworkName[] {
   const own: readonly NetworkName[] =
     variant === 'dev'

@@ -30,7 +30,11 @@ def main():
     parser.add_argument("--check-bundle", action="store_true")
     parser.add_argument("--seconds", type=float, default=450, help="for everything together")
     options = parser.parse_args()
-    bundle = Bundle(options.bundle)
+    try:
+        bundle = Bundle(options.bundle)
+    except FileNotFoundError as missing:
+        print(f"no bundle: {missing.filename} is not there; make one with npm run gpu-bundle -- -o FOLDER", file=sys.stderr)
+        return 2
     if options.check_bundle:
         return check_bundle(bundle)
     return measure(bundle, options)

@@ -1,5 +1,6 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { operandsOf } from './expressions.js';
+import { expressionsOf } from './statements.js';
 import type { Expression, Statement, ThreadKernel } from './thread.js';
 
 /** Whether a register may differ between invocations of a workgroup; set once it may, never reset. */
@@ -69,15 +70,6 @@ class UniformityCheck {
       case 'copy_async':
         [statement.index, statement.from, statement.valid].forEach(varies);
         return;
-      case 'multiply_shared':
-        if (!uniform) this.fail('a product of matrices');
-        varies(statement.b.index);
-        varies(statement.a.kind === 'shared_matrix' ? statement.a.index : statement.a);
-        for (const name of statement.accumulators) {
-          const register = registers.get(name);
-          if (register !== undefined) register.varying = true;
-        }
-        return;
       case 'share_writes':
       case 'begin_products':
       case 'commit_products':
@@ -88,15 +80,15 @@ class UniformityCheck {
       case 'wait_copies':
         if (!uniform) this.fail('a group of copies');
         return;
-      case 'multiply_matrices': {
+      case 'multiply_shared':
+      case 'multiply_matrices':
         if (!uniform) this.fail('a product of matrices');
-        [statement.a, statement.b].forEach(varies);
+        expressionsOf(statement).forEach(varies);
         for (const name of statement.accumulators) {
           const register = registers.get(name);
           if (register !== undefined) register.varying = true;
         }
         return;
-      }
       default:
         unreachable(statement, 'statement');
     }

@@ -3,7 +3,7 @@ import { unreachable } from '../diagnostics.js';
 import type { IndexCondition, IndexTerm, TileExpression, TileStatement } from './tile.js';
 
 /** Direct operands of a tile expression, left to right. */
-export function operandsOfTile(expression: TileExpression): readonly TileExpression[] {
+function operandsOfTile(expression: TileExpression): readonly TileExpression[] {
   switch (expression.kind) {
     case 'number':
     case 'tile':

@@ -249,7 +249,7 @@ function countUses(block: Block): Map<Value, number> {
   return uses;
 }
 
-/** The fused operation keeps the result values of the group's last operation; its body is a closed copy. */
+/** The fused operation keeps the group's result values; its body is a closed copy. */
 function makeFused(group: Group, constants: ReadonlyMap<Value, Operation>): Operation {
   const results = resultsOf(group);
   const copies = new Map<Value, Value>();

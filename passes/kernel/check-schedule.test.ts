@@ -52,6 +52,7 @@ describe('schedules in place of the chosen ones', () => {
     ['lacks an axis', 'matmul', (chosen) => ({ ...chosen, spread: { m: spread(1, 1, 1), n: spread(1, 1, 4) } }), portableWebgpu],
     ['do not divide', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: spread(1, 1, 4) } }), portableWebgpu],
     ['thread order', 'matmul', (chosen) => ({ ...chosen, threadOrder: ['n'] }), portableWebgpu],
+    ['lacks the groups', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: { ...spread(2, 1, 1), groups: 2 } } }), portableWebgpu],
     ['too many', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: spread(512, 1, 1) } }), portableWebgpu],
     ['add up', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['m', 'c'], spread: { m: spread(2, 1, 1), c: spread(2, 1, 4) } }), portableWebgpu],
     ['add up', 'layer_norm', (chosen) => ({ ...chosen, spread: { m: spread(1, 1, 1), c: spread(3, 1, 4) } }), portableWebgpu],

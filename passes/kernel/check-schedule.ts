@@ -6,7 +6,7 @@ import type { Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.j
  * Checks a schedule that was not chosen here (a tuner's, a user's) against the kernel it is for.
  *
  * @throws F2C304 an axis without a spread, a vector that does not divide its extent, an axis spread over invocations that
- *   the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two
+ *   or groups that the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two
  */
 export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
   const reject = (axis: string, message: string, expected: string, found: string): never => {
@@ -31,9 +31,13 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
       reject(axis.name, 'the tile of an axis must be all of it', axis.extent.text, `${tile}`);
     }
     invocations *= groups * (threadsOf === undefined ? threads : 1);
+    const order = schedule.threadOrder;
+    if (groups > 1 && !order.includes(`${axis.name}.groups`)) {
+      reject(axis.name, 'the thread order lacks the groups of an axis', `${axis.name}.groups`, order.join(', '));
+    }
     if (threads === 1) continue;
-    const place = schedule.threadOrder.indexOf(threadsOf ?? axis.name);
-    if (place < 0) reject(axis.name, 'the thread order lacks an axis', axis.name, schedule.threadOrder.join(', '));
+    const place = order.indexOf(threadsOf ?? axis.name);
+    if (place < 0) reject(axis.name, 'the thread order lacks an axis', axis.name, order.join(', '));
     if (!reduced.has(axis.name) || schedule.subgroupSize !== undefined) continue;
     if (place !== 0 || (threads & (threads - 1)) !== 0) {
       reject(axis.name, 'invocations cannot add up along an axis', 'a power of two, first in order', `${threads}`);

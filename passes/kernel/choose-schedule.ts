@@ -10,8 +10,8 @@ import { scheduleMatrices } from './schedule-matrices.js';
  * seen when the kernel is built; the last one fits any.
  */
 export function listSchedules(facts: KernelFacts, target: Target): readonly Schedule[] {
-  const matrix = target.matrix === undefined ? undefined : scheduleMatrices(facts, target);
-  return [...(matrix ?? []), chooseSchedule(facts, target)];
+  const matrix = target.matrix === undefined ? [] : scheduleMatrices(facts, target);
+  return [...matrix, chooseSchedule(facts, target)];
 }
 
 /**

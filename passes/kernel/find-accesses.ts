@@ -1,5 +1,5 @@
 import type { Access, AccessMap } from '../../ir/kernel/access.js';
-import type { TileKernel } from '../../ir/kernel/tile.js';
+import type { TileExpression, TileKernel } from '../../ir/kernel/tile.js';
 import {
   expressionsOfTile,
   flattenTileStatements,
@@ -14,10 +14,10 @@ export function findAccesses(kernel: TileKernel): AccessMap {
     const guards = conditions.map(({ kind, left, right }) => `${kind} ${left.text} ${right.text}`);
     found.get(buffer)?.set([index.text, ...guards].join(' & '), { index, conditions });
   };
-  const seen = new Set<Parameters<typeof walkTileExpressions>[0][number]>();
+  const seen = new Set<TileExpression>();
   for (const statement of flattenTileStatements(kernel.body)) {
     if (statement.kind === 'store') add(statement.buffer, statement);
-    const visit = (expression: Parameters<Parameters<typeof walkTileExpressions>[1]>[0]): void => {
+    const visit = (expression: TileExpression): void => {
       if (expression.kind === 'load') add(expression.buffer, expression);
     };
     walkTileExpressions(expressionsOfTile(statement), visit, seen);

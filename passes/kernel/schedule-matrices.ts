@@ -13,10 +13,8 @@ const pairsOfLanes = 4;
 interface ProductTile {
   readonly rows: number;
   readonly columns: number;
-  readonly depth: number;
   readonly subgroupRows: number;
   readonly subgroupColumns: number;
-  readonly stages: number;
 }
 
 /**
@@ -24,34 +22,46 @@ interface ProductTile {
  * so that more workgroups share them.
  */
 const productTiles: readonly ProductTile[] = [
-  { rows: 128, columns: 128, depth: 32, subgroupRows: 64, subgroupColumns: 32, stages: 4 },
-  { rows: 64, columns: 64, depth: 32, subgroupRows: 32, subgroupColumns: 32, stages: 4 },
-  { rows: 32, columns: 32, depth: 32, subgroupRows: 16, subgroupColumns: 16, stages: 4 },
+  { rows: 128, columns: 128, subgroupRows: 64, subgroupColumns: 32 },
+  { rows: 64, columns: 64, subgroupRows: 32, subgroupColumns: 32 },
+  { rows: 32, columns: 32, subgroupRows: 16, subgroupColumns: 16 },
 ];
 
 /** Of two products at once: half the columns each, so as many accumulators in all. */
 const pairTiles: readonly ProductTile[] = [
-  { rows: 128, columns: 64, depth: 32, subgroupRows: 64, subgroupColumns: 16, stages: 4 },
-  { rows: 64, columns: 32, depth: 32, subgroupRows: 32, subgroupColumns: 16, stages: 4 },
-  { rows: 32, columns: 32, depth: 32, subgroupRows: 16, subgroupColumns: 16, stages: 4 },
+  { rows: 128, columns: 64, subgroupRows: 64, subgroupColumns: 16 },
+  { rows: 64, columns: 32, subgroupRows: 32, subgroupColumns: 16 },
+  { rows: 32, columns: 32, subgroupRows: 16, subgroupColumns: 16 },
 ];
 
 /** Schedules that multiply matrix fragments, the best first; none for kernels without a product. */
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
+  return listCandidates(facts, target).filter((one) => fits(one, target, facts.products));
+}
+
+function listCandidates(facts: KernelFacts, target: Target): readonly Schedule[] {
   switch (facts.family) {
     case 'contraction':
-      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)].filter((one) =>
-        fits(one, target, facts.products),
-      );
+      return [...scheduleSharedProduct(facts, target), ...scheduleProduct(facts)];
     case 'heads':
-      return [...scheduleSharedHeads(facts, target), ...scheduleHeads(facts)].filter((one) => fits(one, target));
+      return [...scheduleSharedHeads(facts, target), ...scheduleHeads(facts)];
     case 'attention':
-      return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)].filter((one) =>
-        fits(one, target),
-      );
+      return [...scheduleSharedAttention(facts, target), ...scheduleAttention(facts)];
     default:
       return [];
   }
+}
+
+/** An axis of which a workgroup has one place. */
+const alone: AxisSpread = { threads: 1, registers: 1, vector: 1 };
+
+function matrixSchedule(
+  unit: 'mma' | 'wgmma',
+  stages: number,
+  threadOrder: Schedule['threadOrder'],
+  spread: Schedule['spread'],
+): Schedule {
+  return { spread, threadOrder, unroll: 1, subgroupSize, matrix: { unit, stages } };
 }
 
 function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
@@ -63,20 +73,13 @@ function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
     (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
   const tiles = (facts.products ?? 1) > 1 ? pairTiles : productTiles;
   const tile = tiles.find(isLarge) ?? (tiles.at(-1) as ProductTile);
-  const batched = extents.has('z');
   return [
-    {
-      spread: {
-        m: spreadRows(tile.rows, tile.subgroupRows),
-        n: spreadColumns(tile.columns, tile.subgroupColumns),
-        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
-        ...(batched && { z: { threads: 1, registers: 1, vector: 1 } as const }),
-      },
-      threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
-      unroll: 1,
-      subgroupSize,
-      matrix: { unit: 'mma', stages: tile.stages },
-    },
+    matrixSchedule('mma', 4, ['n', 'm', 'n.groups', 'm.groups'], {
+      m: spreadRows(tile.rows, tile.subgroupRows),
+      n: spreadColumns(tile.columns, tile.subgroupColumns),
+      k: spreadDepth((depth.constant ?? Infinity) >= 32 ? 32 : 16),
+      ...(extents.has('z') && { z: alone }),
+    }),
   ];
 }
 
@@ -95,18 +98,12 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
   // Two products at once have half the columns each.
   const wide = wanted >= 256 && (facts.products ?? 1) === 1 ? 256 : 128;
   return [
-    {
-      spread: {
-        m: spreadRows(2 * rowsOfWarpgroup, 16),
-        n: spreadColumns(wide, wide),
-        k: { threads: 1, registers: depthOfRow, vector: 1 },
-        ...(extents.has('z') && { z: { threads: 1, registers: 1, vector: 1 } as const }),
-      },
-      threadOrder: ['n', 'm', 'm.groups'],
-      unroll: 1,
-      subgroupSize,
-      matrix: { unit: 'wgmma', stages: 4 },
-    },
+    matrixSchedule('wgmma', 4, ['n', 'm', 'm.groups'], {
+      m: spreadRows(2 * rowsOfWarpgroup, 16),
+      n: spreadColumns(wide, wide),
+      k: spreadDepth(depthOfRow),
+      ...(extents.has('z') && { z: alone }),
+    }),
   ];
 }
 
@@ -117,19 +114,13 @@ function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly S
   // Scores of 128 keys and the mask of each do not fit the registers together.
   const keys = facts.isMasked === true ? 64 : 128;
   return [
-    {
-      spread: {
-        m: spreadRows(2 * rowsOfWarpgroup, 16),
-        h: { threads: 1, registers: 1, vector: 1 },
-        z: { threads: 1, registers: 1, vector: 1 },
-        d: spreadColumns(size, size),
-        j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
-      },
-      threadOrder: ['d', 'm', 'm.groups'],
-      unroll: 1,
-      subgroupSize,
-      matrix: { unit: 'wgmma', stages: 2 },
-    },
+    matrixSchedule('wgmma', 2, ['d', 'm', 'm.groups'], {
+      m: spreadRows(2 * rowsOfWarpgroup, 16),
+      h: alone,
+      z: alone,
+      d: spreadColumns(size, size),
+      j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
+    }),
   ];
 }
 
@@ -145,18 +136,12 @@ function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
   const most = 128 / ofSubgroup;
   const subgroups = (rows.constant ?? Infinity) > 2 * ofSubgroup ? most : 1;
   return [
-    {
-      spread: {
-        m: spreadRows(subgroups * ofSubgroup, ofSubgroup),
-        h: { threads: 1, registers: 1, vector: 1 },
-        d: spreadColumns(size, size),
-        k: { threads: 1, registers: depth.constant === undefined || depth.constant >= 32 ? 32 : 16, vector: 1 },
-      },
-      threadOrder: ['d', 'm', 'm.groups'],
-      unroll: 1,
-      subgroupSize,
-      matrix: { unit: 'mma', stages: 4 },
-    },
+    matrixSchedule('mma', 4, ['d', 'm', 'm.groups'], {
+      m: spreadRows(subgroups * ofSubgroup, ofSubgroup),
+      h: alone,
+      d: spreadColumns(size, size),
+      k: spreadDepth((depth.constant ?? Infinity) >= 32 ? 32 : 16),
+    }),
   ];
 }
 
@@ -167,18 +152,12 @@ function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Sched
   if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 256) return [];
   if ((rows.constant ?? Infinity) <= rowsOfWarpgroup) return [];
   return [
-    {
-      spread: {
-        m: spreadRows(2 * rowsOfWarpgroup, 16),
-        h: { threads: 1, registers: 1, vector: 1 },
-        d: spreadColumns(size, size),
-        k: { threads: 1, registers: depthOfRow, vector: 1 },
-      },
-      threadOrder: ['d', 'm', 'm.groups'],
-      unroll: 1,
-      subgroupSize,
-      matrix: { unit: 'wgmma', stages: 4 },
-    },
+    matrixSchedule('wgmma', 4, ['d', 'm', 'm.groups'], {
+      m: spreadRows(2 * rowsOfWarpgroup, 16),
+      h: alone,
+      d: spreadColumns(size, size),
+      k: spreadDepth(depthOfRow),
+    }),
   ];
 }
 
@@ -189,19 +168,13 @@ function scheduleAttention(facts: KernelFacts): readonly Schedule[] {
   if (size === undefined || size % 16 !== 0 || size > 256) return [];
   const keys = size <= 128 ? 64 : 32;
   return [
-    {
-      spread: {
-        m: spreadRows(64, 16),
-        h: { threads: 1, registers: 1, vector: 1 },
-        z: { threads: 1, registers: 1, vector: 1 },
-        d: spreadColumns(size, size),
-        j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
-      },
-      threadOrder: ['d', 'm', 'm.groups'],
-      unroll: 1,
-      subgroupSize,
-      matrix: { unit: 'mma', stages: 2 },
-    },
+    matrixSchedule('mma', 2, ['d', 'm', 'm.groups'], {
+      m: spreadRows(64, 16),
+      h: alone,
+      z: alone,
+      d: spreadColumns(size, size),
+      j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
+    }),
   ];
 }
 
@@ -212,6 +185,10 @@ function spreadRows(rows: number, ofSubgroup: number): AxisSpread {
 function spreadColumns(columns: number, ofSubgroup: number): AxisSpread {
   const registers = ofSubgroup / (2 * pairsOfLanes);
   return { groups: columns / ofSubgroup, registers, threads: pairsOfLanes, vector: 2 };
+}
+
+function spreadDepth(depth: number): AxisSpread {
+  return { threads: 1, registers: depth, vector: 1 };
 }
 
 /** Whether the accumulators' and stages' schedule is one that the target can start. */

@@ -2,7 +2,7 @@ import { Dim } from '../../ir/dim.js';
 import type { Operation, Value } from '../../ir/graph/graph.js';
 import type { Cost } from '../../ir/graph/op-table.js';
 import { opTable } from '../../ir/graph/ops/index.js';
-import type { StorageType } from '../../ir/kernel/thread.js';
+import { storageBytes } from '../../ir/kernel/thread-interpret-memory.js';
 import { elementCount, type KernelGroup } from '../kernel/from-group/group.js';
 
 /** Operations of a group's arithmetic, and bytes when what it reads and writes goes through memory once. */
@@ -11,13 +11,9 @@ export function costOfGroup({ body, operands, results }: KernelGroup): { readonl
   for (const operation of body.operations) flop = flop.add(operationCost(operation).flop);
   const layouts = [...operands, ...results];
   const bytes = [...body.parameters, ...body.results].reduce((sum, value, place) => {
-    return sum.add(elementCount(value.type.shape).mul(elementBytes(layouts[place]?.storage ?? 'f32')));
+    return sum.add(elementCount(value.type.shape).mul(storageBytes(layouts[place]?.storage ?? 'f32')));
   }, Dim.of(0));
   return { flop, bytes };
-}
-
-function elementBytes(storage: StorageType): number {
-  return storage === 'bf16' || storage === 'f16' ? 2 : storage === 'u8' || storage === 'bool' ? 1 : 4;
 }
 
 function operationCost(operation: Operation): Cost {

@@ -163,7 +163,7 @@ function renameParameters(kernel: TileKernel): {
   return { kernel: { ...renamed, parameters: names.map(([name]) => name) }, names };
 }
 
-/** Rewrites every index polynomial of the statements; shared subexpressions stay shared. */
+/** Rewrites every index polynomial of the statements; subexpressions shared within a body stay shared. */
 function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim): TileStatement[] {
   const done = new Map<TileExpression, TileExpression>();
   const conditions = (list: readonly IndexCondition[]): IndexCondition[] =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { architectureFor } from './architecture.js';
-import { forEachParallel } from './for-each-parallel.js';
+import { forEachParallel } from '../for-each-parallel.js';
 
 describe('the architecture for a GPU', () => {
   it.each([

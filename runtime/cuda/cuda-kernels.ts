@@ -5,7 +5,7 @@ import type { DeviceKernel } from '../device.js';
 import { architectureFor, type ComputeCapability, isCudaArchitecture } from './architecture.js';
 import type { CudaCalls } from './cuda-calls.js';
 import { type CudaFunction, type CudaModule, maxDynamicSharedBytesAttribute, unaskedSharedBytes } from './driver.js';
-import { forEachParallel } from './for-each-parallel.js';
+import { forEachParallel } from '../for-each-parallel.js';
 import type { DescribeKernel, KernelCompiler } from './kernel-compiler.js';
 
 export interface LoadedCudaKernel {

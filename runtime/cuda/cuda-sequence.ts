@@ -5,7 +5,14 @@ import { checkBufferAccess, checkLaunch } from '../launch-check.js';
 import type { CudaCalls } from './cuda-calls.js';
 import type { CudaKernelLibrary } from './cuda-kernels.js';
 import { asCudaBuffer, type CudaBuffer } from './cuda-memory.js';
-import { type CudaEvent, type CudaGraphExec, type CudaLaunch, type CudaStream, offsetPointer } from './driver.js';
+import {
+  cudaResults,
+  type CudaEvent,
+  type CudaGraphExec,
+  type CudaLaunch,
+  type CudaStream,
+  offsetPointer,
+} from './driver.js';
 
 interface PreparedLaunch extends Omit<CudaLaunch, 'stream'> {
   readonly label: string;
@@ -81,7 +88,7 @@ export class CudaSequence implements Sequence {
     } catch (error) {
       // The stream is of no use until its capture ends, which fails or gives a graph that nobody wants.
       const { result, value } = this.calls.driver.streamEndCapture(stream);
-      if (result === 0) this.calls.runQuietly('graphDestroy', value);
+      if (result === cudaResults.success) this.calls.runQuietly('graphDestroy', value);
       throw error;
     }
     const graph = this.calls.run('streamEndCapture', this.where(), stream);

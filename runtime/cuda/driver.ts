@@ -54,7 +54,6 @@ export const cudaResults = {
   success: 0,
   outOfMemory: 2,
   noDevice: 100,
-  noBinaryForGpu: 209,
   notReady: 600,
 } as const;
 

@@ -25,12 +25,12 @@ export interface OpenDeviceOptions {
 
 /**
  * Opens a device of this machine. `auto` takes WebGPU on a graphics adapter, then an NVIDIA GPU where its driver and a compiler
- * for its kernels are (second, because CUDA kernels have not been measured on a GPU yet), otherwise the processor: WebGPU drivers that compute on the processor are slower there than
- * flux2c's own kernels (the default picture on two cores: 3 s, and 6.5 s on lavapipe, 42 s when it sees the kernels for the
- * first time), so they are only taken when they are asked for.
+ * for its kernels are (second, because CUDA kernels have not been measured on a GPU yet), otherwise the processor. WebGPU
+ * drivers that compute on the processor are slower there than flux2c's own kernels (docs/performance.md), so they are only
+ * taken when they are asked for.
  *
  * @throws F2C515 when CUDA or WebGPU is asked for and no GPU or adapter opens, F2C510 when the adapter gives no device,
- *   F2C516 for an adapter with `cpu` or `cuda-emulator`, F2C54x when the GPU does not open
+ *   F2C516 for an adapter with `cpu` or `cuda-emulator`, F2C540 and F2C542 when the GPU does not open
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Device> {
   const { device = 'auto', adapter, onNotice } = options;

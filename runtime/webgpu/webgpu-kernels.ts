@@ -1,6 +1,7 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
 import type { DeviceKernel } from '../device.js';
+import { forEachParallel } from '../for-each-parallel.js';
 
 /** GPUShaderStage.COMPUTE: constants of the specification, which Node has no globals for. */
 const computeStage = 4;
@@ -41,15 +42,11 @@ export class KernelLibrary {
     const missing = [...new Map(kernels.map((kernel) => [kernel.name, kernel])).values()].filter(
       (kernel) => this.loaded.get(kernel.name)?.source !== kernel.source,
     );
-    let next = 0;
     let done = kernels.length - missing.length;
-    const work = async (): Promise<void> => {
-      for (let kernel = missing[next++]; kernel !== undefined; kernel = missing[next++]) {
-        this.loaded.set(kernel.name, await this.compile(kernel));
-        onProgress?.(++done, kernels.length);
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(compilations, missing.length) }, work));
+    await forEachParallel(missing, compilations, async (kernel) => {
+      this.loaded.set(kernel.name, await this.compile(kernel));
+      onProgress?.(++done, kernels.length);
+    });
   }
 
   private async compile(kernel: DeviceKernel): Promise<LoadedKernel> {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, it } from 'vitest';
-import { findCudaInclude } from '../../runtime/cuda/node/cuda-toolkit.js';
+import { toolkitFolders } from '../../runtime/cuda/node/cuda-toolkit.js';
 
 /** The library's path until the file's tests are over; without a C compiler or `cuda.h` a skipped test says so. */
 export function fakeLibcuda(what: string): string | undefined {
@@ -21,8 +21,9 @@ export function fakeLibcuda(what: string): string | undefined {
 
 /** Why it cannot be built. */
 function build(path: string): string | undefined {
-  const include = findCudaInclude();
-  if (include === undefined || !existsSync(join(include, 'cuda.h'))) return 'no cuda.h here';
+  const includes = [...toolkitFolders().map((folder) => join(folder, 'include')), '/usr/include'];
+  const include = includes.find((folder) => existsSync(join(folder, 'cuda.h')));
+  if (include === undefined) return 'no cuda.h here';
   const source = fileURLToPath(new URL('fake-libcuda.c', import.meta.url));
   try {
     execFileSync('cc', ['-shared', '-fPIC', '-O1', `-I${include}`, '-o', path, source], { stdio: 'pipe' });

@@ -87,6 +87,12 @@ describe.runIf(path)('the bindings of libcuda', () => {
     calls.leaveContext();
     calls.run('primaryContextRelease', [], gpu.device);
   });
+
+  it("are one driver however often they are opened, so that devices see each other's context", async () => {
+    const [one, other] = [await openLibcuda(path), await openLibcuda(path)];
+    expect(one.driver).toBeDefined();
+    expect(other.driver).toBe(one.driver);
+  });
 });
 
 describe('a machine without the library', () => {

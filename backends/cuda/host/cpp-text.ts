@@ -1,7 +1,7 @@
 /** Pieces of C++: literals, and dimensions as expressions over variables of their symbols' names. */
 import type { Dim } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
-import type { CudaNames } from '../cuda-names.js';
+import type { KernelNames } from '../../kernel-names.js';
 
 /** A string literal. Bytes beyond ASCII are escaped, so that the source's encoding does not matter. */
 export function quote(text: string): string {
@@ -15,7 +15,7 @@ export function quote(text: string): string {
 }
 
 /** Of type `long long` where a symbol or a large number is in it. */
-export function printDim(dim: Dim, names: CudaNames): string {
+export function printDim(dim: Dim, names: KernelNames): string {
   const terms = dim.monomials().map(({ symbols, coefficient }, index) => {
     const magnitude = Math.abs(coefficient);
     const factors = symbols.map((symbol) => names.legal(symbol));
@@ -27,7 +27,7 @@ export function printDim(dim: Dim, names: CudaNames): string {
   return terms.length === 0 ? '0' : terms.join('');
 }
 
-export function printShape(shape: readonly Dim[], names: CudaNames): string {
+export function printShape(shape: readonly Dim[], names: KernelNames): string {
   return `{${shape.map((dim) => printDim(dim, names)).join(', ')}}`;
 }
 

@@ -1,6 +1,6 @@
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import type { HostOperand, HostStep, Plan } from '../../../ir/plan.js';
-import type { CudaNames } from '../cuda-names.js';
+import type { KernelNames } from '../../kernel-names.js';
 import { printDim, printDouble, printIntegers, printShape, printType } from './cpp-text.js';
 import type { WeightTables } from './print-weights.js';
 
@@ -8,7 +8,7 @@ import type { WeightTables } from './print-weights.js';
 export interface HostScope {
   readonly plan: Plan;
   readonly component: string;
-  readonly names: CudaNames;
+  readonly names: KernelNames;
   readonly tables: WeightTables;
 }
 
@@ -84,7 +84,7 @@ function printOperand(operand: HostOperand, scope: HostScope): string {
   }
 }
 
-function printConstant({ dtype, shape, values }: OperandOf<'constant'>, names: CudaNames): string {
+function printConstant({ dtype, shape, values }: OperandOf<'constant'>, names: KernelNames): string {
   return `constant(${printType(dtype)}, ${printShape(shape, names)}, {${values.map(printDouble).join(', ')}})`;
 }
 

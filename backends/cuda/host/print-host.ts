@@ -2,7 +2,7 @@ import { Flux2cError } from '../../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../../ir/kernel/thread.js';
 import type { HostStep, Plan, PlanStep, PlanValue, Storage } from '../../../ir/plan.js';
 import { cudaEntryPoint, cudaSharedBytes } from '../cuda.js';
-import { CudaNames } from '../cuda-names.js';
+import { cudaNames } from '../cuda-names.js';
 import { comment, printDim, printShape, printType, quote } from './cpp-text.js';
 import { hostHeaderName } from './host-header.js';
 import type { HostFunction, HostProgram } from './host-program.js';
@@ -78,7 +78,7 @@ function printFunction(
   tables: WeightTables,
 ): readonly string[] {
   for (const value of [...plan.inputs, ...plan.results]) checkBoundary(name, value);
-  const names = new CudaNames([], 'run');
+  const names = cudaNames([], 'run');
   const scope: HostScope = { plan, component, names, tables };
   const hostSteps = plan.steps.filter((step): step is HostStep => step.kind === 'host');
   const storage = (item: Storage): string => printStorage(item, lifetimes.get(item.id), scope);

@@ -1,7 +1,7 @@
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { Dim } from '../../../ir/dim.js';
 import type { Plan } from '../../../ir/plan.js';
-import type { CudaNames } from '../cuda-names.js';
+import type { KernelNames } from '../../kernel-names.js';
 import { printDim, quote } from './cpp-text.js';
 
 interface Equation {
@@ -14,7 +14,7 @@ interface Equation {
  * C++ that finds the values of a plan's symbols in the shapes of its inputs and checks all other axes, in the order in
  * which `bindSizes` would. Throws F2C163 for a symbol that no input determines.
  */
-export function printSizes(plan: Plan, names: CudaNames): readonly string[] {
+export function printSizes(plan: Plan, names: KernelNames): readonly string[] {
   const lines: string[] = [];
   const known = new Set<string>();
   let open: readonly Equation[] = plan.inputs.flatMap(({ name, shape }) =>
@@ -33,7 +33,7 @@ export function printSizes(plan: Plan, names: CudaNames): readonly string[] {
 }
 
 /** Undefined where the axis must wait until more symbols are known. */
-function printEquation({ input, axis, dim }: Equation, known: Set<string>, names: CudaNames): string | undefined {
+function printEquation({ input, axis, dim }: Equation, known: Set<string>, names: KernelNames): string | undefined {
   const place = `${quote(input)}, ${axis}, ${quote(dim.text)}`;
   const unknown = dim.symbols.filter((symbol) => !known.has(symbol));
   const [symbol] = unknown;

@@ -2,7 +2,7 @@ import { Flux2cError } from '../../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../../ir/kernel/thread.js';
 import type { CopyStep, LaunchStep, Plan, PlanStep } from '../../../ir/plan.js';
 import { cudaEntryPoint } from '../cuda.js';
-import type { CudaNames } from '../cuda-names.js';
+import type { KernelNames } from '../../kernel-names.js';
 import { printDim, quote } from './cpp-text.js';
 
 /** The device's steps of a plan as statements; host steps are printed apart, because they come first. */
@@ -10,7 +10,7 @@ export class StepPrinter {
   constructor(
     private readonly plan: Plan,
     private readonly kernels: ReadonlyMap<string, ThreadKernel>,
-    private readonly names: CudaNames,
+    private readonly names: KernelNames,
   ) {}
 
   print(steps: readonly PlanStep[], indent: string): readonly string[] {

@@ -1,6 +1,6 @@
 import { f32 } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
-import type { Schedule, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
+import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { Elements, LaneContext } from './elements.js';
 import { registerKey, wideFactor } from './elements.js';
 import type { Emitter } from './emitter.js';
@@ -10,7 +10,7 @@ import { keyPart, moveLane, withPoint } from './positions.js';
 import { readsVectors } from './reads-vectors.js';
 import { foldLanes, type TileLoops } from './tile-loops.js';
 
-export type Contract = Extract<TileStatement, { kind: 'contract' }>;
+import type { Contract } from './matrix-operands.js';
 
 /** One contraction on its way through the loop. */
 interface Running {

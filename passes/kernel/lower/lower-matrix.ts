@@ -4,11 +4,9 @@ import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/til
 import type { Elements, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
-import { asMatrixProduct, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
+import { asMatrixProduct, type Contract, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
 import { blockLength, declareArray, findPlace, placeAt, StageCopier, type StagedTile, stageLength } from './staging.js';
-
-type Contract = Extract<TileStatement, { kind: 'contract' }>;
 
 /** Depth of one product of fragments, in elements and in rows' pieces. */
 const depth = 16;

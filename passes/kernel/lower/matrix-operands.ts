@@ -6,14 +6,14 @@ import { Emitter } from './emitter.js';
 import { isStill, isWholeVector, laneMotion } from './lanes.js';
 import { Coordinates } from './positions.js';
 
-type Contract = Extract<TileStatement, { kind: 'contract' }>;
+export type Contract = Extract<TileStatement, { kind: 'contract' }>;
 export type Load = Extract<TileExpression, { kind: 'load' }>;
 
 /** Numbers of 16 bits in the 16 bytes that copies move and rows of fragments have. */
 export const rowLength = 8;
 
 /** Numbers in a row of 128 bytes. */
-export const blockNumbers = 64;
+const blockNumbers = 64;
 
 /** What a product of matrices is made of. */
 export interface MatrixProduct {

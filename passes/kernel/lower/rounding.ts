@@ -1,6 +1,4 @@
-import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
-
-export type NarrowFloat = 'f16' | 'bf16';
+import type { Expression, HalfType, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 
 export interface RoundingParts {
   readonly lanes: 1 | 2 | 4;
@@ -12,7 +10,7 @@ export interface RoundingParts {
  * Rounds f32 lanes to the nearest f16 or bf16, ties to even, as an f32: on the bits, because not every device has the types.
  * What is too large becomes infinite; NaN stays.
  */
-export function expandRounding(to: NarrowFloat, x: Expression, parts: RoundingParts): Expression {
+export function expandRounding(to: HalfType, x: Expression, parts: RoundingParts): Expression {
   const { lanes, bind } = parts;
   const type = (scalar: ScalarType): RegisterType => ({ scalar, lanes });
   const constant = (value: number, scalar: ScalarType = 'u32'): Expression => ({

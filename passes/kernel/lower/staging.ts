@@ -1,4 +1,4 @@
-import { add, bool, both, i32, integer, lessThan, multiply } from '../../../ir/kernel/expressions.js';
+import { add, binary, bool, both, i32, integer, lessThan, multiply } from '../../../ir/kernel/expressions.js';
 import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
 import type { Emitter } from './emitter.js';
 import { type Load, rowLength } from './matrix-operands.js';
@@ -46,12 +46,6 @@ export function stageLength(tile: StagedTile): number {
 export function declareArray(tile: StagedTile, stages: number): SharedArray {
   return { name: tile.array, type: { scalar: 'u32', lanes: 4 }, length: stages * stageLength(tile) };
 }
-
-const binary = (
-  operator: 'xor' | 'and' | 'div' | 'mod' | 'less' | 'min' | 'shift_right',
-  left: Expression,
-  right: Expression,
-): Expression => ({ kind: 'binary', operator, left, right });
 
 /** Where pieces of a row lie in a stage, as far as the invocation decides it; constants are added by `placeAt`. */
 export interface PiecePlace {

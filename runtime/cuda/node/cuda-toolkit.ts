@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 const { env, platform } = process;
 
 /** Folders that the toolkit may be installed in, the most certain first. */
-function toolkitFolders(): readonly string[] {
+export function toolkitFolders(): readonly string[] {
   const named = [env.CUDA_HOME, env.CUDA_PATH].filter((path) => path !== undefined && path !== '') as string[];
   if (platform === 'win32') return named;
   const numbered = listFolder('/usr/local').filter((name) => /^cuda-\d/.test(name));
@@ -19,12 +19,6 @@ export function findNvcc(): string | undefined {
   const onPath = (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   const inToolkit = toolkitFolders().map((folder) => join(folder, 'bin'));
   return [...onPath, ...inToolkit].map((folder) => join(folder, name)).find(isExecutable);
-}
-
-/** The folder with `cuda_fp16.h` and others, which NVRTC does not bring. */
-export function findCudaInclude(): string | undefined {
-  const candidates = [...toolkitFolders().map((folder) => join(folder, 'include')), '/usr/include'];
-  return candidates.find((folder) => existsSync(join(folder, 'cuda_fp16.h')) || existsSync(join(folder, 'cuda.h')));
 }
 
 /** Names under which the loader may find NVRTC, the best first: what FLUX2C_NVRTC says, or any version from 12 on. */

@@ -4,8 +4,9 @@ import { cudaEntryPoint } from '../../../backends/cuda/cuda.js';
 import { cudaTarget } from '../../../backends/cuda/cuda-target.js';
 import type { Target } from '../../../backends/target.js';
 import type { ThreadKernel } from '../../../ir/kernel/thread.js';
-import { CheckingDevice } from '../../checking-device.js';
-import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel } from '../../device.js';
+import type { BoundLaunch, Device, DeviceKernel } from '../../device.js';
+import { forEachParallel } from '../../for-each-parallel.js';
+import { HostMemoryDevice } from '../../host-memory-device.js';
 import { emulatorFailure, reportLength } from '../emulator/failures.js';
 import { runnerName } from '../emulator/translation-unit.js';
 import { EmulatorCompiler } from './emulator-compiler.js';
@@ -45,7 +46,7 @@ interface LoadedKernel {
  * F2C248 workgroup memory that nothing has written, F2C249 copies that nothing has waited for, F2C239 16 bytes that are not
  * aligned, F2C237 and F2C238 products of four warps without their fences.
  */
-export class CudaEmulatorDevice extends CheckingDevice<Uint8Array> {
+export class CudaEmulatorDevice extends HostMemoryDevice {
   private readonly compiler: EmulatorCompiler;
   private readonly loaded = new Map<string, LoadedKernel>();
 
@@ -69,15 +70,11 @@ export class CudaEmulatorDevice extends CheckingDevice<Uint8Array> {
       ),
     );
     let done = kernels.length - units.reduce((sum, unit) => sum + unit.length, 0);
-    let next = 0;
-    const work = async (): Promise<void> => {
-      for (let unit = units[next++]; unit !== undefined; unit = units[next++]) {
-        await this.loadUnit(unit);
-        done += unit.length;
-        onProgress?.(done, kernels.length);
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(availableParallelism(), units.length) }, work));
+    await forEachParallel(units, availableParallelism(), async (unit) => {
+      await this.loadUnit(unit);
+      done += unit.length;
+      onProgress?.(done, kernels.length);
+    });
   }
 
   private async loadUnit(unit: readonly DeviceKernel[]): Promise<void> {
@@ -90,10 +87,6 @@ export class CudaEmulatorDevice extends CheckingDevice<Uint8Array> {
     }
   }
 
-  protected allocate(byteLength: number): Uint8Array {
-    return new Uint8Array(byteLength);
-  }
-
   protected execute(launch: BoundLaunch): void {
     const { kernel, source, run } = this.loaded.get(launch.kernel) as LoadedKernel;
     const report = new BigInt64Array(reportLength);
@@ -103,20 +96,6 @@ export class CudaEmulatorDevice extends CheckingDevice<Uint8Array> {
     const lengths = BigInt64Array.from(launch.bindings, ({ byteLength }) => BigInt(byteLength));
     const status = run(report, launch.parameters, Uint32Array.from(launch.workgroups), lengths, ...bindings);
     if (status !== 0) throw emulatorFailure(report, launch.label, kernel, source);
-  }
-
-  write(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
-    this.memoryOf(buffer, 'write', byteOffset, bytes.byteLength).set(bytes, byteOffset);
-  }
-
-  copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, byteLength: number): void {
-    this.checkCopy(from, to);
-    const source = this.memoryOf(from, 'copy', fromOffset, byteLength);
-    this.memoryOf(to, 'copy', toOffset, byteLength).set(source.subarray(fromOffset, fromOffset + byteLength), toOffset);
-  }
-
-  async read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
-    return this.memoryOf(buffer, 'read', byteOffset, byteLength).slice(byteOffset, byteOffset + byteLength);
   }
 
   override async destroy(): Promise<void> {

@@ -27,6 +27,9 @@ const externalRecord = 1;
 /** Threads may go on with calls that others must not make during a capture; ours is the only one that captures. */
 const threadLocalCapture = 1;
 
+/** By the library's name. Devices see each other's current context only when they call through one driver. */
+const opened = new Map<string, CudaDriver>();
+
 /**
  * The driver's library, which comes with NVIDIA's driver and with no package. A reason instead when there is none or it
  * is too old. FLUX2C_LIBCUDA says where it is, when the loader does not know.
@@ -41,6 +44,8 @@ export async function openLibcuda(path = process.env.FLUX2C_LIBCUDA): Promise<Li
   // Kernels that the driver loads at their first launch cannot be captured at it. It reads this when it starts.
   process.env.CUDA_MODULE_LOADING ??= 'EAGER';
   const name = path ?? (process.platform === 'win32' ? 'nvcuda.dll' : 'libcuda.so.1');
+  const known = opened.get(name);
+  if (known !== undefined) return { driver: known };
   let library: ReturnType<Koffi['load']>;
   try {
     library = koffi.load(name);
@@ -48,7 +53,9 @@ export async function openLibcuda(path = process.env.FLUX2C_LIBCUDA): Promise<Li
     return { reason: `no NVIDIA driver was found (${name} does not load)` };
   }
   try {
-    return { driver: new Libcuda(koffi, declareCalls(library)) };
+    const driver = new Libcuda(koffi, declareCalls(library));
+    opened.set(name, driver);
+    return { driver };
   } catch (cause) {
     return { reason: `the NVIDIA driver is too old: ${messageOf(cause)}` };
   }

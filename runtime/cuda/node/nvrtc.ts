@@ -6,7 +6,6 @@ import type { CudaArchitecture } from '../../../backends/cuda/cuda-target.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import type { CudaSource, KernelCompiler } from '../kernel-compiler.js';
 import { compilerOptions, doesNotCompile } from './compiler-options.js';
-import { findCudaInclude } from './cuda-toolkit.js';
 import type { Koffi } from './libcuda-calls.js';
 
 type Texts = readonly string[];
@@ -101,8 +100,7 @@ async function compile(
     calls.create(program, source.text, 'kernel.cu', headers.size, [...headers.values()], [...headers.keys()]),
   );
   try {
-    const include = findCudaInclude();
-    const options = [`-arch=${architecture}`, ...compilerOptions, ...(include === undefined ? [] : [`-I${include}`])];
+    const options = [`-arch=${architecture}`, ...compilerOptions];
     const result = await calls.compile(program[0]!, options.length, options);
     signal?.throwIfAborted();
     if (result === compilationError) throw doesNotCompile(source, architecture, 'NVRTC', readLog(calls, program[0]!));

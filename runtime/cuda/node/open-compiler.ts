@@ -35,9 +35,9 @@ async function requireCompiler(): Promise<KernelCompiler> {
 /** nvcc or NVRTC, with the cache in front of it; or why there is neither. */
 export async function findKernelCompiler(): Promise<KernelCompiler | string> {
   const nvcc = await findWorkingNvcc();
-  const compiler = typeof nvcc === 'string' ? await openNvrtc(nvrtcNames()) : nvcc;
-  if (typeof compiler !== 'string') return cacheKernels(compiler, cacheFolder());
-  return `${typeof nvcc === 'string' ? nvcc : ''}, ${compiler}`;
+  if (typeof nvcc !== 'string') return cacheKernels(nvcc, cacheFolder());
+  const nvrtc = await openNvrtc(nvrtcNames());
+  return typeof nvrtc === 'string' ? `${nvcc}, ${nvrtc}` : cacheKernels(nvrtc, cacheFolder());
 }
 
 /** nvcc without the cache; or why there is none. */

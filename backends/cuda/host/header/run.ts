@@ -15,7 +15,7 @@ struct Function {
 
 struct Program {
   std::vector<Function> functions;
-  /** Null when the artifact was compiled from a configuration alone. */
+  /** False when the artifact was compiled from a configuration alone. */
   bool has_weights;
   std::vector<WeightFile> files;
   std::vector<StoredTensor> tensors;
