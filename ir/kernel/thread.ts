@@ -1,3 +1,5 @@
+import type { Dim } from '../dim.js';
+
 /**
  * Kernel IR, phase `thread`: what one invocation of a workgroup does. Imperative and small on purpose: a backend prints
  * it in a hundred lines, the interpreter runs it in lockstep, WebAssembly is made from the same nodes.
@@ -6,7 +8,7 @@
  * - There are no register arrays: schedules unroll, every register has a name.
  * - A subgroup of 32 multiplies matrices from fragments (`load_matrix`, `multiply_matrices`) and moves data beside its
  *   computation (`copy_async`) where the target can; lane maps and order are those of the PTX ISA's `ldmatrix`, `mma.sync.m16n8k16`
- *   and `cp.async`.
+ *   and `cp.async`. Where the target can, one role of a workgroup copies (`copy_tensor`) what others multiply (`multiply_shared`).
  * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; 16-bit floats widen on load
  *   and round to nearest even on store, so values in the body are never bf16.
  */
@@ -35,6 +37,48 @@ export interface SharedArray {
   readonly length: number;
 }
 
+/**
+ * A rectangle of a buffer that `copy_tensor` reads boxes of (CUDA Driver API, `cuTensorMapEncodeTiled`). Polynomials are
+ * over the kernel's size parameters; a launch evaluates them with the buffer's binding and `BUFFER_base`.
+ */
+export interface TensorMap {
+  readonly name: string;
+  readonly buffer: string;
+  /** Elements before the first of the rectangle, from `BUFFER_base` on; 16 bytes divide both. */
+  readonly offset: Dim;
+  /** 2 to 5, the innermost first: its stride is 1 and its box 128 bytes. 16 bytes divide the other strides. */
+  readonly dimensions: readonly TensorDimension[];
+}
+
+export interface TensorDimension {
+  /** Elements. What a box has past them is zero in workgroup memory. */
+  readonly extent: Dim;
+  /** Elements from one to the next. */
+  readonly stride: Dim;
+  /** Elements of a copy: 1 to 256. */
+  readonly box: number;
+}
+
+/**
+ * Counters in workgroup memory that invocations and copies arrive at and others wait for (PTX ISA, `mbarrier`). A phase ends, and the next
+ * begins, when `arrivals` arrivals have come and all bytes that were expected in it are there. All begin in phase 0.
+ */
+export interface BarrierArray {
+  readonly name: string;
+  readonly length: number;
+  readonly arrivals: number;
+}
+
+/** Consecutive invocations of a workgroup that do one thing while others do another. */
+export interface Role {
+  readonly name: string;
+  /** A multiple of 128. */
+  readonly invocations: number;
+  /** That each of its invocations may have: a multiple of 8 from 24 to 256. */
+  readonly registers: number;
+  readonly body: readonly Statement[];
+}
+
 export interface ThreadKernel {
   readonly phase: 'thread';
   readonly name: string;
@@ -45,6 +89,15 @@ export interface ThreadKernel {
    * the `workgroup_*` builtins of the body itself) and `BUFFER_base` (elements before the view in its binding).
    */
   readonly parameters: readonly string[];
+  /** In the order of the function's arguments. */
+  readonly tensorMaps?: readonly TensorMap[];
+  readonly barriers?: readonly BarrierArray[];
+  /**
+   * Workgroups walk over the tiles of the launch: any number of them does, in one dimension, as many as run at once is best. Then
+   * `tiles_x|y|z` are parameters, the workgroups the launch would have otherwise, and the body uses `group_index` and `group_count`,
+   * no `workgroup_x|y|z`.
+   */
+  readonly walksTiles?: boolean;
   /** Invocations of a workgroup, one-dimensional. */
   readonly workgroupSize: number;
   readonly shared: readonly SharedArray[];
@@ -53,7 +106,9 @@ export interface ThreadKernel {
   readonly body: readonly Statement[];
 }
 
-export type Builtin = 'workgroup_x' | 'workgroup_y' | 'workgroup_z' | 'local_index' | 'subgroup_lane';
+/** `group_index` and `group_count`: this workgroup's number and the number of all, in a launch whose workgroups walk over tiles. */
+export type Builtin =
+  'workgroup_x' | 'workgroup_y' | 'workgroup_z' | 'local_index' | 'subgroup_lane' | 'group_index' | 'group_count';
 
 export type UnaryOperator = 'neg' | 'not' | 'abs' | 'exp' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'floor';
 
@@ -189,7 +244,37 @@ export type Statement =
   /** Closes a group of products. */
   | { readonly kind: 'commit_products' }
   /** Waits until at most `pending` groups of products are not done, oldest first. */
-  | { readonly kind: 'wait_products'; readonly pending: number };
+  | { readonly kind: 'wait_products'; readonly pending: number }
+  /**
+   * The workgroup parts: the first role's invocations come first in the local index, all together they are the workgroup. Only in
+   * the kernel's own body, once; inside, `barrier` stands nowhere and what subgroups do together they do within the role.
+   */
+  | { readonly kind: 'roles'; readonly roles: readonly Role[] }
+  /**
+   * The box of a tensor map at coordinates `at` (elements, innermost first) into a u32x4 array from element `index` on, a multiple of
+   * 64 (8 rows): rows of 128 bytes as in `SharedMatrix`, one box after another along the outer dimensions. Done by one
+   * invocation; the bytes arrive at the barrier.
+   */
+  | {
+      readonly kind: 'copy_tensor';
+      readonly array: string;
+      readonly index: Expression;
+      readonly map: string;
+      readonly at: readonly Expression[];
+      readonly barrier: BarrierPlace;
+    }
+  /** One arrival, after which the phase also waits for so many bytes of copies. */
+  | { readonly kind: 'expect_copies'; readonly barrier: BarrierPlace; readonly bytes: number }
+  /** One arrival: what the invocation read and wrote before is done for those that wait for the phase. */
+  | { readonly kind: 'arrive'; readonly barrier: BarrierPlace }
+  /** Goes on once the phase of this parity (0 or 1) has ended: at once where the barrier is in a phase of the other parity. */
+  | { readonly kind: 'wait_barrier'; readonly barrier: BarrierPlace; readonly parity: Expression };
+
+/** One barrier of an array of them. */
+export interface BarrierPlace {
+  readonly array: string;
+  readonly index: Expression;
+}
 
 /**
  * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of 64 numbers by any number of rows, a row of a block

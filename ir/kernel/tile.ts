@@ -186,6 +186,14 @@ export interface MatrixSchedule {
   readonly unit: 'mma' | 'wgmma';
   /** Chunks of the operands that are in workgroup memory at once, one of them in use: 2 or more. */
   readonly stages: number;
+  /** Set where 128 invocations more only copy operands, by tensor maps, and workgroups walk over the tiles; unit `wgmma`. */
+  readonly walk?: TileWalk;
+}
+
+/** Workgroups that run together share what they read where their tiles lie in a block. */
+export interface TileWalk {
+  /** Tiles in x that a block of tiles has; all its tiles in y come before the next block. */
+  readonly block: number;
 }
 
 /** Invocations of one part of the local index, by its name in the thread order. */
