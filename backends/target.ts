@@ -19,6 +19,8 @@ export interface Target {
   readonly matrix?: 'mma' | 'wgmma';
   /** Copies into workgroup memory run beside the computation (`cp.async`). */
   readonly asyncCopy?: boolean;
+  /** One invocation copies a box of a tensor into workgroup memory (`cp.async.bulk.tensor`); barriers count what has arrived (`mbarrier`). */
+  readonly tensorCopies?: boolean;
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxBindingBytes: number;

@@ -15,6 +15,7 @@ const blockMemory: Readonly<Record<CudaArchitecture, number>> = {
 
 /** What kernels for all of the architectures may rely on. */
 export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
+  const areHopper = architectures.every((name) => name === 'sm_90a');
   return {
     backend: 'cuda',
     f16: true,
@@ -22,8 +23,9 @@ export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
     workgroupMemory: Math.min(...architectures.map((name) => blockMemory[name])),
     stagingPays: true,
     // What one of them lacks, kernels for all of them do without.
-    matrix: architectures.every((name) => name === 'sm_90a') ? 'wgmma' : 'mma',
+    matrix: areHopper ? 'wgmma' : 'mma',
     asyncCopy: true,
+    ...(areHopper && { tensorCopies: true }),
     maxWorkgroupInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,
     // Pointers have 64 bits: what an allocation holds, a kernel reaches.

@@ -192,8 +192,8 @@ export interface MatrixSchedule {
 
 /** Workgroups that run together share what they read where their tiles lie in a block. */
 export interface TileWalk {
-  /** Tiles in x that a block of tiles has; all its tiles in y come before the next block. */
-  readonly block: number;
+  /** Tiles in x that a block of tiles has, all when left out; all its tiles in y come before the next block. */
+  readonly block?: number;
 }
 
 /** Invocations of one part of the local index, by its name in the thread order. */

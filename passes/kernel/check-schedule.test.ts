@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cudaTarget } from '../../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu, type Target } from '../../backends/target.js';
 import { interpretFunction } from '../../ir/graph/interpret.js';
 import { parseModule } from '../../ir/graph/parse.js';
@@ -56,6 +57,12 @@ describe('schedules in place of the chosen ones', () => {
     ['too many', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: spread(512, 1, 1) } }), portableWebgpu],
     ['add up', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['m', 'c'], spread: { m: spread(2, 1, 1), c: spread(2, 1, 4) } }), portableWebgpu],
     ['add up', 'layer_norm', (chosen) => ({ ...chosen, spread: { m: spread(1, 1, 1), c: spread(3, 1, 4) } }), portableWebgpu],
+    ['multiplies no matrices so', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), portableWebgpu],
+    ['multiplies no matrices so', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'wgmma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['copies no boxes', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2, walk: {} }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['lack stages', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 1 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['no matrices that this schedule', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['no matrices that this schedule', 'layer_norm', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
     ['no workgroup memory', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['c', 'm'], spread: { m: spread(1, 1, 1), c: spread(2, 1, 4) } }), cpuTarget],
   ])('are refused when something %s', (message, work, change, target) => {
     expect(() => override(work, change, target)).toThrow(

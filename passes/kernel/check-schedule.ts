@@ -1,12 +1,16 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
+import { withTiles } from './from-group/build-kernel.js';
+import { canMultiplyMatrices } from './lower/can-multiply.js';
 
 /**
  * Checks a schedule that was not chosen here (a tuner's, a user's) against the kernel it is for.
  *
  * @throws F2C304 an axis without a spread, a vector that does not divide its extent, an axis spread over invocations that
- *   or groups that the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two
+ *   or groups that the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two,
+ *   products of matrices that the target or the kernel does not have
  */
 export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
   const reject = (axis: string, message: string, expected: string, found: string): never => {
@@ -49,6 +53,39 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
   if (invocations > target.maxWorkgroupInvocations) {
     reject('', 'too many invocations in a workgroup', `at most ${target.maxWorkgroupInvocations}`, `${invocations}`);
   }
+  checkMatrices(kernel, schedule, target, (message, expected, found) => reject('', message, expected, found));
+}
+
+type Reject = (message: string, expected: string, found: string) => never;
+
+/** Fragments of a subgroup of 32: rows over 8 lanes, columns over 4 lanes in pairs, a depth of 16. */
+function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, reject: Reject): void {
+  const { matrix, subgroupSize } = schedule;
+  if (matrix === undefined) return;
+  if (target.matrix === undefined || (matrix.unit === 'wgmma' && target.matrix !== 'wgmma')) {
+    reject('the target multiplies no matrices so', target.matrix ?? 'a schedule without matrices', matrix.unit);
+  }
+  if (matrix.walk !== undefined && (target.tensorCopies !== true || matrix.unit !== 'wgmma')) {
+    reject(
+      'the target copies no boxes of tensors for this',
+      'a schedule that does not walk',
+      `${matrix.unit}, walking`,
+    );
+  }
+  if (matrix.stages < 2 || subgroupSize !== 32) {
+    const found = `${matrix.stages} stages, subgroups of ${subgroupSize ?? 'any size'}`;
+    reject('products of matrices lack stages or subgroups', '2 stages or more, subgroups of 32', found);
+  }
+  const multiplies = [...flattenTileStatements(kernel.body)].some(({ kind }) => kind === 'contract');
+  if (!multiplies || !canMultiplyMatrices(withTiles(kernel, schedule), schedule)) {
+    const expected = 'operands of 16 bits whose rows are aligned, spread as fragments are';
+    reject('the kernel multiplies no matrices that this schedule could', expected, describeContractions(kernel));
+  }
+}
+
+function describeContractions({ body }: TileKernel): string {
+  const over = body.flatMap(reducedAxes);
+  return over.length === 0 ? 'no contraction' : `sums over ${over.join(', ')}`;
 }
 
 function reducedAxes(statement: TileStatement): readonly string[] {

@@ -1,8 +1,8 @@
 import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
-import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
-import { threadsOfPart } from '../../ir/kernel/tile.js';
+import type { AxisSpread, Schedule, TileWalk } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
+import { workgroupSizeOf } from './lower/lower-tile.js';
 
 /** Invocations that multiply a fragment together: lane l holds row l/4 and a pair of columns l mod 4. */
 const subgroupSize = 32;
@@ -64,6 +64,16 @@ function matrixSchedule(
   return { spread, threadOrder, unroll: 1, subgroupSize, matrix: { unit, stages } };
 }
 
+/** The schedule with copies of boxes in a role of its own, where the target has them, before the one where all invocations copy. */
+function walkFirst(schedule: Schedule, walk: TileWalk, target: Target): readonly Schedule[] {
+  const { matrix } = schedule;
+  if (target.tensorCopies !== true || matrix === undefined) return [schedule];
+  return [{ ...schedule, matrix: { ...matrix, walk } }, schedule];
+}
+
+/** Rows of tiles in a block: with the 132 multiprocessors of a Hopper GPU a block has 12 by 11 tiles at a time. */
+const rowsOfBlock = 12;
+
 function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [rows, columns, depth] = [extents.get('m') as Dim, extents.get('n') as Dim, extents.get('k') as Dim];
@@ -97,14 +107,13 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
   if (most <= rowsOfWarpgroup || wanted <= 64 || !columns.isMultipleOf(2)) return [];
   // Two products at once have half the columns each.
   const wide = wanted >= 256 && (facts.products ?? 1) === 1 ? 256 : 128;
-  return [
-    matrixSchedule('wgmma', 4, ['n', 'm', 'm.groups'], {
-      m: spreadRows(2 * rowsOfWarpgroup, 16),
-      n: spreadColumns(wide, wide),
-      k: spreadDepth(depthOfRow),
-      ...(extents.has('z') && { z: alone }),
-    }),
-  ];
+  const schedule = matrixSchedule('wgmma', 4, ['n', 'm', 'm.groups'], {
+    m: spreadRows(2 * rowsOfWarpgroup, 16),
+    n: spreadColumns(wide, wide),
+    k: spreadDepth(depthOfRow),
+    ...(extents.has('z') && { z: alone }),
+  });
+  return walkFirst(schedule, { block: rowsOfBlock }, target);
 }
 
 /** 64 queries for four subgroups, two such groups; heads of whole swizzled rows. */
@@ -113,15 +122,15 @@ function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly S
   if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 128) return [];
   // Scores of 128 keys and the mask of each do not fit the registers together.
   const keys = facts.isMasked === true ? 64 : 128;
-  return [
-    matrixSchedule('wgmma', 2, ['d', 'm', 'm.groups'], {
-      m: spreadRows(2 * rowsOfWarpgroup, 16),
-      h: alone,
-      z: alone,
-      d: spreadColumns(size, size),
-      j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
-    }),
-  ];
+  const schedule = matrixSchedule('wgmma', 2, ['d', 'm', 'm.groups'], {
+    m: spreadRows(2 * rowsOfWarpgroup, 16),
+    h: alone,
+    z: alone,
+    d: spreadColumns(size, size),
+    j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
+  });
+  // All queries of a head, which read the same keys, one after the other.
+  return walkFirst(schedule, {}, target);
 }
 
 /**
@@ -151,14 +160,13 @@ function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Sched
   const [rows, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
   if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 256) return [];
   if ((rows.constant ?? Infinity) <= rowsOfWarpgroup) return [];
-  return [
-    matrixSchedule('wgmma', 4, ['d', 'm', 'm.groups'], {
-      m: spreadRows(2 * rowsOfWarpgroup, 16),
-      h: alone,
-      d: spreadColumns(size, size),
-      k: spreadDepth(depthOfRow),
-    }),
-  ];
+  const schedule = matrixSchedule('wgmma', 4, ['d', 'm', 'm.groups'], {
+    m: spreadRows(2 * rowsOfWarpgroup, 16),
+    h: alone,
+    d: spreadColumns(size, size),
+    k: spreadDepth(depthOfRow),
+  });
+  return walkFirst(schedule, { block: rowsOfBlock }, target);
 }
 
 /** 16 queries a subgroup; their scores against a chunk of keys and their outputs stay in registers. */
@@ -193,7 +201,7 @@ function spreadDepth(depth: number): AxisSpread {
 
 /** Whether the accumulators' and stages' schedule is one that the target can start. */
 function fits(schedule: Schedule, target: Target, products = 1): boolean {
-  const invocations = schedule.threadOrder.reduce((count, part) => count * threadsOfPart(schedule, part), 1);
+  const invocations = workgroupSizeOf(schedule);
   return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule, products) <= target.workgroupMemory;
 }
 

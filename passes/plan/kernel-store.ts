@@ -3,7 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { Dim } from '../../ir/dim.js';
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import type { GridAxis } from '../../ir/plan.js';
-import { buildKernel, tileOf } from '../kernel/from-group/build-kernel.js';
+import { buildKernel, withTiles } from '../kernel/from-group/build-kernel.js';
 import { describeGroup } from '../kernel/from-group/facts.js';
 import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.js';
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
@@ -12,7 +12,7 @@ import { checkSchedule } from '../kernel/check-schedule.js';
 import { describeKernel } from '../kernel/describe-kernel.js';
 import { costOfGroup } from './group-cost.js';
 import { listSchedules } from '../kernel/choose-schedule.js';
-import { canMultiplyMatrices } from '../kernel/lower/matrix-operands.js';
+import { canMultiplyMatrices } from '../kernel/lower/can-multiply.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
 
@@ -96,7 +96,7 @@ export class KernelStore {
     const given = this.options.schedules?.get(built.name);
     const schedule = given ?? chosen;
     if (given !== undefined) checkSchedule(built, given, this.target);
-    const tile = { ...built, axes: built.axes.map((axis) => ({ ...axis, tile: tileOf(schedule, axis.name) })) };
+    const tile = withTiles(built, schedule);
     const thread = lowerTile(tile, schedule);
     return {
       name: tile.name,

@@ -1,12 +1,13 @@
 import { add, builtin, i32, integer, multiply, register, vectorOf } from '../../../ir/kernel/expressions.js';
-import type { Expression, SharedArray, SharedMatrix } from '../../../ir/kernel/thread.js';
+import type { Expression, SharedMatrix } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import type { Elements, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
 import { asMatrixProduct, type Contract, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
-import { blockLength, declareArray, findPlace, placeAt, StageCopier, type StagedTile, stageLength } from './staging.js';
+import type { OperandStages } from './operand-stages.js';
+import { blockLength, findPlace, placeAt, type StagedTile } from './staging.js';
 
 /** Depth of one product of fragments, in elements and in rows' pieces. */
 const depth = 16;
@@ -18,8 +19,7 @@ export interface MatrixContext {
   readonly at: Coordinates;
   readonly elements: Elements;
   readonly emitter: Emitter;
-  readonly invocations: number;
-  declareShared(array: SharedArray): void;
+  readonly stages: OperandStages;
 }
 
 /**
@@ -28,14 +28,11 @@ export interface MatrixContext {
  * accumulators.
  */
 export class MatrixLowering {
-  private readonly copier: StageCopier;
   /** Operands of the open chunk, with the first element of their stage. */
   private readonly staged = new Map<Load, { readonly tile: StagedTile; readonly stage: Expression }>();
   private arrays = 0;
 
-  constructor(private readonly context: MatrixContext) {
-    this.copier = new StageCopier(context.at, context.emitter, context.invocations);
-  }
+  constructor(private readonly context: MatrixContext) {}
 
   /** A contraction over a loop axis, which is walked here, or over one that is open or held whole. */
   lowerContract(statement: Contract): void {
@@ -51,8 +48,7 @@ export class MatrixLowering {
     // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
     const inFlight = this.isShared ? 1 : 0;
     const tiles = this.plan([[statement, product]], loads);
-    this.overStagedChunks(over, tiles, inFlight, () => this.multiply([[statement, product]], inFlight));
-    if (inFlight > 0) this.context.emitter.push({ kind: 'wait_products', pending: 0 });
+    this.overChunks(over, tiles, inFlight, () => this.multiply([[statement, product]], inFlight));
   }
 
   private get isShared(): boolean {
@@ -70,12 +66,11 @@ export class MatrixLowering {
       left.kind === 'memory' ? [left.load, right.load] : [right.load],
     );
     if (products.length < body.length || !this.isShared) {
-      this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
+      this.overChunks(axis, this.plan(products, loads), 0, lowerBody);
       return;
     }
     // Nothing but products: they are on their way together, behind the next chunk's.
-    this.overStagedChunks(axis, this.plan(products, loads), 1, () => this.multiply(products, 1));
-    this.context.emitter.push({ kind: 'wait_products', pending: 0 });
+    this.overChunks(axis, this.plan(products, loads), 1, () => this.multiply(products, 1));
   }
 
   private plan(
@@ -97,41 +92,11 @@ export class MatrixLowering {
     return tiles;
   }
 
-  /**
-   * The chunk in use and those on their way are each in a stage. In an iteration the chunk's copies are waited for, a barrier
-   * makes them visible to all and says that nobody reads the stage of the last chunk that was multiplied, into which the next
-   * copies go: the one before, or as many further back as products are still in flight then.
-   */
-  private overStagedChunks(axis: string, tiles: readonly StagedTile[], inFlight: number, body: () => void): void {
-    const { at, emitter, schedule } = this.context;
-    const stages = schedule.matrix?.stages ?? 2;
-    const { extent, tile: chunk } = at.axis(axis);
-    for (const tile of tiles) this.context.declareShared(declareArray(tile, stages));
-    const copyChunk = (base: Expression, stage: (tile: StagedTile) => Expression): void => {
-      for (const tile of tiles) this.copier.copy(tile, axis, base, stage(tile));
-      emitter.push({ kind: 'commit_copies' });
-    };
-    const ahead = stages - 1 - inFlight;
-    for (let first = 0; first < ahead; first++) {
-      copyChunk(integer(first * chunk), (tile) => integer(first * stageLength(tile)));
-    }
-    const end = at.polynomial(extent, new Map());
-    emitter.loop(axis, integer(0), end, chunk, (variable) => {
-      emitter.push({ kind: 'wait_copies', pending: ahead - 1 });
-      if (this.isShared) emitter.push({ kind: 'share_writes' });
-      emitter.push({ kind: 'barrier' });
-      const number: Expression = { kind: 'binary', operator: 'div', left: variable, right: integer(chunk) };
-      const stageOf = (later: number): Expression => {
-        const shifted = add(emitter.hoist('chunk', i32, number), integer(later));
-        return emitter.hoist('stage', i32, { kind: 'binary', operator: 'mod', left: shifted, right: integer(stages) });
-      };
-      const next = stageOf(ahead);
-      const now = stageOf(0);
-      const start = (tile: StagedTile, stage: Expression): Expression =>
-        emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile))));
-      copyChunk(emitter.hoist(axis, i32, add(variable, integer(ahead * chunk))), (tile) => start(tile, next));
-      for (const tile of tiles) this.staged.set(tile.load, { tile, stage: start(tile, now) });
-      at.setChunk(axis, variable);
+  private overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: () => void): void {
+    const { at, stages } = this.context;
+    stages.overChunks(axis, tiles, inFlight, (start, stageOf) => {
+      for (const tile of tiles) this.staged.set(tile.load, { tile, stage: stageOf(tile) });
+      at.setChunk(axis, start);
       body();
       at.leaveChunk(axis);
       for (const { load } of tiles) this.staged.delete(load);

@@ -1,11 +1,13 @@
 import { add, f32, integer } from '../../../ir/kernel/expressions.js';
 import { unreachable } from '../../../ir/diagnostics.js';
 import type {
+  BarrierArray,
   BufferParameter,
   Expression,
   RegisterType,
   ScalarType,
   SharedArray,
+  TensorMap,
   ThreadKernel,
 } from '../../../ir/kernel/thread.js';
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
@@ -15,6 +17,9 @@ import { Elements, registerKey } from './elements.js';
 import type { LaneContext } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
+import { CopiedStages } from './operand-stages.js';
+import { TensorRings } from './tensor-rings.js';
+import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
 import type { Contract } from './matrix-operands.js';
 import { readsVectors } from './reads-vectors.js';
 import { foldLanes, TileLoops } from './tile-loops.js';
@@ -44,6 +49,10 @@ export function lowerTile(kernel: TileKernel, schedule: Schedule): ThreadKernel 
 }
 
 export function workgroupSizeOf(schedule: Schedule): number {
+  return multiplyingInvocations(schedule) + (schedule.matrix?.walk === undefined ? 0 : copyingInvocations);
+}
+
+function multiplyingInvocations(schedule: Schedule): number {
   return schedule.threadOrder.reduce((size, part) => size * threadsOfPart(schedule, part), 1);
 }
 
@@ -54,7 +63,10 @@ class Lowering {
   private readonly loops: TileLoops;
   private readonly contracts: ContractLowering;
   private readonly shared: SharedArray[] = [];
+  private readonly maps: TensorMap[] = [];
+  private readonly barriers: BarrierArray[] = [];
   private readonly matrix: MatrixLowering | undefined;
+  private readonly rings: TensorRings | undefined;
 
   constructor(
     private readonly kernel: TileKernel,
@@ -69,20 +81,32 @@ class Lowering {
       this.reduceAcrossThreads(partial, over, 'add');
     this.contracts = new ContractLowering({ schedule, at, elements, emitter, loops, sumAcrossThreads });
     if (schedule.matrix !== undefined) {
-      this.matrix = new MatrixLowering({
+      const context = {
         kernel,
         schedule,
-        at: this.at,
-        elements: this.elements,
-        emitter: this.emitter,
-        invocations: workgroupSizeOf(schedule),
-        declareShared: (array) => this.shared.push(array),
-      });
+        at,
+        emitter,
+        invocations: this.invocations,
+        declareShared: (array: SharedArray) => this.shared.push(array),
+        declareMap: (map: TensorMap) => this.maps.push(map),
+        declareBarriers: (barriers: BarrierArray) => this.barriers.push(barriers),
+      };
+      if (schedule.matrix.walk !== undefined) this.rings = new TensorRings(context);
+      const stages = this.rings ?? new CopiedStages(context);
+      this.matrix = new MatrixLowering({ kernel, schedule, at, elements, emitter, stages });
     }
   }
 
   run(): void {
-    for (const statement of this.kernel.body) this.lower(statement);
+    const lowerBody = (): void => this.kernel.body.forEach((statement) => this.lower(statement));
+    const walk = this.schedule.matrix?.walk;
+    if (this.rings === undefined || walk === undefined) return lowerBody();
+    walkTiles(walk, this.invocations, { at: this.at, emitter: this.emitter, rings: this.rings }, lowerBody);
+  }
+
+  /** That compute: all but those that only copy. */
+  private get invocations(): number {
+    return multiplyingInvocations(this.schedule);
   }
 
   finish(): ThreadKernel {
@@ -100,9 +124,11 @@ class Lowering {
         'origin_x',
         'origin_y',
         'origin_z',
+        ...(this.rings === undefined ? [] : tileCounts),
         ...buffers.map(({ name }) => `${name}_base`),
         ...this.kernel.parameters,
       ],
+      ...(this.rings !== undefined && { tensorMaps: this.maps, barriers: this.barriers, walksTiles: true }),
       workgroupSize: workgroupSizeOf(this.schedule),
       shared: this.shared,
       ...(this.schedule.subgroupSize !== undefined && { subgroupSize: this.schedule.subgroupSize }),

@@ -1,19 +1,15 @@
 import type { HalfType } from '../../../ir/kernel/thread.js';
-import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import { wideFactor } from './elements.js';
-import { Emitter } from './emitter.js';
 import { isStill, isWholeVector, laneMotion } from './lanes.js';
-import { Coordinates } from './positions.js';
+import type { Coordinates } from './positions.js';
 
 export type Contract = Extract<TileStatement, { kind: 'contract' }>;
 export type Load = Extract<TileExpression, { kind: 'load' }>;
 
 /** Numbers of 16 bits in the 16 bytes that copies move and rows of fragments have. */
 export const rowLength = 8;
-
-/** Numbers in a row of 128 bytes. */
-const blockNumbers = 64;
 
 /** What a product of matrices is made of. */
 export interface MatrixProduct {
@@ -52,20 +48,6 @@ export function asMatrixProduct(
   }
   if (left.kind !== 'load' || halfOf(left, kernel) !== operands || !readsRows(left, over, kernel, at)) return undefined;
   return { operands, left: { kind: 'memory', load: left }, right: { load: right, byDepth }, rows, columns };
-}
-
-/** Whether every contraction of the kernel is one that a schedule of fragments can multiply. */
-export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule): boolean {
-  const at = new Coordinates(kernel, schedule, new Emitter());
-  return [...flattenTileStatements(kernel.body)].every((statement) => {
-    if (statement.kind !== 'contract') return true;
-    const product = asMatrixProduct(statement, kernel, at);
-    if (product === undefined) return false;
-    // Rows of 128 bytes are what the unit reads from workgroup memory.
-    const along = product.right.byDepth ? statement.over : product.columns;
-    const whole = [along, ...(product.left.kind === 'memory' ? [statement.over] : [])];
-    return schedule.matrix?.unit !== 'wgmma' || whole.every((axis) => at.axis(axis).tile % blockNumbers === 0);
-  });
 }
 
 function findTileAxes(kernel: TileKernel, name: string): readonly string[] {

@@ -31,7 +31,7 @@ function isPowerOfTwo(value: number): boolean {
 }
 
 /** Pieces of a row of 128 bytes. */
-const blockPieces = 8;
+export const blockPieces = 8;
 
 /** Elements from one block of rows to the next. */
 export function blockLength({ rows }: StagedTile): number {

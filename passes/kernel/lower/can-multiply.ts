@@ -1,0 +1,45 @@
+import type { Schedule, TileKernel } from '../../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
+import { Emitter } from './emitter.js';
+import { asMatrixProduct } from './matrix-operands.js';
+import { Coordinates } from './positions.js';
+import { asRectangle } from './tensor-maps.js';
+
+/** Numbers in a row of 128 bytes. */
+const blockNumbers = 64;
+
+/** Depth of one product of fragments. */
+const depth = 16;
+
+/** Columns that four subgroups multiply at once: those the CUDA prelude has functions for. */
+const sharedColumns = [64, 128, 256];
+
+/** Whether every contraction of the kernel is one that a schedule of fragments can multiply. */
+export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule): boolean {
+  const at = new Coordinates(kernel, schedule, new Emitter());
+  return [...flattenTileStatements(kernel.body)].every((statement) => {
+    if (statement.kind !== 'contract') return true;
+    const product = asMatrixProduct(statement, kernel, at);
+    if (product === undefined) return false;
+    const { left, right, rows, columns } = product;
+    if (!areFragments(schedule, rows, columns) || at.axis(statement.over).tile % depth !== 0) return false;
+    // Rows of 128 bytes are what the unit reads from workgroup memory.
+    const along = right.byDepth ? statement.over : columns;
+    const whole = [along, ...(left.kind === 'memory' ? [statement.over] : [])];
+    if (schedule.matrix?.unit === 'wgmma' && whole.some((axis) => at.axis(axis).tile % blockNumbers !== 0))
+      return false;
+    if (schedule.matrix?.walk === undefined) return true;
+    const across = right.byDepth ? columns : statement.over;
+    if (asRectangle(right.load, kernel, across, along) === undefined) return false;
+    return left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over) !== undefined;
+  });
+}
+
+/** Whether rows and columns of the accumulators are spread as the unit leaves them in a subgroup's registers. */
+function areFragments({ spread, matrix }: Schedule, rows: string, columns: string): boolean {
+  const [tall, wide] = [spread[rows], spread[columns]];
+  if (tall?.threads !== 8 || tall.vector !== 1 || wide?.threads !== 4 || wide.vector !== 2) return false;
+  if (matrix?.unit !== 'wgmma') return tall.registers % 2 === 0;
+  const { groups = 1, registers } = wide;
+  return tall.registers === 2 && (tall.groups ?? 1) % 4 === 0 && groups === 1 && sharedColumns.includes(8 * registers);
+}
