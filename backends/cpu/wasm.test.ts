@@ -104,6 +104,15 @@ describe('mathematical functions', () => {
     expect([...found]).toEqual([0, 0, Math.fround(Math.exp(-103)), 1, Infinity, Infinity, Infinity, NaN]);
   });
 
+  it('computes exp2 within 2 ulp from underflow to overflow, exactly for whole numbers', () => {
+    const inputs = grid(-126, 127.99, 100_001);
+    const found = evaluate(inputs, 4, (x) => unary('exp2', x));
+    expect(worstUlps(found, inputs, (value) => 2 ** value)).toBeLessThan(2);
+    const special = Float32Array.of(-Infinity, -1e30, -149, -126, 0, 10, 127, 128, 1e30, Infinity, NaN);
+    const exact = Array.from(special, (value) => Math.fround(2 ** value));
+    expect([...evaluate(special, 4, (x) => unary('exp2', x))]).toEqual(exact);
+  });
+
   it('computes tanh within 3 ulp', () => {
     const inputs = Float32Array.from([...grid(-12, 12, 40_001), ...grid(-0.6, 0.6, 40_001), 1e-20, -1e-30]);
     expect(

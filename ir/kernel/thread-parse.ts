@@ -22,7 +22,18 @@ const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'u
 const builtins: readonly Builtin[] = ['workgroup_x', 'workgroup_y', 'workgroup_z', 'local_index', 'subgroup_lane'];
 const scalars: readonly ScalarType[] = ['f32', 'f16', 'i32', 'u32', 'bool'];
 const halves: readonly HalfType[] = ['bf16', 'f16'];
-const unaryCalls: readonly UnaryOperator[] = ['abs', 'exp', 'log', 'sqrt', 'rsqrt', 'sin', 'cos', 'tanh', 'floor'];
+const unaryCalls: readonly UnaryOperator[] = [
+  'abs',
+  'exp',
+  'exp2',
+  'log',
+  'sqrt',
+  'rsqrt',
+  'sin',
+  'cos',
+  'tanh',
+  'floor',
+];
 const binaryCalls: readonly BinaryOperator[] = ['min', 'max', 'pow'];
 
 /** Reads what `printThreadKernel` writes. Throws F2C210 with line and column, F2C220 for a name without a definition. */

@@ -110,7 +110,9 @@ export interface ThreadKernel {
 export type Builtin =
   'workgroup_x' | 'workgroup_y' | 'workgroup_z' | 'local_index' | 'subgroup_lane' | 'group_index' | 'group_count';
 
-export type UnaryOperator = 'neg' | 'not' | 'abs' | 'exp' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'floor';
+/** `exp2` is what hardware has: 2 to the operand, up to 2 ulp off, subnormal results may be 0. */
+export type UnaryOperator =
+  'neg' | 'not' | 'abs' | 'exp' | 'exp2' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'floor';
 
 /** `div` and `mod` of i32 truncate (operands are non-negative by construction); `fma` may or may not be fused. */
 export type BinaryOperator =

@@ -137,6 +137,8 @@ export type TileStatement =
       readonly name: string;
       readonly over: string;
       readonly operator: 'add' | 'max';
+      /** What the value is past the axis' extent changes no result; otherwise it is not looked at there. */
+      readonly padded?: boolean;
       readonly value: TileExpression;
     }
   /** Walks a loop axis in chunks; in the body the axis is a tile axis of its chunk, so contract and reduce over it see one chunk. */

@@ -21,6 +21,7 @@ import { CopiedStages } from './operand-stages.js';
 import { TensorRings } from './tensor-rings.js';
 import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
 import type { Contract } from './matrix-operands.js';
+import { wholeTileHolds } from './whole-tile.js';
 import { readsVectors } from './reads-vectors.js';
 import { foldLanes, TileLoops } from './tile-loops.js';
 import { Coordinates, withPoint } from './positions.js';
@@ -143,10 +144,12 @@ class Lowering {
         return;
       case 'assign': {
         const tile = this.loops.tile(statement.name);
-        for (const position of this.loops.registerPositions(tile.axes)) {
-          const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
-          this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
-        }
+        this.emitter.when(this.changesAny(statement), () => {
+          for (const position of this.loops.registerPositions(tile.axes)) {
+            const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
+            this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
+          }
+        });
         return;
       }
       case 'contract':
@@ -175,6 +178,15 @@ class Lowering {
     }
   }
 
+  /** Where an assignment keeps all of a tile but what some conditions exclude: whether they exclude any of it; else undefined. */
+  private changesAny({ name, value }: Extract<TileStatement, { kind: 'assign' }>): Expression | undefined {
+    if (value.kind !== 'when' || value.yes.kind !== 'tile' || value.yes.name !== name) return undefined;
+    const { axes, registers, lanes } = this.loops.tile(name);
+    if (registers.size * lanes < 2) return undefined;
+    const all = wholeTileHolds(value.conditions, axes, this.at);
+    return all === undefined ? undefined : { kind: 'unary', operator: 'not', operand: all };
+  }
+
   private declareTile(name: string, axes: readonly string[], value: TileExpression): void {
     const registers = new Map<string, Expression>();
     let scalar: ScalarType = 'f32';
@@ -190,12 +202,12 @@ class Lowering {
   }
 
   /** Partial results a lane, then across lanes, then across the invocations that share the row. */
-  private lowerReduce({ name, over, operator, value }: Extract<TileStatement, { kind: 'reduce' }>): void {
+  private lowerReduce({ name, over, operator, padded, value }: Extract<TileStatement, { kind: 'reduce' }>): void {
     const tile = this.loops.tile(name);
     const { vector, threads } = this.at.spreadOf(over);
     const lanes = readsVectors(value, over, vector, this.at, this.elements.tiles) ? vector : 1;
     const identity = operator === 'add' ? 0 : -Infinity;
-    const masked = this.loops.maskPastExtent(value, over, identity);
+    const masked = padded === true ? value : this.loops.maskPastExtent(value, over, identity);
     const type: RegisterType = { scalar: 'f32', lanes };
     const positions = [...this.loops.registerPositions(tile.axes)];
     const partials = positions.map(() => {

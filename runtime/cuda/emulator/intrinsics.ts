@@ -69,6 +69,8 @@ inline float minimum(float a, float b) {
   return a < b ? a : b;
 }
 
+inline float power_of_two(float a) { return ::exp2f(a); }
+
 inline int divide(int a, int b, int line) {
   if (b == 0) emulator::fail(246, line);
   return int(static_cast<long long>(a) / b);
