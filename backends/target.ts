@@ -19,7 +19,10 @@ export interface Target {
   readonly matrix?: 'mma' | 'wgmma';
   /** Copies into workgroup memory run beside the computation (`cp.async`). */
   readonly asyncCopy?: boolean;
-  /** One invocation copies a box of a tensor into workgroup memory (`cp.async.bulk.tensor`); barriers count what has arrived (`mbarrier`). */
+  /**
+   * One invocation copies boxes of tensors into workgroup memory, which arrive at barriers there (`cp.async.bulk.tensor`, `mbarrier`),
+   * and roles of a workgroup share its registers out among themselves (`setmaxnreg`).
+   */
   readonly tensorCopies?: boolean;
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupsPerDimension: number;
