@@ -13,18 +13,18 @@ import type {
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { Emitter } from './emitter.js';
-import { Elements, registerKey } from './elements.js';
+import { Elements, registerKey, wideFactor } from './elements.js';
 import type { LaneContext } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
 import { CopiedStages } from './operand-stages.js';
 import { TensorRings } from './tensor-rings.js';
 import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
-import type { Contract } from './matrix-operands.js';
+import { type Contract, isOnlyLeftFactor } from './matrix-operands.js';
 import { wholeTileHolds } from './whole-tile.js';
 import { readsVectors } from './reads-vectors.js';
 import { foldLanes, TileLoops } from './tile-loops.js';
-import { Coordinates, withPoint } from './positions.js';
+import { Coordinates, type Position, withPoint } from './positions.js';
 
 /**
  * Lowers a tile kernel to its thread form under a schedule: every tile operator lowers itself to registers, loops and
@@ -140,7 +140,7 @@ class Lowering {
   private lower(statement: TileStatement): void {
     switch (statement.kind) {
       case 'tile':
-        this.declareTile(statement.name, statement.axes, statement.value);
+        this.declareTile(statement.name, statement.axes, this.valueOf(statement));
         return;
       case 'assign': {
         const tile = this.loops.tile(statement.name);
@@ -185,6 +185,12 @@ class Lowering {
     if (registers.size * lanes < 2) return undefined;
     const all = wholeTileHolds(value.conditions, axes, this.at);
     return all === undefined ? undefined : { kind: 'unary', operator: 'not', operand: all };
+  }
+
+  /** Factors of fragments are rounded where they are packed: a tile that is nothing else keeps its numbers as they are. */
+  private valueOf({ name, value }: Extract<TileStatement, { kind: 'tile' }>): TileExpression {
+    const isFactor = this.matrix !== undefined && isOnlyLeftFactor(name, this.kernel.body);
+    return isFactor ? wideFactor(value) : value;
   }
 
   private declareTile(name: string, axes: readonly string[], value: TileExpression): void {
@@ -301,21 +307,41 @@ class Lowering {
   }
 
   private storeEach({ axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>): void {
+    const scalar = this.elements.loadScalar(buffer);
+    // Registers of a row are inside the extents together: their loads wait for each other only where a branch parts them.
+    const together: {
+      readonly inside: Expression | undefined;
+      readonly key: string;
+      readonly positions: Position[];
+    }[] = [];
     for (const position of this.loops.registerPositions(axes)) {
-      let inside: Expression | undefined;
-      for (const axis of axes) {
-        if (!this.at.isRagged(axis)) continue;
-        const right = this.at.polynomial(this.at.axis(axis).extent, new Map());
-        const left = this.at.unclamped(axis, position.get(axis) ?? { register: 0, lane: 0 });
-        const less: Expression = { kind: 'binary', operator: 'less', left, right };
-        inside = inside === undefined ? less : { kind: 'binary', operator: 'and', left: inside, right: less };
-      }
-      const context = this.loops.context(axes, position);
+      const inside = this.isInside(axes, position);
+      const key = JSON.stringify(inside) ?? '';
+      const last = together.at(-1);
+      if (last?.key === key) last.positions.push(position);
+      else together.push({ inside, key, positions: [position] });
+    }
+    for (const { inside, positions } of together) {
       this.emitter.when(inside, () => {
-        const scalar = this.elements.loadScalar(buffer);
-        const stored = this.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
-        this.elements.store(buffer, index, stored.value, conditions, context);
+        for (const position of positions) {
+          const context = this.loops.context(axes, position);
+          const stored = this.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
+          this.elements.store(buffer, index, stored.value, conditions, context);
+        }
       });
     }
+  }
+
+  /** Whether a position is inside the extents of the axes that tiles may reach past. */
+  private isInside(axes: readonly string[], position: Position): Expression | undefined {
+    let inside: Expression | undefined;
+    for (const axis of axes) {
+      if (!this.at.isRagged(axis)) continue;
+      const right = this.at.polynomial(this.at.axis(axis).extent, new Map());
+      const left = this.at.unclamped(axis, position.get(axis) ?? { register: 0, lane: 0 });
+      const less: Expression = { kind: 'binary', operator: 'less', left, right };
+      inside = inside === undefined ? less : { kind: 'binary', operator: 'and', left: inside, right: less };
+    }
+    return inside;
   }
 }

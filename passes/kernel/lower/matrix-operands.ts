@@ -1,6 +1,6 @@
 import type { HalfType } from '../../../ir/kernel/thread.js';
 import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
-import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
+import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import { wideFactor } from './elements.js';
 import { isStill, isWholeVector, laneMotion } from './lanes.js';
 import type { Coordinates } from './positions.js';
@@ -48,6 +48,24 @@ export function asMatrixProduct(
   }
   if (left.kind !== 'load' || halfOf(left, kernel) !== operands || !readsRows(left, over, kernel, at)) return undefined;
   return { operands, left: { kind: 'memory', load: left }, right: { load: right, byDepth }, rows, columns };
+}
+
+/** Whether a tile is read by contractions alone, as their left factor. */
+export function isOnlyLeftFactor(name: string, body: readonly TileStatement[]): boolean {
+  let reads = 0;
+  for (const statement of flattenTileStatements(body)) {
+    if (statement.kind === 'contract' && isTile(wideFactor(statement.a), name)) reads++;
+    else if (statement.kind === 'contract' && statement.name === name) return false;
+    const others = statement.kind === 'contract' ? [statement.b] : expressionsOfTile(statement);
+    let isRead = false;
+    walkTileExpressions(others, (part) => (isRead ||= isTile(part, name)));
+    if (isRead) return false;
+  }
+  return reads > 0;
+}
+
+function isTile(expression: TileExpression, name: string): boolean {
+  return expression.kind === 'tile' && expression.name === name;
 }
 
 function findTileAxes(kernel: TileKernel, name: string): readonly string[] {
