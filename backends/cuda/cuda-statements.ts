@@ -1,0 +1,126 @@
+import { unreachable } from '../../ir/diagnostics.js';
+import type { BarrierPlace, Expression, Role, SharedMatrix, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
+import { cudaType, printExpression } from './cuda-expressions.js';
+import type { CudaScope } from './cuda-expressions.js';
+
+/** What the statements of one kernel share. */
+export interface CudaStatementScope extends CudaScope {
+  readonly kernel: Pick<ThreadKernel, 'workgroupSize'>;
+}
+
+/** Of 32 bits: CUDA C++ Programming Guide, table of compute capabilities. */
+const registersOfMultiprocessor = 65536;
+
+/** The lines of C++ of a statement. */
+export function printStatement(statement: Statement, scope: CudaStatementScope, indent: string): readonly string[] {
+  const text = (expression: Expression): string => printExpression(expression, scope);
+  const block = (statements: readonly Statement[]): readonly string[] =>
+    statements.flatMap((inner) => printStatement(inner, scope, `${indent}  `));
+  const place = ({ array, index }: BarrierPlace): string => `${scope.names.legal(array)}, ${text(index)}`;
+  switch (statement.kind) {
+    case 'let':
+    case 'var': {
+      const type = `${statement.kind === 'let' ? 'const ' : ''}${cudaType(statement.type)}`;
+      return [`${indent}${type} ${scope.names.legal(statement.name)} = ${text(statement.value)};`];
+    }
+    case 'assign':
+      return [`${indent}${scope.names.legal(statement.name)} = ${text(statement.value)};`];
+    case 'store':
+    case 'store_shared': {
+      const memory = scope.names.legal(statement.kind === 'store' ? statement.buffer : statement.array);
+      return [`${indent}f2c::store(${memory}, ${text(statement.index)}, ${text(statement.value)});`];
+    }
+    case 'for': {
+      const variable = scope.names.legal(statement.variable);
+      const lines: string[] = [];
+      let end = text(statement.end);
+      if (statement.end.kind !== 'constant' && statement.end.kind !== 'parameter') {
+        const name = scope.names.invent(`${statement.variable}_end`);
+        lines.push(`${indent}const int ${name} = ${end};`);
+        end = name;
+      }
+      const step = statement.step === 1 ? `${variable}++` : `${variable} += ${statement.step}`;
+      lines.push(`${indent}for (int ${variable} = ${text(statement.start)}; ${variable} < ${end}; ${step}) {`);
+      return [...lines, ...block(statement.body), `${indent}}`];
+    }
+    case 'if': {
+      const lines = [`${indent}if (${text(statement.condition)}) {`, ...block(statement.then)];
+      if (statement.otherwise === undefined) return [...lines, `${indent}}`];
+      return [...lines, `${indent}} else {`, ...block(statement.otherwise), `${indent}}`];
+    }
+    case 'barrier':
+      return [`${indent}__syncthreads();`];
+    case 'copy_async': {
+      const [array, buffer] = [statement.array, statement.buffer].map((name) => scope.names.legal(name));
+      const [index, from, valid] = [statement.index, statement.from, statement.valid].map(text);
+      return [`${indent}f2c::copy_async_16(${[array, index, buffer, from, valid].join(', ')});`];
+    }
+    case 'commit_copies':
+      return [`${indent}f2c::copy_async_commit();`];
+    case 'wait_copies':
+      return [`${indent}f2c::copy_async_wait<${statement.pending}>();`];
+    case 'multiply_shared': {
+      const { accumulators, columns, operands } = statement;
+      const matrix = ({ array, index, byDepth, blockLength }: SharedMatrix): string =>
+        `f2c::shared_matrix<${byDepth}, ${blockLength}>(${scope.names.legal(array)}, ${text(index)})`;
+      const left = statement.a.kind === 'shared_matrix' ? matrix(statement.a) : text(statement.a);
+      const sums = accumulators.map((name) => scope.names.legal(name)).join(', ');
+      return [`${indent}f2c::wgmma_m64n${columns}k16_${operands}(${left}, ${matrix(statement.b)}, ${sums});`];
+    }
+    case 'share_writes':
+      return [`${indent}f2c::fence_proxy_async();`];
+    case 'begin_products':
+      return [`${indent}f2c::wgmma_fence();`];
+    case 'commit_products':
+      return [`${indent}f2c::wgmma_commit();`];
+    case 'wait_products':
+      return [`${indent}f2c::wgmma_wait<${statement.pending}>();`];
+    case 'multiply_matrices': {
+      const [upper, lower] = statement.accumulators.map((name) => scope.names.legal(name));
+      const operands = [upper, lower, text(statement.a), text(statement.b)].join(', ');
+      return [`${indent}f2c::mma_m16n8k16_${statement.operands}(${operands});`];
+    }
+    case 'roles':
+      return printRoles(statement.roles, scope, indent, block);
+    case 'copy_tensor': {
+      const [array, map] = [statement.array, statement.map].map((name) => scope.names.legal(name));
+      const coordinates = `f2c::coordinates(${statement.at.map(text).join(', ')})`;
+      const operands = [array, text(statement.index), map, coordinates, place(statement.barrier)];
+      return [`${indent}f2c::copy_tensor(${operands.join(', ')});`];
+    }
+    case 'expect_copies':
+      return [`${indent}f2c::expect_copies(${place(statement.barrier)}, ${statement.bytes});`];
+    case 'arrive':
+      return [`${indent}f2c::arrive(${place(statement.barrier)});`];
+    case 'wait_barrier':
+      return [`${indent}f2c::wait_barrier(${place(statement.barrier)}, ${text(statement.parity)});`];
+    default:
+      return unreachable(statement, 'statement');
+  }
+}
+
+/**
+ * One chain of conditions on the index itself: so ptxas sees that all of a warp take the same way, as `setmaxnreg` needs. A
+ * block has a multiprocessor to itself (`__launch_bounds__(threads, 1)`), and each thread begins with its share of the registers.
+ */
+function printRoles(
+  roles: readonly Role[],
+  scope: CudaStatementScope,
+  indent: string,
+  block: (statements: readonly Statement[]) => readonly string[],
+): readonly string[] {
+  const share = Math.floor(registersOfMultiprocessor / scope.kernel.workgroupSize / 8) * 8;
+  let end = 0;
+  const lines = roles.flatMap(({ name, invocations, registers, body }, at) => {
+    end += invocations;
+    const condition = at === roles.length - 1 ? '' : `if (threadIdx.x < ${end}) `;
+    const change = registers < share ? 'give_registers' : 'take_registers';
+    return [
+      `${indent}${at === 0 ? '' : '} else '}${condition}{`,
+      `${indent}  // ${name}`,
+      `${indent}  f2c::${change}<${registers}>();`,
+      ...block(body),
+    ];
+  });
+  return [...lines, `${indent}}`];
+}
