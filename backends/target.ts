@@ -19,6 +19,11 @@ export interface Target {
   readonly matrix?: 'mma' | 'wgmma';
   /** Copies into workgroup memory run beside the computation (`cp.async`). */
   readonly asyncCopy?: boolean;
+  /**
+   * One invocation copies boxes of tensors into workgroup memory, which arrive at barriers there (`cp.async.bulk.tensor`, `mbarrier`),
+   * and roles of a workgroup share its registers out among themselves (`setmaxnreg`).
+   */
+  readonly tensorCopies?: boolean;
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxBindingBytes: number;

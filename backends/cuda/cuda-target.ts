@@ -15,15 +15,17 @@ const blockMemory: Readonly<Record<CudaArchitecture, number>> = {
 
 /** What kernels for all of the architectures may rely on. */
 export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
+  // What one of them lacks, kernels for all of them do without.
+  const isHopper = architectures.every((name) => name === 'sm_90a');
   return {
     backend: 'cuda',
     f16: true,
     subgroups: { min: 32, max: 32 },
     workgroupMemory: Math.min(...architectures.map((name) => blockMemory[name])),
     stagingPays: true,
-    // What one of them lacks, kernels for all of them do without.
-    matrix: architectures.every((name) => name === 'sm_90a') ? 'wgmma' : 'mma',
+    matrix: isHopper ? 'wgmma' : 'mma',
     asyncCopy: true,
+    ...(isHopper ? { tensorCopies: true } : {}),
     maxWorkgroupInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,
     // Pointers have 64 bits: what an allocation holds, a kernel reaches.

@@ -2,7 +2,8 @@ import type { DiagnosticCode } from '../diagnostics.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { i32, loadedType, sameType, typeName } from './expressions.js';
 import type { RegisterType, Statement, ThreadKernel } from './thread.js';
-import { ExpressionCheck } from './thread-verify-expressions.js';
+import { BarrierCheck } from './thread-verify-barriers.js';
+import { ExpressionCheck, type Fail } from './thread-verify-expressions.js';
 import { verifyUniformity } from './thread-uniformity.js';
 
 /** What a kernel may use; fields of a target. */
@@ -13,6 +14,8 @@ export interface ThreadLimits {
   /** Fragments can be multiplied. */
   readonly matrix?: 'mma' | 'wgmma';
   readonly asyncCopy?: boolean;
+  /** Copies of tensors, barriers that they arrive at, and roles. */
+  readonly tensorCopies?: boolean;
   /** 16-bit elements can be stored one at a time. */
   readonly backend?: 'webgpu' | 'cpu' | 'cuda';
 }
@@ -28,15 +31,17 @@ const portableLimits: ThreadLimits = { workgroupMemory: 16384, maxWorkgroupInvoc
  * - F2C222 scalar types differ, F2C223 lanes differ
  * - F2C224 a store is narrower than the word that holds it (16-bit elements need 2 or 4 lanes, bytes 4)
  * - F2C225 a barrier or subgroup operation in divided control flow
- * - F2C226 an unknown buffer, parameter or shared array
- * - F2C227 more workgroup memory or invocations than the limits
+ * - F2C226 an unknown buffer, parameter, shared array, tensor map or array of barriers
+ * - F2C227 more workgroup memory, invocations or registers than the limits
  * - F2C228 a name twice in one place, or a name that is a word of the language
  * - F2C229 a load from a written buffer or a store to a read one
- * - F2C231 an operation that the target does not have
  * - F2C230 a number that cannot be: a constant outside its type, a step below 1, a lane that is not there
+ * - F2C231 an operation that the target does not have
+ * - F2C233 what has no place there: roles but in the kernel's own body and once, a barrier of the workgroup in a role, the workgroup's
+ *   place in a kernel that walks over tiles, its number in another
  */
 export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = portableLimits): void {
-  new KernelCheck(kernel).run(limits);
+  new KernelCheck(kernel, limits).run();
   verifyUniformity(kernel);
 }
 
@@ -44,24 +49,33 @@ const words = new Set(
   (
     'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane ' +
     'copy_async commit_copies wait_copies multiply_bf16 multiply_f16 by matrix multiply_shared_bf16 multiply_shared_f16 ' +
-    'share_writes begin_products commit_products wait_products'
+    'share_writes begin_products commit_products wait_products roles copy_tensor expect_copies arrive wait_barrier ' +
+    'group_index group_count'
   ).split(' '),
 );
 
 class KernelCheck {
   private readonly expressions: ExpressionCheck;
+  private readonly barriers: BarrierCheck;
   private readonly declared = new Set<string>();
-  private limits: ThreadLimits = portableLimits;
+  private isInRole = false;
 
-  constructor(private readonly kernel: ThreadKernel) {
-    this.expressions = new ExpressionCheck(kernel, (code, message, detail) => this.fail(code, message, detail));
+  constructor(
+    private readonly kernel: ThreadKernel,
+    private readonly limits: ThreadLimits,
+  ) {
+    const fail: Fail = (code, message, detail) => this.fail(code, message, detail);
+    this.expressions = new ExpressionCheck(kernel, fail);
+    this.barriers = new BarrierCheck(kernel, this.expressions, limits.tensorCopies === true, fail);
   }
 
-  run(limits: ThreadLimits): void {
-    const { kernel } = this;
-    this.limits = limits;
+  run(): void {
+    const { kernel, limits } = this;
     if (!/^[A-Za-z0-9_.]+$/.test(kernel.name)) this.fail('F2C228', `'${kernel.name}' is no name for a kernel`);
-    for (const { name } of [...kernel.buffers, ...kernel.shared]) this.declare(name, this.declared);
+    const { tensorMaps = [], barriers = [] } = kernel;
+    for (const { name } of [...kernel.buffers, ...kernel.shared, ...tensorMaps, ...barriers]) {
+      this.declare(name, this.declared);
+    }
     for (const name of kernel.parameters) this.declare(name, this.declared);
     this.checkPositive(kernel.workgroupSize, 'the workgroup size');
     if (kernel.subgroupSize !== undefined) this.checkPositive(kernel.subgroupSize, 'the subgroup size');
@@ -70,8 +84,13 @@ class KernelCheck {
       this.checkPositive(length, `the length of '${name}'`);
       bytes += length * type.lanes * (type.scalar === 'f16' ? 2 : 4);
     }
+    for (const { length } of barriers) bytes += length * 8;
     this.checkLimit(bytes, limits.workgroupMemory, 'bytes of workgroup memory');
     this.checkLimit(kernel.workgroupSize, limits.maxWorkgroupInvocations, 'invocations a workgroup');
+    if (kernel.walksTiles === true && limits.backend !== 'cuda') {
+      this.fail('F2C231', "the target's workgroups do not walk over tiles");
+    }
+    this.barriers.declarations();
     this.block(kernel.body, []);
   }
 
@@ -121,6 +140,7 @@ class KernelCheck {
         this.block(statement.otherwise ?? [], []);
         return;
       case 'barrier':
+        if (this.isInRole) this.fail('F2C233', 'a barrier of the workgroup stands in a role');
         return;
       case 'copy_async':
         return this.checkCopy(statement);
@@ -141,9 +161,27 @@ class KernelCheck {
         if (this.limits.matrix !== 'wgmma')
           this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
         return;
+      case 'roles':
+        return this.checkRoles(statement);
+      case 'copy_tensor':
+      case 'expect_copies':
+      case 'arrive':
+      case 'wait_barrier':
+        return this.barriers.statement(statement);
       default:
         unreachable(statement, 'statement');
     }
+  }
+
+  private checkRoles({ roles }: Extract<Statement, { kind: 'roles' }>): void {
+    this.barriers.roles(roles, this.expressions.scopes.length === 1);
+    this.isInRole = true;
+    const names = new Set<string>();
+    for (const { name, body } of roles) {
+      this.declare(name, names);
+      this.block(body, []);
+    }
+    this.isInRole = false;
   }
 
   private expectAsyncCopy(): void {

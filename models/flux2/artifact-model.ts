@@ -87,6 +87,7 @@ function checkTarget({ manifest }: Artifact, { target, description }: Device): v
       ? [`matrix products by ${made.matrix}`]
       : []),
     ...(made.asyncCopy === true && target.asyncCopy !== true ? ['copies beside the computation'] : []),
+    ...(made.tensorCopies === true && target.tensorCopies !== true ? ['copies of tensors'] : []),
     ...(made.workgroupMemory > target.workgroupMemory ? [`${made.workgroupMemory} bytes of workgroup memory`] : []),
     ...(made.maxWorkgroupInvocations > target.maxWorkgroupInvocations
       ? [`workgroups of ${made.maxWorkgroupInvocations}`]
