@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type MockDevice, openMockDevice } from '../../test/cuda/mock-device.js';
 import type { MockKernel } from '../../test/cuda/mock-driver.js';
-import { productParameters, walkingProduct } from '../../test/cuda/walking-kernels.js';
+import { productParameters, mappedProduct } from '../../test/cuda/mapped-product.js';
 import type { BoundLaunch, DeviceBuffer } from '../device.js';
 import { tensorMapDataType } from './tensor-map-values.js';
 
@@ -13,10 +13,10 @@ async function openProduct(): Promise<
 > {
   const grids: (readonly number[])[] = [];
   const kernel: MockKernel = {
-    buffers: walkingProduct.buffers,
-    parameters: walkingProduct.parameters.length,
+    buffers: mappedProduct.buffers,
+    parameters: mappedProduct.parameters.length,
     tensorMaps: 2,
-    blockSize: walkingProduct.workgroupSize,
+    blockSize: mappedProduct.workgroupSize,
     run: (_, __, grid) => grids.push(grid),
   };
   const opened = openMockDevice(
@@ -24,10 +24,10 @@ async function openProduct(): Promise<
     { describeKernel: ({ name }) => ({ entryPoint: name, sharedBytes: 0 }) },
   );
   const { device } = opened;
-  await device.loadKernels([{ name: walkingProduct.name, kernel: walkingProduct, source: 'text' }]);
+  await device.loadKernels([{ name: mappedProduct.name, kernel: mappedProduct, source: 'text' }]);
   const buffers = ['x', 'w', 'y'].map((label) => device.createBuffer(2 ** 17, label));
   const launch: BoundLaunch = {
-    kernel: walkingProduct.name,
+    kernel: mappedProduct.name,
     label: 'to_out',
     bindings: buffers.map((buffer, at) => ({ buffer, byteOffset: 256 * at, byteLength: 2 ** 16 })),
     parameters: productParameters({ ...sizes, tiles_x: 3, tiles_y: 2, tiles_z: 1 }),
@@ -87,7 +87,7 @@ describe('tensor maps on a CudaDevice', () => {
       expect.objectContaining({
         code: 'F2C543',
         detail: expect.objectContaining({
-          where: ['sequence step', 'launch to_out', 'kernel walking_product', 'tensor map x_map', 'cuTensorMapEncodeTiled'],
+          where: ['sequence step', 'launch to_out', 'kernel mapped_product', 'tensor map x_map', 'cuTensorMapEncodeTiled'],
           expected: 'a driver that knows CUDA 12.0 or newer',
           found: 'one that knows CUDA 13.0',
         }) as unknown,

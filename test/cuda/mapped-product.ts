@@ -1,11 +1,11 @@
-/** Kernels with tensor maps that walk over tiles, without bodies: what launching them needs. */
+/** A kernel with tensor maps that walks over tiles, without a body: what launching needs. */
 import { Dim } from '../../ir/dim.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
 
 /** y = x · wᵀ in bf16, x p0 rows of p1, w p2 rows of p1; 128 by 256 elements a tile. */
-export const walkingProduct: ThreadKernel = {
+export const mappedProduct: ThreadKernel = {
   phase: 'thread',
-  name: 'walking_product',
+  name: 'mapped_product',
   buffers: [
     { name: 'x', storage: 'bf16', lanes: 4, access: 'read' },
     { name: 'w', storage: 'bf16', lanes: 4, access: 'read' },
@@ -43,5 +43,5 @@ export const walkingProduct: ThreadKernel = {
 
 /** Values of the product's parameters by name; what is left out is 0. */
 export function productParameters(values: Readonly<Record<string, number>>): Int32Array {
-  return Int32Array.from(walkingProduct.parameters, (name) => values[name] ?? 0);
+  return Int32Array.from(mappedProduct.parameters, (name) => values[name] ?? 0);
 }
