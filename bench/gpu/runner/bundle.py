@@ -59,7 +59,7 @@ def find_problems(bundle):
                 continue
             if file not in cubins:
                 data = bundle.read(file)
-                cubins[file] = (elf.entry_points(data), elf.argument_bytes(data))
+                cubins[file] = (elf.entry_points(data), elf.arguments(data))
             problems += check_kernel(name, kernel, architecture, *cubins[file])
     for name, program in bundle.programs.items():
         problems += check_program(bundle, name, program)
@@ -71,9 +71,11 @@ def check_kernel(name, kernel, architecture, entries, arguments):
     if entry not in entries:
         return [f"{name}: the machine code for {architecture} has no function {entry}"]
     found = []
-    expected = argument_bytes(kernel)
-    if arguments.get(entry, expected) != expected:
-        found.append(f"{name}: {arguments[entry]} bytes of arguments for {architecture}, the bundle passes {expected}")
+    if entry in arguments:
+        start, size = arguments[entry]
+        expected = argument_bytes(kernel, start)
+        if size != expected:
+            found.append(f"{name}: {size} bytes of arguments for {architecture}, the bundle passes {expected}")
     if kernel["shared"] > SHARED_LIMIT[architecture] * 1024:
         found.append(f"{name}: {kernel['shared']} bytes of shared memory are too many for {architecture}")
     if not 1 <= kernel["block"] <= 1024:
@@ -81,12 +83,12 @@ def check_kernel(name, kernel, architecture, entries, arguments):
     return found
 
 
-def argument_bytes(kernel):
-    """Of pointers, tensor maps and the structure of parameters, as the compiler lays them out."""
-    end = 8 * len(kernel["buffers"])
+def argument_bytes(kernel, start):
+    """Of pointers, tensor maps and the structure of parameters, from where the compiler lays them on in the constant bank."""
+    end = start + 8 * len(kernel["buffers"])
     if kernel["tensorMaps"]:
         end = -(-end // tensor_maps.ALIGNMENT) * tensor_maps.ALIGNMENT + tensor_maps.BYTES * len(kernel["tensorMaps"])
-    return end + 4 * len(kernel["parameters"])
+    return end + 4 * len(kernel["parameters"]) - start
 
 
 def check_program(bundle, name, program):
