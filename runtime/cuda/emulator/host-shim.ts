@@ -159,7 +159,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   Call::kernel = kernel;
   Call::arguments = &arguments;
   const unsigned grid[3] = {blocks.x, blocks.y, blocks.z};
-  long long report[12];
+  long long report[sizeof(f2c::emulator::Report) / sizeof(long long)];
   // Granules of two bytes: the narrowest that kernels share are halves.
   const int status = f2c::emulator::run_grid(grid, int(config->blockDim.x), shared, 1, Call::run, report);
   if (status == 0) return cudaSuccess;

@@ -41,14 +41,17 @@ inline void finish_copies(int still_running) {
     }
     memcpy(shared_bytes + copy.begin, copy.bytes, 16);
     for (long place = copy.begin >> granule_shift; place <= (copy.begin + 15) >> granule_shift; place++) {
-      granules[place].written = stamp_with(unsigned(current));
-      granules[place].fences = proxy_fences[current];
+      mark_written(granules[place], stamp_with(unsigned(current)));
     }
   }
   queue.count = left;
 }
 
-inline void meet(int, void**) { warp_epochs[current / warp_size]++; }
+inline void meet(int, void**) {
+  const int warp = current / warp_size;
+  warp_epochs[warp]++;
+  meet_all(warp * warp_size, (warp + 1) * warp_size);
+}
 
 struct MatrixLoad {
   const unsigned char* row;

@@ -60,18 +60,18 @@ inline void forget_products() {
   }
 }
 
-inline void note_side(const SharedSide& side, int outer, int line) {
+inline void note_side(const SharedSide& side, int outer, int group, int line) {
   for (int inner = 0; inner < 16; inner += side.by_depth ? 8 : 1) {
     const long begin = side.place(outer, inner);
-    note_read(begin, begin + (side.by_depth ? 16 : 2), side.object, line, Reader::matrix_unit);
+    note_read(begin, begin + (side.by_depth ? 16 : 2), side.object, line, Reader::matrix_unit, group);
   }
 }
 /** The lanes share what there is to read: a row of the warp's 16, and every 32nd row or column of the right side. */
 inline void note_operands(const SharedProduct& product) {
   const int lane = current % warp_size;
   const int warp = current / warp_size % 4;
-  if (!product.from_registers && lane < 16) note_side(product.left, 16 * warp + lane, product.line);
-  for (int outer = lane; outer < product.columns; outer += warp_size) note_side(product.right, outer, product.line);
+  if (!product.from_registers && lane < 16) note_side(product.left, 16 * warp + lane, product.group, product.line);
+  for (int outer = lane; outer < product.columns; outer += warp_size) note_side(product.right, outer, product.group, product.line);
 }
 
 inline float element_of(const SharedSide& side, int outer, int inner, bool is_f16) {
@@ -154,6 +154,10 @@ inline void finish_products(int still_running, int line) {
     if (queue.sums[at].products == 0) *queue.sums[at].target = queue.sums[at].value;
   if (queue.count == 0) queue.sum_count = 0;
   queue.fenced = false;
+  // Their reads are done for this thread, and for those that learn of it.
+  unsigned& known = knowledge[current][matrix_agent(current / warp_size)];
+  const int finished = queue.committed - still_running;
+  if (finished > int(known)) known = unsigned(finished);
 }
 
 }  // namespace emulator
