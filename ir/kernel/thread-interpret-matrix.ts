@@ -5,7 +5,8 @@ import type { Expression, HalfType, SharedMatrix, Statement } from './thread.js'
 import type { CompiledExpression, InterpretScope } from './thread-interpret-expressions.js';
 import { checkWhole, compileExpression, known } from './thread-interpret-expressions.js';
 import { createValues } from './thread-interpret-memory.js';
-import type { BoundBuffer, SharedMemory, Values } from './thread-interpret-memory.js';
+import type { BoundBuffer, Values } from './thread-interpret-memory.js';
+import type { SharedMemory } from './thread-interpret-shared.js';
 
 /** Lanes of a subgroup that multiplies matrices, and the shape it multiplies: PTX ISA, `mma.m16n8k16`. */
 const lanes = 32;
@@ -271,10 +272,15 @@ export function compileCopy(statement: Extract<Statement, { kind: 'copy_async' }
   };
 }
 
-/** Groups are the invocation's own; all of a workgroup commit and wait together here. */
-export function expectTogether(scope: InterpretScope): void {
-  if (!scope.invocations.active.includes(0)) return;
-  throw new Flux2cError('F2C243', 'not all invocations of the workgroup reach a group of copies', {
-    where: [`kernel @${scope.invocations.kernelName}`],
-  });
+/** Groups are the invocation's own; all of a workgroup, or of a role, commit and wait together here. */
+export function expectTogether({ invocations }: InterpretScope): void {
+  const { active, together, kernelName } = invocations;
+  if (together.every((belongs, invocation) => belongs === active[invocation])) return;
+  throw new Flux2cError(
+    'F2C243',
+    'not all invocations of the workgroup or the role reach a group of copies or products',
+    {
+      where: [`kernel @${kernelName}`],
+    },
+  );
 }
