@@ -2,10 +2,11 @@ import { Flux2cError } from '../ir/diagnostics.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { Target } from '../backends/target.js';
 import type { BoundLaunch, DeviceBuffer, DeviceUsage } from './device.js';
+import { placeTensorMaps } from './tensor-map-check.js';
 
 /**
- * Checks what a device would otherwise report late or not at all: counts, alignment and ranges of a launch against the
- * kernel and the target. A failure is a bug of whoever planned the launch, so messages name launch, kernel and buffer.
+ * Checks what a device would otherwise report late or not at all: counts, alignment and ranges of a launch and of its tensor
+ * maps against the kernel and the target. A failure is a bug of whoever planned the launch, so messages name launch, kernel and buffer.
  * Throws F2C514.
  */
 export function checkLaunch(target: Target, kernel: ThreadKernel, launch: BoundLaunch): void {
@@ -40,6 +41,22 @@ export function checkLaunch(target: Target, kernel: ThreadKernel, launch: BoundL
         name,
       );
   });
+  checkTiles(kernel, launch, fail);
+  placeTensorMaps(kernel, launch);
+}
+
+/** Kernels that walk over tiles count them by their parameters, whatever the grid is that starts them. */
+function checkTiles(
+  kernel: ThreadKernel,
+  { parameters, workgroups }: BoundLaunch,
+  fail: (what: string, expected: string, found: string) => never,
+): void {
+  const tiles = (['x', 'y', 'z'] as const).map((axis) => parameters[kernel.parameters.indexOf(`tiles_${axis}`)]);
+  const isWalking = kernel.walksTiles === true;
+  if (tiles.some((count, axis) => (count === undefined ? isWalking : count !== workgroups[axis])))
+    fail('the tiles are not the workgroups', workgroups.join(' x '), tiles.map((count) => count ?? 'none').join(' x '));
+  const all = workgroups[0] * workgroups[1] * workgroups[2];
+  if (isWalking && all > 2 ** 31 - 1) fail('too many tiles', `at most ${2 ** 31 - 1} in all`, `${all}`);
 }
 
 /**

@@ -4,10 +4,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cudaEntryPoint, cudaSharedBytes } from '../backends/cuda/cuda.js';
-import type { BundleKernel } from '../bench/gpu/bundle.js';
+import { bundleFormat, type BundleKernel } from '../bench/gpu/bundle.js';
 import { networkCases, singleKernelCases } from '../bench/gpu/bundle-cases.js';
-import { bundleProgram } from '../bench/gpu/bundle-program.js';
+import { compileForms } from '../bench/gpu/bundle-forms.js';
+import { bundleProgram, describeInterface } from '../bench/gpu/bundle-program.js';
 import { targetFor } from '../bench/gpu/model-kernels.js';
 import { tileToJson } from '../bench/gpu/tile-json.js';
 
@@ -30,6 +30,12 @@ describe.skipIf(!python)('the runner for GPUs', () => {
     expect(status).toBe(0);
   });
 
+  it('refuses sections that it does not know', () => {
+    const line = ['-B', 'bench/gpu/run.py', '--only', 'check,kernel', '--bundle', folder];
+    const { status, stderr } = spawnSync('python3', line, { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([1, "there is no section 'kernel'; of check, kernels, step, klein, encode\n"]);
+  });
+
   it('explains itself without PyTorch', () => {
     const { status, stdout } = spawnSync('python3', ['-B', 'bench/gpu/run.py', '--help'], { encoding: 'utf8' });
     expect(stdout).toContain('--check-bundle');
@@ -48,16 +54,12 @@ async function writePrograms(): Promise<void> {
   };
   const kernels: Record<string, BundleKernel> = {};
   const programs: Record<string, unknown> = {};
-  for (const { name, compile, description } of [...singleKernelCases, ...networkCases(['klein-4b'])]) {
-    const compiled = compile(target);
+  const cases = [...singleKernelCases, ...networkCases(['klein-4b'])];
+  for (const { name, compiled, description } of cases.flatMap((one) => compileForms(one, target))) {
     programs[name] = await bundleProgram(compiled, description, keep);
     for (const { thread, tile } of compiled.kernels.values()) {
       kernels[thread.name] = {
-        entryPoint: cudaEntryPoint(thread),
-        block: thread.workgroupSize,
-        shared: cudaSharedBytes(thread),
-        buffers: thread.buffers.map(({ name: buffer, storage, access }) => ({ name: buffer, storage, access })),
-        parameters: thread.parameters,
+        ...describeInterface(thread),
         cubins: { sm_90a: 'kernels.cubin' },
         resources: {},
         resident: {},
@@ -65,7 +67,7 @@ async function writePrograms(): Promise<void> {
       };
     }
   }
-  const bundle = { format: 1, compiler: 'none', architectures: ['sm_90a'], kernels, programs };
+  const bundle = { format: bundleFormat, compiler: 'none', architectures: ['sm_90a'], kernels, programs };
   await writeFile(join(folder, 'bundle.json'), JSON.stringify(bundle));
   await writeFile(join(folder, 'data.bin'), Buffer.concat(pieces));
   await writeFile(join(folder, 'kernels.cubin'), 'no machine code');

@@ -14,7 +14,9 @@ export interface BundleCase {
   /** `dev.denoise`, `contraction`. */
   readonly name: string;
   readonly compile: (target: Target) => CompiledModule;
-  readonly description: ProgramDescription;
+  readonly description: Omit<ProgramDescription, 'form' | 'of'>;
+  /** Its kernels are measured one by one: in all forms that there are, see `compileForms`. */
+  readonly isCompared: boolean;
 }
 
 /**
@@ -33,6 +35,7 @@ function single(name: string, build: () => Module): BundleCase {
     name,
     compile: (target) => compileModule(build(), target, { print: kernelPrinter(target), operands: 'bf16' }),
     description: { variant: 'single', function: name, sizes: { tokens: 4608 }, config: {} },
+    isCompared: true,
   };
 }
 
@@ -59,6 +62,7 @@ export function networkCases(models: readonly VariantName[]): readonly BundleCas
         name: `${variant}.${name}`,
         compile: (target) => compileNetwork(variant, name, target),
         description: { variant, function: name, sizes: sizesOf(name, 1024, 0, steps), config },
+        isCompared: variant === 'dev',
       };
     });
 }

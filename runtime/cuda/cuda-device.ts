@@ -165,7 +165,9 @@ class CudaDevice implements Device {
 
   record(launches: readonly BoundLaunch[], label: string): Sequence {
     this.requireLive();
-    const recorded = recordCudaSequence(this.calls, this.target, this.library, launches, label, (sequence, graph) => {
+    const { calls, target, library } = this;
+    const on = { calls, target, library, multiprocessors: this.options.gpu.multiprocessors };
+    const recorded = recordCudaSequence(on, launches, label, (sequence, graph) => {
       this.sequences.delete(sequence);
       if (graph !== undefined) this.queue.whenDone(() => this.calls.runQuietly('graphExecDestroy', graph));
     });

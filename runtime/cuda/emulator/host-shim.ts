@@ -22,6 +22,9 @@ enum cudaError_t {
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+enum cudaGetDriverEntryPointFlags { cudaEnableDefault = 0 };
+#define CUDART_VERSION 13000
 using cudaStream_t = void*;
 
 struct dim3 {
@@ -84,6 +87,15 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   snprintf(properties->name, sizeof properties->name, "the CUDA emulator");
   return cudaSuccess;
 }
+/** Few, so that every block walks over several tiles. */
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 3;
+  return cudaSuccess;
+}
+inline cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
 inline cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   if (flux2c_shim::allocated + (long long)bytes > flux2c_shim::most_bytes()) return cudaErrorMemoryAllocation;
   *pointer = aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -112,6 +124,23 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cud
   return cudaMemcpy(to, from, bytes, kind);
 }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+
+namespace flux2c_shim {
+/** cuTensorMapEncodeTiled, of memory that is allocated; 1 is CUDA_ERROR_INVALID_VALUE. */
+inline int encode_tiled(void* map, int type, unsigned rank, void* address, const unsigned long long* extents,
+                        const unsigned long long* byte_strides, const unsigned* boxes, const unsigned* element_strides, int interleave,
+                        int swizzle, int promotion, int fill) {
+  if (room_from(address) == 0) return 1;
+  return f2c::emulator::encode_tensor_map(static_cast<f2c::TensorMap*>(map), type, rank, address, extents, byte_strides, boxes, element_strides,
+                                          interleave, swizzle, promotion, fill);
+}
+}  // namespace flux2c_shim
+
+inline cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned, unsigned long long) {
+  if (strcmp(name, "cuTensorMapEncodeTiled") != 0) return cudaErrorInvalidValue;
+  *function = reinterpret_cast<void*>(flux2c_shim::encode_tiled);
+  return cudaSuccess;
+}
 
 template <typename... Arguments>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Arguments...), cudaFuncAttribute, int value) {
