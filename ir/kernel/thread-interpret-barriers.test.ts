@@ -100,7 +100,7 @@ describe('faults of copies and barriers', () => {
   const copied = 'w_map[chunk * 64, tile / tiles_x * 64] to filled[stage]';
   const expectation = 'expect_copies filled[stage] bytes 16384';
 
-  it.each<readonly [code: string, fault: string, ...changes: (readonly [text: string, planted: string])[]]>([
+  const faults: readonly (readonly [code: string, fault: string, ...changes: (readonly [string, string])[]])[] = [
     ['F2C248', 'products begin in the phase before', [wait, 'wait_barrier filled[stage] parity (filling / 2 + 1) % 2']],
     ['F2C234', 'copies wait for the phase after', [emptied, 'wait_barrier emptied[stage] parity filling / 2 % 2']],
     ['F2C234', 'a parity that is none', [wait, 'wait_barrier filled[stage] parity filling']],
@@ -159,14 +159,18 @@ describe('faults of copies and barriers', () => {
       ['          multiply_shared', '          if local_index < 64 {\n multiply_shared'],
       ['512)\n', '512) }\n'],
     ],
-  ])('%s: %s', (code, _, ...changes) => {
-    let text = walkingProduct;
-    for (const [right, planted] of changes) {
-      expect(text).toContain(right);
-      text = text.replace(right, planted);
-    }
-    expect(codeOf(() => run(text, usual))).toBe(code);
-  });
+  ];
+
+  for (const [code, fault, ...changes] of faults) {
+    it(`${code}: ${fault}`, () => {
+      let text = walkingProduct;
+      for (const [right, planted] of changes) {
+        expect(text).toContain(right);
+        text = text.replace(right, planted);
+      }
+      expect(codeOf(() => run(text, usual))).toBe(code);
+    });
+  }
 
   it('does not mind bytes that are expected after they were copied', () => {
     const text = walkingProduct.replace(expectation, '').replace(copied, `${copied} ${expectation}`);
