@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { f32ToBf16 } from '../../ir/dtype.js';
+import { parseThreadKernel } from '../../ir/kernel/thread-parse.js';
 import { type MockDevice, openMockDevice } from '../../test/cuda/mock-device.js';
 import type { MockKernel } from '../../test/cuda/mock-driver.js';
 import { productParameters, mappedProduct } from '../../test/cuda/mapped-product.js';
+import { asF32, worstError } from '../../test/device-cases.js';
+import { walkingProduct, walkingTile } from '../../test/walking-product.js';
 import type { BoundLaunch, DeviceBuffer } from '../device.js';
 import { tensorMapDataType } from './tensor-map-values.js';
 
@@ -97,6 +101,43 @@ describe('tensor maps on a CudaDevice', () => {
     expect(() => device.record([launch], 'step')).toThrow(expect.objectContaining({ code: 'F2C540' }) as Error);
     await device.destroy();
   });
+});
+
+it('a product that walks over tiles is computed through the driver', async () => {
+  const kernel = parseThreadKernel(walkingProduct);
+  const [rows, columns, depth] = [100, 70, 72];
+  const { device, driver } = openMockDevice();
+  await device.loadKernels([{ name: kernel.name, kernel, source: 'text' }]);
+  const numbers = [rows * depth, columns * depth].map((count, at) =>
+    Float32Array.from({ length: count }, (_, index) => ((index * (7 + at)) % 11) - 5),
+  ) as [Float32Array, Float32Array];
+  const buffers = numbers.map((values, at) => {
+    const stored = Uint16Array.from(values, f32ToBf16);
+    const buffer = device.createBuffer(stored.byteLength, `operand ${at}`);
+    device.write(buffer, 0, new Uint8Array(stored.buffer));
+    return buffer;
+  });
+  const y = device.createBuffer(4 * rows * columns, 'y');
+  const tiles = [Math.ceil(rows / walkingTile), Math.ceil(columns / walkingTile), 1] as const;
+  const values = { p0: depth, p1: rows, p2: columns, tiles_x: tiles[0], tiles_y: tiles[1], tiles_z: 1 };
+  const launch: BoundLaunch = {
+    kernel: kernel.name,
+    label: 'product',
+    bindings: [...buffers, y].map((buffer) => ({ buffer, byteOffset: 0, byteLength: buffer.byteLength })),
+    parameters: Int32Array.from(kernel.parameters, (name) => (values as Readonly<Record<string, number>>)[name] ?? 0),
+    workgroups: tiles,
+  };
+  device.run(device.record([launch], 'product'));
+  const found = asF32(await device.read(y, 0, y.byteLength));
+  const expected = Float64Array.from(found, (_, at) => {
+    const [row, column] = [Math.floor(at / columns), at % columns];
+    let sum = 0;
+    for (let k = 0; k < depth; k++) sum += numbers[0][row * depth + k]! * numbers[1][column * depth + k]!;
+    return sum;
+  });
+  expect(worstError(found, expected)).toBe(0);
+  await device.destroy();
+  expect(driver.leaks).toEqual([]);
 });
 
 it('every storage has a type of elements', () => {

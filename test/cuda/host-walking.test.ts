@@ -25,7 +25,13 @@ const artifact = join(root, 'artifact');
 const isPossible = await hasProgram('g++', 'a host program that walks over tiles, on the emulator');
 const nvcc = await findWorkingNvcc();
 
-const kernel = parseThreadKernel(walkingProduct);
+/** The product, which can also begin in the middle of its tiles. */
+const kernel = parseThreadKernel(
+  walkingProduct
+    .replace('params(', 'params(origin_x, origin_y, ')
+    .replaceAll('tile % tiles_x * 64', '(tile % tiles_x + origin_x) * 64')
+    .replaceAll('tile / tiles_x * 64', '(tile / tiles_x + origin_y) * 64'),
+);
 const [m, n, k] = ['m', 'n', 'k'].map((name) => Dim.symbol(name)) as [Dim, Dim, Dim];
 
 /** Keeps an input in bf16. */
@@ -94,7 +100,7 @@ describe.skipIf(!isPossible)('a host program that walks over tiles', () => {
     return [...readSafetensors(outputs).tensor('out.y').values];
   }
 
-  it('gives the product', async () => {
+  it('gives the product, whole and in pieces', async () => {
     writeTensors(inputs, {
       x: { dtype: 'f32', shape: [rows + 1, depth], values: x },
       w: { dtype: 'f32', shape: [columns, depth], values: w },
@@ -106,6 +112,8 @@ describe.skipIf(!isPossible)('a host program that walks over tiles', () => {
       return sum;
     });
     expect(await run(await buildForEmulator(artifact, join(root, 'whole')))).toEqual(expected);
+    const pieces = await buildForEmulator(artifact, join(root, 'pieces'), '-DFLUX2C_MOST_BLOCKS={2,2,1}');
+    expect(await run(pieces)).toEqual(expected);
   }, 300_000);
 
   it('refuses rows that 16 bytes do not divide, with launch, kernel and map', async () => {
@@ -117,8 +125,16 @@ describe.skipIf(!isPossible)('a host program that walks over tiles', () => {
     const { exitCode, stderr } = await runProgram(join(root, 'whole/host'), line);
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(
-      /F2C540[^]*launch product › kernel walk › tensor map x_map › cuTensorMapEncodeTiled[^]*CUresult 1 for \[12, 2\], strides \[1, 12\]/,
+      /F2C540[^]*launch product › kernel walk › tensor map [xw]_map › cuTensorMapEncodeTiled[^]*CUresult 1 for \[12, 2\], strides \[1, 12\]/,
     );
+  });
+
+  it('says when the driver is too old', async () => {
+    const line = ['main', '--inputs', inputs, '--outputs', join(root, 'never.safetensors')];
+    const { exitCode, stderr } = await runProgram(join(root, 'whole/host'), line, { FLUX2C_EMULATED_DRIVER: '11080' });
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/F2C543: the NVIDIA driver is too old[^]*launch product › kernel walk › tensor map/);
+    expect(stderr).toContain('  found    one that knows CUDA 11.8\n');
   });
 });
 

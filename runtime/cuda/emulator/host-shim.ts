@@ -18,6 +18,7 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidDevice = 101,
+  cudaErrorSymbolNotFound = 500,
   cudaErrorLaunchFailure = 719
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
@@ -31,6 +32,9 @@ struct dim3 {
   unsigned x, y, z;
   dim3(unsigned given_x = 1, unsigned given_y = 1, unsigned given_z = 1) : x(given_x), y(given_y), z(given_z) {}
 };
+// The emulator's macro would replace the member's name, too.
+#undef gridDim
+inline dim3 gridDim;
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
@@ -46,6 +50,7 @@ inline const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorSymbolNotFound: return "cudaErrorSymbolNotFound";
     default: return "cudaErrorLaunchFailure";
   }
 }
@@ -59,6 +64,12 @@ inline long long allocated = 0;
 inline long long most_bytes() {
   const char* given = getenv("FLUX2C_EMULATED_BYTES");
   return given == nullptr ? 1LL << 40 : atoll(given);
+}
+
+/** The CUDA that the driver knows, by the environment; FLUX2C_EMULATED_DRIVER. */
+inline int driver_version() {
+  const char* given = getenv("FLUX2C_EMULATED_DRIVER");
+  return given == nullptr ? CUDART_VERSION : atoi(given);
 }
 
 /** Bytes from a pointer to the end of its allocation; 0 outside of all. */
@@ -93,7 +104,7 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   return cudaSuccess;
 }
 inline cudaError_t cudaDriverGetVersion(int* version) {
-  *version = CUDART_VERSION;
+  *version = flux2c_shim::driver_version();
   return cudaSuccess;
 }
 inline cudaError_t cudaMalloc(void** pointer, size_t bytes) {
@@ -136,8 +147,8 @@ inline int encode_tiled(void* map, int type, unsigned rank, void* address, const
 }
 }  // namespace flux2c_shim
 
-inline cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned, unsigned long long) {
-  if (strcmp(name, "cuTensorMapEncodeTiled") != 0) return cudaErrorInvalidValue;
+inline cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned version, unsigned long long) {
+  if (strcmp(name, "cuTensorMapEncodeTiled") != 0 || int(version) > flux2c_shim::driver_version()) return cudaErrorSymbolNotFound;
   *function = reinterpret_cast<void*>(flux2c_shim::encode_tiled);
   return cudaSuccess;
 }
@@ -158,6 +169,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   std::tuple<Arguments...> arguments(std::forward<Given>(given)...);
   Call::kernel = kernel;
   Call::arguments = &arguments;
+  gridDim = blocks;
   const unsigned grid[3] = {blocks.x, blocks.y, blocks.z};
   long long report[sizeof(f2c::emulator::Report) / sizeof(long long)];
   // Granules of two bytes: the narrowest that kernels share are halves.
