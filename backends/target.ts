@@ -34,6 +34,11 @@ export interface Target {
   readonly bindingAlignment: number;
 }
 
+/** What kernels for a target are known by: how they multiply matrices where it can, otherwise the backend. */
+export function familyOf({ matrix, backend }: Target): string {
+  return matrix ?? backend;
+}
+
 /**
  * The limits every WebGPU adapter guarantees: what an artifact for unknown machines is planned for. Only buffers may be
  * larger than the guaranteed 256 MiB: activations of 1024² pictures need up to 604 MB, and no desktop driver offers less

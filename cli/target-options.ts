@@ -1,6 +1,11 @@
 /** What `compile` and `inspect` compile for. */
 import { type Command, Option } from 'commander';
-import { type CudaArchitecture, cudaArchitectures, cudaTarget } from '../backends/cuda/cuda-target.js';
+import {
+  type CudaArchitecture,
+  cudaArchitectures,
+  cudaTarget,
+  groupArchitectures,
+} from '../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu, type Target } from '../backends/target.js';
 import { isCudaArchitecture } from '../runtime/cuda/architecture.js';
 import { contradiction, wrongValue } from './options.js';
@@ -33,14 +38,21 @@ function architecturesOf(text: string): readonly CudaArchitecture[] {
   });
 }
 
-/** Throws F2C703 for architectures of something else than GPUs. */
-export function targetOf(options: TargetOptions): Target {
-  if (options.target === 'cuda') return cudaTarget(chosenArchitectures(options));
-  if (options.arch !== undefined)
-    throw contradiction('--arch names GPUs', 'Take it together with --target cuda, or leave it out.');
-  return options.target === 'cpu' ? cpuTarget : portableWebgpu;
+/** What one build of an artifact is compiled for. */
+export interface BuildTarget {
+  readonly target: Target;
+  /** The GPUs; empty for other devices. */
+  readonly architectures: readonly CudaArchitecture[];
 }
 
-export function chosenArchitectures({ arch }: TargetOptions): readonly CudaArchitecture[] {
-  return arch ?? cudaArchitectures;
+/** A target for each family of GPUs, one for anything else. Throws F2C703 for architectures of something else than GPUs. */
+export function targetsOf({ target, arch }: TargetOptions): readonly BuildTarget[] {
+  if (target === 'cuda') {
+    return groupArchitectures(arch ?? cudaArchitectures).map((architectures) => {
+      return { target: cudaTarget(architectures), architectures };
+    });
+  }
+  if (arch !== undefined)
+    throw contradiction('--arch names GPUs', 'Take it together with --target cuda, or leave it out.');
+  return [{ target: target === 'cpu' ? cpuTarget : portableWebgpu, architectures: [] }];
 }

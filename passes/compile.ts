@@ -10,7 +10,9 @@ import { graphPassesFor } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
 import type { Instrument } from './pass.js';
 import { buildPlan } from './plan/build-plan.js';
-import { KernelStore, type PrintKernel } from './plan/kernel-store.js';
+import { KernelCache, KernelStore, type PrintKernel } from './plan/kernel-store.js';
+
+export { KernelCache };
 
 export interface CompileOptions {
   /** Prints a kernel for the target's backend; the driver's caller knows the backend, passes do not. */
@@ -26,6 +28,8 @@ export interface CompileOptions {
   readonly operands?: OperandPrecision | 'stored';
   /** Only these functions; all by default. */
   readonly functions?: readonly string[];
+  /** Takes kernels from there and leaves new ones; for calls with the same `print`, not together with `schedules`. */
+  readonly cache?: KernelCache;
 }
 
 /**
@@ -34,13 +38,13 @@ export interface CompileOptions {
  * @throws F2C307 operands in f16 for a target without it, and F2C1xx to F2C3xx of the stages
  */
 export function compileModule(module: Module, target: Target, options: CompileOptions): CompiledModule {
-  const { print, schedules } = options;
+  const { print, schedules, cache } = options;
   const operands = options.operands === 'stored' ? storedPrecision(module, target) : (options.operands ?? 'f32');
   expectOperands(operands, target);
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
   const fused = runGraphPasses({ ...module, functions }, graphPassesFor(target), target, options.instruments ?? []);
-  const kernels = new KernelStore(target, { print, operands, ...(schedules && { schedules }) });
+  const kernels = new KernelStore(target, { print, operands, ...(schedules && { schedules }), ...(cache && { cache }) });
   const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
   const plans = new Map<string, Plan>();
   for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openArtifactModel, readArtifactFolder, writeArtifactFolder } from '../cli/artifact-folder.js';
+import { openArtifactModel, writeArtifactFolder } from '../cli/artifact-folder.js';
 import { embeddedCheckpoint } from '../models/flux2/node/open-model.js';
 import { Flux2Pipeline } from '../models/flux2/pipeline.js';
 import { NullDevice } from '../runtime/null-device.js';
@@ -186,7 +186,7 @@ describe('writing an artifact', () => {
     const line = ['compile', model, '-o', pointing, '--target', 'cpu', '--component', 'vae_decoder'];
     expect((await runCommandLine(line, { signal: controller.signal })).exitCode).toBe(130);
     expect(contents(pointing)).toEqual(before);
-    await readArtifactFolder(pointing);
+    await openAndClose(pointing);
   });
 
   it.each([

@@ -4,9 +4,9 @@ import { printCuda } from '../backends/cuda/cuda.js';
 import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import { CudaEmulatorDevice } from '../runtime/cuda/node/emulator-device.js';
 import { hasProgram } from './cuda-tools.js';
-import { expectSameNumbers, matrixCases, prepareMatrixCase } from './matrix-cases.js';
+import { expectSameNumbers, matrixCases, prepareMatrixCase, withoutTensorCopies } from './matrix-cases.js';
 
-const target = cudaTarget(['sm_90a']);
+const target = withoutTensorCopies(cudaTarget(['sm_90a']));
 const product = matrixCases[0]!;
 
 if (await hasProgram('g++', 'bugs planted in products by four warps')) {

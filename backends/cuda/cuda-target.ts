@@ -13,6 +13,21 @@ const blockMemory: Readonly<Record<CudaArchitecture, number>> = {
   sm_120: 99 * 1024,
 };
 
+/**
+ * The architectures by what their kernels can be: those of a group differ in the most workgroup memory alone. That is no
+ * reason for kernels of their own: schedules of `mma` need 64 KiB, and there are 99.
+ */
+export function groupArchitectures(
+  architectures: readonly CudaArchitecture[],
+): readonly (readonly CudaArchitecture[])[] {
+  const groups = new Map<string, CudaArchitecture[]>();
+  for (const name of architectures) {
+    const kind = JSON.stringify({ ...cudaTarget([name]), workgroupMemory: 0 });
+    groups.set(kind, [...(groups.get(kind) ?? []), name]);
+  }
+  return [...groups.values()];
+}
+
 /** What kernels for all of the architectures may rely on. */
 export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
   // What one of them lacks, kernels for all of them do without.

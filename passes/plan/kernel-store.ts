@@ -32,6 +32,26 @@ export interface KernelStoreOptions {
   readonly operands: OperandPrecision;
   /** Schedules by kernel name, in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
+  /** Kernels of other modules and targets, whose kernels are then those of this one too, as far as they are equal. */
+  readonly cache?: KernelCache;
+}
+
+/**
+ * Kernels of several modules and targets, each compiled once. All of them are printed in the same way and without schedules
+ * that are given. Different kernels have different names.
+ */
+export class KernelCache {
+  private readonly kernels = new Map<string, { readonly text: string; readonly kernel: CompiledKernel }>();
+
+  get(name: string, text: string): CompiledKernel | undefined {
+    const known = this.kernels.get(name);
+    if (known === undefined || known.text === text) return known?.kernel;
+    throw new Error(`internal: two kernels are called ${name}`);
+  }
+
+  add(text: string, kernel: CompiledKernel): void {
+    this.kernels.set(kernel.name, { text, kernel });
+  }
 }
 
 /**
@@ -58,10 +78,15 @@ export class KernelStore {
     const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
     let compiled = this.byText.get(text);
     if (compiled === undefined) {
-      const { flop, bytes } = costOfGroup(group);
-      const renames = Object.fromEntries(parameters.map(([name, symbol]) => [symbol, Dim.symbol(name)]));
-      const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
-      compiled = this.compile({ ...kernel, name: this.nameKernel(hint, text) }, schedule, cost);
+      const name = this.nameKernel(hint, text);
+      compiled = this.options.cache?.get(name, text);
+      if (compiled === undefined) {
+        const { flop, bytes } = costOfGroup(group);
+        const renames = Object.fromEntries(parameters.map(([name, symbol]) => [symbol, Dim.symbol(name)]));
+        const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
+        compiled = this.compile({ ...kernel, name }, schedule, cost);
+        this.options.cache?.add(text, compiled);
+      }
       this.byText.set(text, compiled);
       this.kernels.set(compiled.name, compiled);
     }

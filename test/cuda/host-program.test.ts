@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hostBuildLine } from '../../cli/compile-host.js';
+import { hostBuildLines } from '../../cli/compile-host.js';
 import { f32ToBf16 } from '../../ir/dtype.js';
 import type { NetworkTensor } from '../../models/flux2/networks.js';
 import { findNvcc } from '../../runtime/cuda/node/cuda-toolkit.js';
@@ -204,9 +204,10 @@ if (typeof nvcc === 'string') {
 it.skipIf(typeof nvcc === 'string')(
   'builds with the line it names',
   async () => {
-    const [command, ...options] = hostBuildLine(['sm_80']).split(' ');
+    const line = hostBuildLines([{ name: 'mma', architectures: ['sm_80'] }])[0]!;
+    const [command, ...options] = line.split(' ');
     expect(command).toBe('nvcc');
-    expect(readFileSync(join(artifact, 'host.cu'), 'utf8')).toContain(`//   ${hostBuildLine(['sm_80'])}\n`);
+    expect(readFileSync(join(artifact, 'host.cu'), 'utf8')).toContain(`//   ${line}\n`);
     const folder = join(root, 'nvcc');
     cpSync(artifact, folder, { recursive: true });
     const { stderr } = await promisify(execFile)(findNvcc()!, options, { cwd: folder });
