@@ -1,13 +1,13 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { isSubgroupOperation } from '../../ir/kernel/expressions.js';
 import { forEachExpression, forEachStatement, namesOf } from '../../ir/kernel/statements.js';
-import type { BufferParameter, Builtin, StorageType, TensorMap, ThreadKernel } from '../../ir/kernel/thread.js';
-import { storageBytes } from '../../ir/kernel/thread-interpret-memory.js';
+import type { BufferParameter, Builtin, StorageType, ThreadKernel } from '../../ir/kernel/thread.js';
 import { cudaType } from './cuda-expressions.js';
 import { cudaEntryPoint, cudaNames } from './cuda-names.js';
 import { cudaSharedBytes, placeBarriers, placeSharedArrays } from './cuda-shared.js';
 import { printStatement } from './cuda-statements.js';
 import type { CudaStatementScope } from './cuda-statements.js';
+import { tensorBoxBytes } from './cuda-tensor-maps.js';
 
 export { cudaEntryPoint } from './cuda-names.js';
 export { cudaSharedBytes } from './cuda-shared.js';
@@ -102,18 +102,15 @@ function header(kernel: ThreadKernel, comment: string): readonly string[] {
     ...kernel.buffers.map(
       ({ name, storage, lanes, access }, at) => `//   ${at} ${name}: ${access} ${storage} x${lanes}`,
     ),
-    ...(kernel.tensorMaps ?? []).map((map) => `//   ${map.name}: map of ${map.buffer}, ${boxText(map, kernel)}`),
+    ...(kernel.tensorMaps ?? []).map((map) => {
+      const box = map.dimensions.map((dimension) => dimension.box).join('x');
+      return `//   ${map.name}: map of ${map.buffer}, box ${box}, ${tensorBoxBytes(kernel, map)} bytes`;
+    }),
     ...(kernel.barriers ?? []).map(
       ({ name, length, arrivals }) => `//   ${name}: barriers of ${arrivals} arrivals x${length}`,
     ),
     ...(kernel.parameters.length === 0 ? [] : [`//   parameters ${kernel.parameters.join(', ')}`]),
   ];
-}
-
-function boxText({ buffer, dimensions }: TensorMap, { buffers }: ThreadKernel): string {
-  const boxes = dimensions.map(({ box }) => box);
-  const elementBytes = storageBytes(buffers.find(({ name }) => name === buffer)?.storage ?? 'u8');
-  return `box ${boxes.join('x')}, ${boxes.reduce((product, box) => product * box, elementBytes)} bytes`;
 }
 
 const storageNames: Readonly<Record<StorageType, string>> = {

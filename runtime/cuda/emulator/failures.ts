@@ -3,7 +3,7 @@ import { placeBarriers, placeSharedArrays } from '../../../backends/cuda/cuda-sh
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import type { DiagnosticCode } from '../../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../../ir/kernel/thread.js';
-import { decodeWaits, describeWait, reportedWaits, waitLength } from './deadlocks.js';
+import { barrierName, decodeWaits, describeWait, reportedWaits, waitLength } from './deadlocks.js';
 import type { WaitReport } from './deadlocks.js';
 
 /** 64-bit numbers in the report of a launch. */
@@ -168,7 +168,7 @@ function describe(report: FailureReport, kernel: ThreadKernel, source: string): 
       return ['a copy has another rank than its tensor map', `${length} coordinates`, `${index}, ${here}`];
     case 235: {
       const [message, expected] = barrierMisuse[length] ?? ['a barrier is misused', undefined];
-      return [message, expected, `barrier ${index} of the array, ${here}`];
+      return [message, expected, `${barrierName(kernel, report.object, index)}, ${here}`];
     }
     case 236:
       return [

@@ -12,7 +12,7 @@ constexpr long stack_bytes = 256 * 1024;
 
 /** Threads that wait at one place for one thing; the order is WaitReport's in deadlocks.ts. */
 struct WaitReport {
-  long long kind, line, thread, count, object, index, parity, arrivals, bytes;
+  long long kind, line, thread, count, object, index, parity, phase, arrivals, bytes;
 };
 constexpr int reported_waits = 6;
 

@@ -55,7 +55,7 @@ inline bool run_warp(int first) {
 /** What keeps a thread that has not ended. */
 inline WaitReport wait_of(int thread) {
   const Thread& self = threads[thread];
-  WaitReport wait = {int(self.state), 0, thread, 1, -1, 0, 0, 0, 0};
+  WaitReport wait = {int(self.state), 0, thread, 1, -1, 0, 0, 0, 0, 0};
   if (self.state == State::at_barrier) wait.line = self.barrier_line;
   if (self.state == State::at_collective) wait.line = self.collective.line;
   if (self.state == State::at_phase) {
@@ -64,6 +64,7 @@ inline WaitReport wait_of(int thread) {
     wait.object = barrier.object;
     wait.index = barrier.index;
     wait.parity = self.phase.parity;
+    wait.phase = barrier.phase;
     wait.arrivals = barrier.missing;
     wait.bytes = barrier.bytes;
   }

@@ -1,9 +1,9 @@
+import { tensorElementBytes } from '../../../backends/cuda/cuda-tensor-maps.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { bindTensorMaps } from '../../../ir/kernel/launch.js';
 import type { BoundTensorMap } from '../../../ir/kernel/launch.js';
 import type { ThreadKernel } from '../../../ir/kernel/thread.js';
 import type { BoundLaunch } from '../../device.js';
-import { elementBytes } from './translation-unit.js';
 
 /**
  * The tensor maps of a launch as the emulator reads them, one behind the other: number of the buffer, rank, bytes from the start of
@@ -14,7 +14,7 @@ import { elementBytes } from './translation-unit.js';
 export function encodeTensorMaps(kernel: ThreadKernel, launch: BoundLaunch): BigInt64Array {
   const parameters = Object.fromEntries(kernel.parameters.map((name, at) => [name, launch.parameters[at] ?? 0]));
   const numbers = bindTensorMaps(kernel, parameters).flatMap((bound) => {
-    const bytes = elementBytes(kernel, bound.map);
+    const bytes = tensorElementBytes(kernel, bound.map);
     const start = bound.offset * bytes;
     const strides = bound.strides.slice(1).map((stride) => stride * bytes);
     const address = (launch.bindings[bound.buffer]?.byteOffset ?? 0) + start;

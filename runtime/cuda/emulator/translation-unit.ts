@@ -1,8 +1,8 @@
 import { cudaEntryPoint } from '../../../backends/cuda/cuda.js';
 import { cudaPreludeName } from '../../../backends/cuda/prelude/prelude.js';
 import { cudaSharedBytes, sharedElementBytes } from '../../../backends/cuda/cuda-shared.js';
-import { storageBytes } from '../../../ir/kernel/thread-interpret-memory.js';
-import type { TensorMap, ThreadKernel } from '../../../ir/kernel/thread.js';
+import { tensorElementBytes } from '../../../backends/cuda/cuda-tensor-maps.js';
+import type { ThreadKernel } from '../../../ir/kernel/thread.js';
 
 export interface EmulatedKernel {
   readonly kernel: ThreadKernel;
@@ -33,11 +33,6 @@ export function translationUnit(kernels: readonly EmulatedKernel[]): string {
   ].join('\n');
 }
 
-/** Bytes of an element of the buffer that a tensor map is of. */
-export function elementBytes(kernel: ThreadKernel, { buffer }: TensorMap): number {
-  return storageBytes(kernel.buffers.find(({ name }) => name === buffer)?.storage ?? 'u8');
-}
-
 function launcher(kernel: ThreadKernel): readonly string[] {
   const entryPoint = cudaEntryPoint(kernel);
   const places = kernel.buffers.map((_, at) => at);
@@ -64,7 +59,7 @@ function launcher(kernel: ThreadKernel): readonly string[] {
     ...places.map((at) => `  ${bindings}[${at}] = {b${at}, lengths[${at}], ${at}};`),
     ...tensorMaps.map(
       (map, at) =>
-        `  ${maps}[${at}] = f2c::emulator::read_tensor_map(maps, ${bindings}, ${elementBytes(kernel, map)});`,
+        `  ${maps}[${at}] = f2c::emulator::read_tensor_map(maps, ${bindings}, ${tensorElementBytes(kernel, map)});`,
     ),
     ...(hasParameters ? [`  ${parameters} = reinterpret_cast<const ${entryPoint}_parameters*>(parameters);`] : []),
     `  return f2c::emulator::run_grid(grid, ${kernel.workgroupSize}, ${cudaSharedBytes(kernel)}, ${shift}, f2c_call_${entryPoint}, report);`,
