@@ -6,9 +6,13 @@ import type { WeightDeclaration } from '../ir/graph/graph.js';
 import type { OpDefinition } from '../ir/graph/op-table.js';
 import { opTable } from '../ir/graph/ops/index.js';
 import { countElements, type HostTensor } from '../ir/host-tensor.js';
+import { launchedGroups } from '../ir/kernel/launch.js';
 import { compileThreadKernel, type RunThreadKernel } from '../ir/kernel/thread-interpret.js';
 import type { CopyStep, HostOperand, HostStepOf, LaunchStep, Plan, PlanStep, Storage } from '../ir/plan.js';
 import type { CompiledModule } from '../passes/compiled.js';
+
+/** Groups that walk over tiles here: few, so that each walks over several. */
+const groupsAtOnce = 3;
 
 /** What a run of a plan tells besides its results. */
 export interface PlanRun {
@@ -115,7 +119,9 @@ class PlanRunner {
       run = compileThreadKernel(thread);
       this.kernels.set(step.kernel, run);
     }
-    run(buffers, values, workgroups as [number, number, number]);
+    const grid = workgroups as [number, number, number];
+    [values.tiles_x, values.tiles_y, values.tiles_z] = grid;
+    run(buffers, values, launchedGroups(thread, grid, groupsAtOnce));
     this.executed.push(step.kernel);
   }
 

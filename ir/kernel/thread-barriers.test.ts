@@ -3,7 +3,7 @@ import { cudaTarget } from '../../backends/cuda/cuda-target.js';
 import { printWgsl } from '../../backends/webgpu/wgsl.js';
 import { compileWasm } from '../../backends/cpu/wasm.js';
 import { randomThreadKernel } from '../../test/random-kernel.js';
-import { walkingProduct } from '../../test/walking-product.js';
+import { walkingProduct, walkingProductOf } from '../../test/walking-product.js';
 import { Dim } from '../dim.js';
 import { Flux2cError } from '../diagnostics.js';
 import { integer, parameter } from './expressions.js';
@@ -115,6 +115,7 @@ describe('text form of copies and barriers', () => {
 describe('verification of copies and barriers', () => {
   it('accepts the walking product, for a target that has what it uses', () => {
     expect(verified(walkingProduct)).toBe('accepted');
+    expect(verified(walkingProductOf(2))).toBe('accepted');
     const { tensorCopies, ...without } = hopper;
     expect(tensorCopies).toBe(true);
     expect(verified(walkingProduct, without)).toBe('F2C231');

@@ -72,6 +72,12 @@ export class SharedMemory {
   /** One lane of an element, read by a product of the invocation's subgroup and the next three. */
   peek(index: number, lane: number, invocation: number): number {
     this.check(index, invocation);
+    if (this.writer[index] === nobody) {
+      throw new Flux2cError('F2C248', 'a product reads workgroup memory that nothing has written', {
+        where: this.where(),
+        found: `element ${index}, ${place(this.invocations, invocation)}`,
+      });
+    }
     this.expectKnownWrite(index, invocation);
     this.noteRead(index, this.invocations.order.productParty(invocation));
     return this.elements[index * this.array.type.lanes + lane] as number;
