@@ -102,13 +102,13 @@ describe('faults of copies and barriers', () => {
 
   const faults: readonly (readonly [code: string, fault: string, ...changes: (readonly [string, string])[]])[] = [
     ['F2C248', 'products begin in the phase before', [wait, 'wait_barrier filled[stage] parity (filling / 2 + 1) % 2']],
-    ['F2C234', 'copies wait for the phase after', [emptied, 'wait_barrier emptied[stage] parity filling / 2 % 2']],
-    ['F2C234', 'a parity that is none', [wait, 'wait_barrier filled[stage] parity filling']],
+    ['F2C236', 'copies wait for the phase after', [emptied, 'wait_barrier emptied[stage] parity filling / 2 % 2']],
+    ['F2C235', 'a parity that is none', [wait, 'wait_barrier filled[stage] parity filling / 2']],
     ['F2C248', 'products do not wait', [wait, '']],
     ['F2C244', 'copies do not wait', [emptied, '']],
-    ['F2C234', 'products do not arrive', [arrival, '']],
-    ['F2C234', 'the last products of a tile do not arrive', [last, '']],
-    ['F2C234', 'more arrivals are wanted than come', ['arrivals(4)', 'arrivals(5)']],
+    ['F2C236', 'products do not arrive', [arrival, '']],
+    ['F2C236', 'the last products of a tile do not arrive', [last, '']],
+    ['F2C236', 'more arrivals are wanted than come', ['arrivals(4)', 'arrivals(5)']],
     [
       'F2C244',
       'two subgroups arrive for all four',
@@ -130,10 +130,11 @@ describe('faults of copies and barriers', () => {
       [last, ''],
       ['begin_products', 'begin_products if subgroup_lane == 0 { arrive emptied[stage] }'],
     ],
+    ['F2C235', 'two invocations expect copies', [expectation, `${expectation} ${expectation}`]],
     ['F2C244', 'too few bytes are expected', [expectation, 'expect_copies filled[stage] bytes 8192']],
-    ['F2C234', 'too many bytes are expected', [expectation, 'expect_copies filled[stage] bytes 16512']],
+    ['F2C236', 'too many bytes are expected', [expectation, 'expect_copies filled[stage] bytes 16512']],
     ['F2C244', 'no bytes are expected', [expectation, 'arrive filled[stage]']],
-    ['F2C234', 'a copy arrives at another barrier', [copied, copied.replace('filled[stage]', 'filled[0]')]],
+    ['F2C236', 'a copy arrives at another barrier', [copied, copied.replace('filled[stage]', 'filled[0]')]],
     [
       'F2C235',
       'fewer bytes are expected than have been copied',
@@ -141,7 +142,7 @@ describe('faults of copies and barriers', () => {
       [copied, `${copied} expect_copies filled[stage] bytes 8192`],
     ],
     ['F2C244', 'two copies write one place', ['copy_tensor stage_w[stage * 512]', 'copy_tensor stage_x[stage * 512]']],
-    ['F2C244', 'every invocation copies', ['if local_index == 128', 'if 128 <= local_index']],
+    ['F2C235', 'every invocation copies', ['if local_index == 128', 'if 128 <= local_index']],
     [
       'F2C239',
       'a copy begins within rows',
@@ -150,7 +151,7 @@ describe('faults of copies and barriers', () => {
     ['F2C242', 'a copy has no room', ['copy_tensor stage_w[stage * 512]', 'copy_tensor stage_w[stage * 1024]']],
     ['F2C242', 'there is no such barrier', [arrival, 'arrive emptied[2]']],
     ['F2C240', 'the tensor is larger than its buffer', ['extent p1 stride', 'extent p1 + 1 stride']],
-    ['F2C239', 'rows are not aligned', ['extent p1 stride p0', 'extent p1 stride p0 + 4']],
+    ['F2C537', 'rows are not aligned', ['extent p1 stride p0', 'extent p1 stride p0 + 4']],
     ['F2C243', 'a part of the role closes a group', ['commit_products', 'if subgroup_lane == 0 { commit_products }']],
     [
       'F2C247',
@@ -263,6 +264,6 @@ describe('memory that roles share', () => {
     expect(launch(copy)).toBe('F2C249');
     expect(launch('copy_tensor tile[0] = x_map[0, 0] to filled[0]')).toBe('F2C235');
     expect(launch('expect_copies filled[0] bytes 1024')).toBe('F2C235');
-    expect(launch('wait_barrier filled[0] parity 0')).toBe('F2C234');
+    expect(launch('wait_barrier filled[0] parity 0')).toBe('F2C236');
   });
 });

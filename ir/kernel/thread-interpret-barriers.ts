@@ -36,6 +36,13 @@ export class PhaseBarrier {
   }
 
   arrive(invocation: number, bytes = 0): void {
+    if (this.arrivals === this.array.arrivals) {
+      throw new Flux2cError('F2C235', 'more invocations arrive at a barrier than its phase takes', {
+        where: this.where(),
+        expected: `${this.array.arrivals} in phase ${this.phase}, which still waits for copies`,
+        found: place(this.invocations, invocation),
+      });
+    }
     this.expectedBytes += bytes;
     this.arrivals++;
     this.invocations.order.arrive(invocation, this.phaseKnowledge);
@@ -221,16 +228,16 @@ export class CompiledWait {
   private parityOf(invocation: number): number {
     const parity = this.parity.values[invocation] as number;
     if (parity === 0 || parity === 1) return parity;
-    throw new Flux2cError('F2C234', 'a phase has another parity than 0 or 1', {
+    throw new Flux2cError('F2C235', 'a phase has another parity than 0 or 1', {
       where: [`kernel @${this.invocations.kernelName}`],
       found: `${parity}, ${place(this.invocations, invocation)}`,
     });
   }
 }
 
-/** F2C234: nobody is left that could end what they wait for. */
+/** F2C236: nobody is left that could end what they wait for. */
 export function failWaiting(invocations: Invocations, waits: readonly string[]): never {
-  throw new Flux2cError('F2C234', 'a workgroup waits for barriers whose phases do not end', {
+  throw new Flux2cError('F2C236', 'a workgroup waits for barriers whose phases do not end', {
     where: [`kernel @${invocations.kernelName}`, `workgroup (${invocations.workgroup.join(', ')})`],
     found: waits.join('; '),
     hint: 'An arrival or copy is missing, bytes are expected that do not come, or the parity is that of the next phase.',

@@ -99,13 +99,13 @@ function readBox(
   return words;
 }
 
-/** F2C239 for a map that copies cannot use: CUDA Driver API, `cuTensorMapEncodeTiled`. */
+/** F2C537 for a map that the driver would refuse: CUDA Driver API, `cuTensorMapEncodeTiled`. */
 export function checkTensorMap({ map, extents, strides, offset }: BoundTensorMap, kernel: ThreadKernel): void {
   const buffer = kernel.buffers.find(({ name }) => name === map.buffer);
   const size = storageBytes(known(buffer, map.buffer).storage);
   const steps = [offset, ...strides.slice(1)];
   if (extents.every((extent) => extent > 0) && steps.every((step) => (step * size) % 16 === 0)) return;
-  throw new Flux2cError('F2C239', 'a tensor cannot be copied as it lies', {
+  throw new Flux2cError('F2C537', 'a tensor cannot be copied as it lies', {
     where: [`kernel @${kernel.name}`, `tensor ${map.name}`],
     expected: 'extents from 1 on, an offset and strides of whole 16 bytes',
     found: `extents ${extents.join(', ')}, offset ${offset}, strides ${strides.join(', ')} in units of ${size} bytes`,

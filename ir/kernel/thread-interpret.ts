@@ -32,8 +32,8 @@ export type RunThreadKernel = (
  * it has roles, those of one do, until it waits for a barrier and another goes on. What a device leaves undefined is an error: F2C240
  * and F2C241 reads and writes outside a buffer, F2C242 outside workgroup memory, F2C243 a barrier that not all invocations reach, F2C244
  * a race in workgroup memory, F2C245 a missing buffer or parameter, F2C246 integer division by zero, F2C247 a subgroup operation in a
- * part of a subgroup, F2C248 a product of memory that nothing has written; of copies of tensors F2C234 a wait for a phase that does not
- * end, F2C235 other bytes than a barrier expects, F2C239 addresses that are not aligned, F2C249 copies that nothing has waited for.
+ * part of a subgroup, F2C248 a product of memory that nothing has written; of copies of tensors F2C235 barriers that are misused, F2C236
+ * waits for phases that do not end, F2C239 and F2C537 what is not aligned, F2C249 copies that nothing has waited for.
  */
 export function runThreadKernel(
   kernel: ThreadKernel,
