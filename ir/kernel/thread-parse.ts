@@ -18,7 +18,7 @@ import type {
 } from './thread.js';
 import { infixOperators } from './thread-print.js';
 
-const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'u8', 'bool'];
+const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool'];
 const builtins: readonly Builtin[] = ['workgroup_x', 'workgroup_y', 'workgroup_z', 'local_index', 'subgroup_lane'];
 const scalars: readonly ScalarType[] = ['f32', 'f16', 'i32', 'u32', 'bool'];
 const halves: readonly HalfType[] = ['bf16', 'f16'];

@@ -3,6 +3,7 @@ import { Flux2cError, unreachable } from '../diagnostics.js';
 import { i32, loadedType, sameType, typeName } from './expressions.js';
 import type { RegisterType, Statement, ThreadKernel } from './thread.js';
 import { ExpressionCheck } from './thread-verify-expressions.js';
+import { storageBytes } from './thread-interpret-memory.js';
 import { verifyUniformity } from './thread-uniformity.js';
 
 /** What a kernel may use; fields of a target. */
@@ -13,7 +14,7 @@ export interface ThreadLimits {
   /** Fragments can be multiplied. */
   readonly matrix?: 'mma' | 'wgmma';
   readonly asyncCopy?: boolean;
-  /** 16-bit elements can be stored one at a time. */
+  /** Whether elements narrower than a word can be stored one at a time. */
   readonly backend?: 'webgpu' | 'cpu' | 'cuda';
 }
 
@@ -219,9 +220,8 @@ class KernelCheck {
     if (buffer === undefined) return this.fail('F2C226', `there is no buffer '${statement.buffer}'`);
     const { name, storage, lanes, access } = buffer;
     if (access === 'read') this.fail('F2C229', `'${name}' is stored to but declared as read`);
-    const isWide = storage !== 'bf16' && storage !== 'f16' && storage !== 'u8' && storage !== 'bool';
     // Buffers of WebGPU and of the interpreter are words.
-    const needed = this.limits.backend === 'cuda' || isWide ? 1 : storage === 'bf16' || storage === 'f16' ? 2 : 4;
+    const needed = this.limits.backend === 'cuda' ? 1 : 4 / storageBytes(storage);
     if (lanes < needed) {
       this.fail('F2C224', `a store to '${name}' is narrower than a word of memory`, {
         expected: `at least ${needed} lanes of ${storage}`,

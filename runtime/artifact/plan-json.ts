@@ -52,7 +52,7 @@ function markDims(value: unknown): unknown {
 }
 
 const dtype = oneOf(...dtypes);
-const storageType = oneOf('f32', 'f16', 'bf16', 'i32', 'u32', 'u8', 'bool');
+const storageType = oneOf('f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool');
 const shape = list(dim);
 
 const planValue: Decoder<PlanValue> = object({ name: string, dtype, shape, storage: count });
