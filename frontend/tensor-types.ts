@@ -25,6 +25,9 @@ type WiderOfTwo<A extends DType, B extends DType> = A extends B
       : never
     : never;
 
+/** The element type of a sum of products of both: the wider one, f32 where both are f8e4m3. */
+export type Product<A extends DType, B extends DType> = Wider<A, B> extends 'f8e4m3' ? 'f32' : Wider<A, B>;
+
 type Tuple<N extends number, T extends readonly unknown[] = readonly []> = T['length'] extends N
   ? T
   : Tuple<N, readonly [...T, unknown]>;

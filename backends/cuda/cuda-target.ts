@@ -24,6 +24,7 @@ export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
     // What one of them lacks, kernels for all of them do without.
     matrix: architectures.every((name) => name === 'sm_90a') ? 'wgmma' : 'mma',
     asyncCopy: true,
+    ...(architectures.every((name) => name !== 'sm_80' && name !== 'sm_86') && { fp8: true }),
     maxWorkgroupInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,
     // Pointers have 64 bits: what an allocation holds, a kernel reaches.

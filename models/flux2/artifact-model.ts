@@ -86,6 +86,7 @@ function checkTarget({ manifest }: Artifact, { target, description }: Device): v
     ...(made.matrix && made.matrix !== target.matrix && !(made.matrix === 'mma' && target.matrix === 'wgmma')
       ? [`matrix products by ${made.matrix}`]
       : []),
+    ...(made.fp8 === true && target.fp8 !== true ? ['8-bit floats'] : []),
     ...(made.asyncCopy === true && target.asyncCopy !== true ? ['copies beside the computation'] : []),
     ...(made.workgroupMemory > target.workgroupMemory ? [`${made.workgroupMemory} bytes of workgroup memory`] : []),
     ...(made.maxWorkgroupInvocations > target.maxWorkgroupInvocations

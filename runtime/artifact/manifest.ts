@@ -130,7 +130,12 @@ const target: Decoder<Target> = (value, at) => {
     maxStorageBuffers: count,
     bindingAlignment: count,
   };
-  const optional = { subgroups: object({ min: count, max: count }), matrix: oneOf('mma', 'wgmma'), asyncCopy: boolean };
+  const optional = {
+    subgroups: object({ min: count, max: count }),
+    matrix: oneOf('mma', 'wgmma'),
+    asyncCopy: boolean,
+    fp8: boolean,
+  };
   const given = expectObject(value, at);
   const present = Object.fromEntries(Object.entries(optional).filter(([name]) => given.has(name)));
   return object({ ...required, ...(present as Partial<typeof optional>) })(value, at);

@@ -150,6 +150,12 @@ export function widerFloat(a: DType, b: DType): DType {
   return 'f32';
 }
 
+/** The type of a sum of products: the wider one, but never f8e4m3, whose products have no place in it. */
+export function productType(a: DType, b: DType): DType {
+  const wider = widerFloat(a, b);
+  return wider === 'f8e4m3' ? 'f32' : wider;
+}
+
 /** The result type of operands that take part alike: floats widen, other types must be equal. F2C112 otherwise. */
 export function commonDType(kind: OpKind, a: TensorType, b: TensorType): DType {
   if (isFloat(a.dtype) && isFloat(b.dtype)) return widerFloat(a.dtype, b.dtype);

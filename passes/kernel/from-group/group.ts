@@ -41,16 +41,16 @@ export function sameShape(a: readonly Dim[], b: readonly Dim[]): boolean {
 }
 
 /**
- * How tensors of an element type are kept on a device: weights as they are in their file, other floats as f32 but for f8e4m3, bools
- * and small integers as i32 words.
+ * How tensors of an element type are kept on a device: weights as they are in their file, other floats as f32, bools and
+ * small integers as i32 words.
  */
 export function storageOf(dtype: DType, isWeight: boolean): StorageType {
   switch (dtype) {
     case 'f16':
     case 'bf16':
+    case 'f8e4m3':
       return isWeight ? dtype : 'f32';
     case 'f32':
-    case 'f8e4m3':
     case 'i32':
     case 'u32':
       return dtype;
