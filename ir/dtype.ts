@@ -71,7 +71,12 @@ export function f32ToF16(value: number): number {
   if (Number.isNaN(value)) return 0x7e00;
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const magnitude = Math.abs(value);
-  return sign | (magnitude >= 65520 ? 0x7c00 : nearestCode(magnitude, 10, -14));
+  if (magnitude >= 65520) return sign | 0x7c00;
+  if (magnitude < 2 ** -14) return sign | roundTiesToEven(magnitude * 2 ** 24);
+  // f32 -> f16 never needs more than 53 bits, so plain double arithmetic is exact here.
+  const exponent = Math.floor(Math.log2(magnitude));
+  const exact = magnitude / 2 ** exponent >= 2 ? exponent + 1 : magnitude / 2 ** exponent < 1 ? exponent - 1 : exponent;
+  return sign | (((exact + 15) << 10) + roundTiesToEven((magnitude / 2 ** exact - 1) * 1024));
 }
 
 /** The largest f8e4m3. */
@@ -86,26 +91,23 @@ export function f8e4m3ToF32(bits: number): number {
   return (bits & 0x7f) === 0x7f ? NaN : sign * (1 + fraction / 8) * 2 ** (exponent - 7);
 }
 
+const floats = new Float32Array(1);
+const words = new Uint32Array(floats.buffer);
+
 /**
- * Bits of the f8e4m3 nearest to `value`, ties to even; values beyond 448, infinities too, become ±448, NaN becomes 0x7f: as
+ * Bits of the f8e4m3 nearest to an f32 number, ties to even; values beyond 448, infinities too, become ±448, NaN becomes 0x7f: as
  * `cvt.rn.satfinite.e4m3x2.f32` of the PTX ISA does.
  */
 export function f32ToF8e4m3(value: number): number {
-  if (Number.isNaN(value)) return 0x7f;
-  const sign = value < 0 || Object.is(value, -0) ? 0x80 : 0;
-  return sign | nearestCode(Math.min(Math.abs(value), largestF8e4m3), 3, -6);
-}
-
-/**
- * Exponent and fraction of the small float nearest to a magnitude in its range, ties to even. `smallest` is the exponent of the smallest
- * normal number. The magnitude is an f32: plain double arithmetic is exact here.
- */
-function nearestCode(magnitude: number, fractionBits: number, smallest: number): number {
-  const units = 2 ** fractionBits;
-  if (magnitude < 2 ** smallest) return roundTiesToEven(magnitude * units * 2 ** -smallest);
-  const exponent = Math.floor(Math.log2(magnitude));
-  const exact = magnitude / 2 ** exponent >= 2 ? exponent + 1 : magnitude / 2 ** exponent < 1 ? exponent - 1 : exponent;
-  return (exact - smallest + 1) * units + roundTiesToEven((magnitude / 2 ** exact - 1) * units);
+  floats[0] = value;
+  const bits = words[0] as number;
+  const exact = bits & 0x7fffffff;
+  if (exact > 0x7f800000) return 0x7f;
+  const sign = (bits >>> 24) & 0x80;
+  // 448 is 0x43e00000, 2^-6 is 0x3c800000. Below it codes are multiples of 2^-9, as numbers from 2^14 on are in f32.
+  const magnitude = Math.min(exact, 0x43e00000);
+  if (magnitude < 0x3c800000) return sign | ((Math.fround(Math.abs(value) + 16384) - 16384) * 512);
+  return sign | (((magnitude + 0x7ffff + ((magnitude >>> 20) & 1)) >>> 20) - 960);
 }
 
 function roundTiesToEven(value: number): number {

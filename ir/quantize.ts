@@ -13,15 +13,22 @@ export function scaleOfRow(row: ArrayLike<number>): number {
   return largest < leastQuantized ? 1 : largest / largestF8e4m3;
 }
 
+/** The codes of a row of f32 numbers divided by its scale, as kernels compute them; returns the scale. */
+export function encodeRow(row: Float32Array, codes: Uint8Array): number {
+  const scale = Math.fround(scaleOfRow(row));
+  for (let at = 0; at < row.length; at++) codes[at] = f32ToF8e4m3((row[at] as number) / scale);
+  return scale;
+}
+
 /**
- * Divides a row by its scale and rounds it to f8e4m3; `out` gets the values that the codes stand for. `f32` rounds scale and quotients
- * as kernels do. Returns the scale.
+ * Divides a row by its scale and rounds it to f8e4m3; `out` gets the values that the codes stand for. `f32` rounds the scale, as kernels
+ * do. Returns the scale.
  */
 export function quantizeRow(row: Float64Array, out: Float64Array, precision: 'f32' | 'f64'): number {
-  const round = precision === 'f32' ? Math.fround : (value: number): number => value;
-  const scale = round(scaleOfRow(row));
+  const exact = scaleOfRow(row);
+  const scale = precision === 'f32' ? Math.fround(exact) : exact;
   for (let at = 0; at < row.length; at++) {
-    out[at] = f8e4m3ToF32(f32ToF8e4m3(round((row[at] as number) / scale)));
+    out[at] = f8e4m3ToF32(f32ToF8e4m3((row[at] as number) / scale));
   }
   return scale;
 }

@@ -63,7 +63,7 @@ export function usedTensors(compiled: CompiledFunctions): ReadonlyMap<Component,
   const collect = (part: WeightPart, into: Set<string>): void => {
     const { source } = part;
     if (source.kind === 'tensor') into.add(source.tensor);
-    else if (source.kind === 'permute') collect(source.of, into);
+    else if ('of' in source) collect(source.of, into);
     else for (const inner of source.parts) collect(inner, into);
   };
   for (const { component, plan } of compiled.functions.values()) {

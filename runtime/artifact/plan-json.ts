@@ -70,6 +70,8 @@ const weightSource: Decoder<WeightSource> = byKind<WeightSource>({
   concat_rows: object({ kind: oneOf('concat_rows'), parts: list(weightPart) }),
   interleave_rows: object({ kind: oneOf('interleave_rows'), group: count, parts: list(weightPart) }),
   permute: object({ kind: oneOf('permute'), of: weightPart, permutation: list(count) }),
+  quantize_rows: object({ kind: oneOf('quantize_rows'), of: weightPart }),
+  row_scales: object({ kind: oneOf('row_scales'), of: weightPart }),
 });
 const weight: Decoder<WeightDeclaration> = object({
   name: string,
