@@ -29,7 +29,8 @@ import {
   integersOf,
   operandsOption,
 } from './options.js';
-import type { ComponentOptions, OperandPrecision, ReportOptions } from './options.js';
+import type { Operands } from '../passes/compile.js';
+import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { createProgressLine, formatSeconds, type ProgressLine } from './progress-line.js';
 import { addTargetOptions, chosenArchitectures, type TargetOptions, targetOf } from './target-options.js';
@@ -44,7 +45,7 @@ interface CompileOptions
   readonly component?: readonly string[];
   readonly packWeights?: boolean;
   readonly layers?: readonly number[];
-  readonly operands?: OperandPrecision;
+  readonly operands?: Operands;
 }
 
 const help = `
@@ -137,7 +138,7 @@ async function compileDescribed(
     const kernels = await withMachineCode(compiled.kernels, options, context, line);
     const files = await encodeArtifact({
       compiler: VERSION,
-      target,
+      target: neededTarget(target, options),
       model: encodeDescription(description),
       functions: compiled.functions,
       kernels,
@@ -159,6 +160,11 @@ async function compileDescribed(
   } finally {
     line.finish();
   }
+}
+
+/** What a device must have: 8-bit floats only where kernels use them. */
+function neededTarget({ fp8, ...others }: Target, { operands }: CompileOptions): Target {
+  return operands === 'fp8' && fp8 !== undefined ? { ...others, fp8 } : others;
 }
 
 function hostRequest(

@@ -33,6 +33,8 @@ export interface CompileOptions {
   readonly functions?: readonly string[];
 }
 
+export type { MayQuantize };
+
 /** What factors of products may be rounded to. */
 export type Operands = OperandPrecision | 'fp8';
 

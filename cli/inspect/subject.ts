@@ -14,14 +14,15 @@ import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-mode
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
 import { pipelineConfigOf } from '../../models/flux2/pipeline-config.js';
+import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
 import { type VariantName, variants } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
-import { compileModule } from '../../passes/compile.js';
+import { compileModule, type CompileOptions, type Operands, pipelineOptionsOf } from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
 import { graphPassesFor } from '../../passes/pipeline.js';
 import { decodeArtifact, MANIFEST } from '../../runtime/artifact.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
-import type { ComponentOptions } from '../options.js';
+import { type ComponentOptions, contradiction } from '../options.js';
 
 export interface InspectSubject {
   readonly name: string;
@@ -64,6 +65,14 @@ export interface SubjectRequest extends ComponentOptions {
   readonly config?: VariantName;
   /** What to compile for; an artifact has its own. */
   readonly target: Target;
+  /** As `compile` and `generate` have them; an artifact has its own. */
+  readonly operands?: Operands;
+}
+
+/** What models and configurations are compiled for, and how. */
+interface Compiling {
+  readonly target: Target;
+  readonly operands: NonNullable<CompileOptions['operands']>;
 }
 
 /** What compiles and is of interest, in the order in which a picture is made. */
@@ -74,12 +83,15 @@ export async function withSubject<T>(
   request: SubjectRequest,
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
-  const { target } = request;
-  if (request.config !== undefined) return use(configurationSubject(request.config, target));
+  const compiling: Compiling = { target: request.target, operands: request.operands ?? 'stored' };
+  if (request.config !== undefined) return use(configurationSubject(request.config, compiling));
   if (request.model !== undefined && (await isFile(join(request.model, MANIFEST)))) {
+    if (request.operands !== undefined) {
+      throw contradiction('the operands of an artifact were chosen when it was compiled', 'Leave out --operands.');
+    }
     return use(await artifactSubject(request.model));
   }
-  const { model: path, config: _config, target: _target, ...components } = request;
+  const { model: path, config: _config, target: _target, operands: _operands, ...components } = request;
   const model = await loadModel(await openModelFiles(path, components));
   try {
     const typesOf = (name: NetworkName): WeightDTypes => {
@@ -87,17 +99,17 @@ export async function withSubject<T>(
       const loaded = model[component];
       return loaded === undefined ? () => 'f32' : storedTypes(component, loaded);
     };
-    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, target));
+    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, compiling));
   } finally {
     await closeModel(model);
   }
 }
 
-function configurationSubject(config: VariantName, target: Target): InspectSubject {
+function configurationSubject(config: VariantName, compiling: Compiling): InspectSubject {
   const { name, transformer, autoencoder, textEncoder } = variants[config];
   const pipeline = pipelineConfigOf(variants[config], config !== 'dev');
   const description = { name, pipeline, transformer, autoencoder, textEncoder };
-  return describedSubject(name, 'configuration', description, () => () => 'bf16', target);
+  return describedSubject(name, 'configuration', description, () => () => 'bf16', compiling);
 }
 
 function describedSubject(
@@ -105,7 +117,7 @@ function describedSubject(
   source: InspectSubject['source'],
   description: Flux2Description,
   typesOf: (name: NetworkName) => WeightDTypes,
-  target: Target,
+  { target, operands }: Compiling,
 ): InspectSubject {
   const { transformer, autoencoder, textEncoder, pipeline } = description;
   const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
@@ -120,10 +132,12 @@ function describedSubject(
     functions: order.filter((fn) => has[componentOf[fn]] !== undefined),
     defaults: sizeDefaults(description),
     build,
-    runPasses: (fn, instruments) => runGraphPasses(build(fn), graphPassesFor(target), target, instruments),
+    runPasses: (fn, instruments) => {
+      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize));
+      return runGraphPasses(build(fn), passes, target, instruments);
+    },
     compile: (fn, instruments) => {
-      // What `compile` and `generate` do without --operands.
-      const options = { print: kernelPrinter(target), operands: 'stored', instruments } as const;
+      const options = { print: kernelPrinter(target), operands, mayQuantize, instruments };
       const { plans, kernels } = compileModule(build(fn), target, options);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },

@@ -10,6 +10,7 @@ import type { WeightEntry } from '../../runtime/artifact.js';
 import { buildFunction, componentOf } from './component-functions.js';
 import type { LoadedComponent } from './load-model.js';
 import type { Flux2Description, NetworkName } from './networks.js';
+import { mayQuantize } from './quantized-tensors.js';
 import type { Component, WeightDTypes } from './weights.js';
 
 export interface CompileRequest {
@@ -48,6 +49,7 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
     const compiled = compileModule(module, target, {
       print: kernelPrinter(target),
       operands,
+      mayQuantize,
       ...(instruments && { instruments }),
     });
     functions.set(name, { component, plan: compiled.plans.get(name)! });
