@@ -30,7 +30,8 @@ import {
   integersOf,
   operandsOption,
 } from './options.js';
-import type { ComponentOptions, OperandPrecision, ReportOptions } from './options.js';
+import type { Operands } from '../passes/compile.js';
+import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { createProgressLine, type ProgressLine } from './progress-line.js';
 import { addTargetOptions, type TargetOptions, targetsOf } from './target-options.js';
@@ -45,7 +46,7 @@ interface CompileOptions
   readonly component?: readonly string[];
   readonly packWeights?: boolean;
   readonly layers?: readonly number[];
-  readonly operands?: OperandPrecision;
+  readonly operands?: Operands;
 }
 
 const help = `

@@ -115,7 +115,7 @@ describe('flux2c generate', () => {
     [['--seed', '1,2'], 'F2C662', 'seeds'],
     [['--guidance', 'much'], 'F2C702', '--guidance'],
     [['--device', 'gpu'], 'F2C701', 'auto, webgpu, cpu'],
-    [['--operands', 'fp8'], 'F2C701', 'f32, f16'],
+    [['--operands', 'fp4'], 'F2C701', 'f32, f16, bf16, fp8'],
     [['--colour', 'red'], 'F2C701', '--colour'],
     [['--heigth', '64'], 'F2C701', 'Did you mean --height?'],
     [['--image', 'missing.png'], 'F2C634', 'missing.png'],

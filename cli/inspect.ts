@@ -16,7 +16,7 @@ import { type InspectReport, reportComponents, reportFunction, weightsOf } from 
 import { bindSizesOf, describeSizes, type PictureSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { type InspectedFunction, type InspectSubject, withSubject } from './inspect/subject.js';
 import { formatReport } from './inspect/summary.js';
-import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, type ReportOptions } from './options.js'; // prettier-ignore
+import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { addTargetOptions, type TargetOptions, targetsOf } from './target-options.js';
 import { VERSION } from './version.js';
@@ -55,6 +55,7 @@ export function inspectCommand(context: CliContext): Command {
     .option('--steps <number>', 'denoising steps', integerOf('--steps', 1, 1000))
     .option('--references <number>', 'reference pictures, of the same size', integerOf('--references', 0, 10))
     .option('--text-tokens <number>', 'tokens of the prompt', integerOf('--text-tokens', 1, 4096))
+    .addOption(operandsOption())
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
   addPassOptions(addComponentOptions(addReportOptions(addTargetOptions(command), 'the report')));

@@ -5,14 +5,15 @@ import { openModelFiles } from '../models/flux2/node/open-model.js';
 import type { Flux2Model } from '../models/flux2/networks.js';
 import type { Device } from '../runtime/device.js';
 import { isArtifact, openArtifactModel } from './artifact-folder.js';
-import { type ComponentOptions, contradiction, type OperandPrecision } from './options.js';
+import type { Operands } from '../passes/compile.js';
+import { type ComponentOptions, contradiction } from './options.js';
 
 export interface OpenModelRequest extends ComponentOptions {
   /** Default: the embedded checkpoint. */
   readonly model?: string;
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
-  readonly operands?: OperandPrecision;
+  readonly operands?: Operands;
 }
 
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */

@@ -1,6 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { type Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
+import type { Operands } from '../passes/compile.js';
 import { type DeviceName, deviceNames } from '../runtime/node/open-device.js';
 
 /** The error of an option whose value cannot be used. */
@@ -77,10 +78,8 @@ export interface DeviceOptions {
   readonly device: DeviceName;
   readonly adapter?: string;
   /** What the factors of products are rounded to before they are multiplied. */
-  readonly operands?: OperandPrecision;
+  readonly operands?: Operands;
 }
-
-export type OperandPrecision = (typeof operandTypes)[number];
 
 export function addDeviceOptions(command: Command): Command {
   return command
@@ -96,10 +95,12 @@ export function addDeviceOptions(command: Command): Command {
     .addOption(operandsOption());
 }
 
-const operandTypes = ['f32', 'f16', 'bf16'] as const;
+const operandTypes: readonly Operands[] = ['f32', 'f16', 'bf16', 'fp8'];
 
 export function operandsOption(): Option {
-  const what = 'what the factors of products are rounded to; sums stay f32, and f16 needs shader-f16 on WebGPU';
+  const what =
+    'what the factors of products are rounded to; sums stay f32. f16 needs shader-f16 on WebGPU, fp8 (e4m3 with scales by rows, ' +
+    'in the linear layers of transformer and text encoder; the others bf16) an NVIDIA GPU of sm_89 or later';
   return new Option(
     '--operands <type>',
     `${what} (default: with CUDA what the weights are stored in, otherwise f32)`,

@@ -7,12 +7,17 @@ import {
   groupArchitectures,
 } from '../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu, type Target } from '../backends/target.js';
+import type { Operands } from '../passes/compile.js';
 import { isCudaArchitecture } from '../runtime/cuda/architecture.js';
 import { contradiction, wrongValue } from './options.js';
 
 export interface TargetOptions {
   readonly target: 'webgpu' | 'cpu' | 'cuda';
   readonly arch?: readonly CudaArchitecture[];
+}
+
+interface OperandsOptions {
+  readonly operands?: Operands;
 }
 
 export function addTargetOptions(command: Command): Command {
@@ -45,11 +50,16 @@ export interface BuildTarget {
   readonly architectures: readonly CudaArchitecture[];
 }
 
-/** A target for each family of GPUs, one for anything else. Throws F2C703 for architectures of something else than GPUs. */
-export function targetsOf({ target, arch }: TargetOptions): readonly BuildTarget[] {
+/**
+ * A target for each family of GPUs, one for anything else. 8-bit floats are among what a device must have only where kernels use them.
+ * Throws F2C703 for architectures of something else than GPUs.
+ */
+export function targetsOf({ target, arch, operands }: TargetOptions & OperandsOptions): readonly BuildTarget[] {
   if (target === 'cuda') {
-    return groupArchitectures(arch ?? cudaArchitectures).map((architectures) => {
-      return { target: cudaTarget(architectures), architectures };
+    const fp8 = operands === 'fp8';
+    return groupArchitectures(arch ?? cudaArchitectures, { fp8 }).map((architectures) => {
+      const { fp8: has, ...others } = cudaTarget(architectures);
+      return { target: fp8 && has !== undefined ? { ...others, fp8: has } : others, architectures };
     });
   }
   if (arch !== undefined)

@@ -62,6 +62,8 @@ function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<strin
         source.parts.forEach(visit);
         return;
       case 'permute':
+      case 'quantize_rows':
+      case 'row_scales':
         visit(source.of);
         return;
       default:

@@ -4,6 +4,7 @@ import { encodeSafetensors, memorySource, readCheckpoint } from '../frontend/che
 import type { Checkpoint, WeightTable } from '../frontend/checkpoint/index.js';
 import { buildWeightTable } from '../frontend/checkpoint/names.js';
 import { Dim } from '../ir/dim.js';
+import { byteSize } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/graph.js';
 import { countElements, hostTensorToBytes } from '../ir/host-tensor.js';
@@ -65,6 +66,14 @@ describe('checkpointWeights', () => {
     ],
     ['a transpose', declare('bf16', [4, 6], { kind: 'permute', of: part('a', [6, 4]), permutation: [1, 0] })],
     ['eight-byte elements', declare('i64', [2, 3], { kind: 'permute', of: part('wide', [3, 2]), permutation: [1, 0] })],
+    ['rows in 8 bits', declare('f8e4m3', [6, 4], { kind: 'quantize_rows', of: part('b', [6, 4]) })],
+    [
+      'scales of packed rows',
+      declare('f32', [8], {
+        kind: 'row_scales',
+        of: { shape: [8, 4], source: { kind: 'concat_rows', parts: [part('a', [6, 4]), part('c', [2, 4])] } },
+      }),
+    ],
     [
       'packs of packs',
       declare('bf16', [14, 4], {
@@ -85,7 +94,7 @@ describe('checkpointWeights', () => {
     const provider = checkpointWeights(checkpoint, table);
     const expected = await readWhole(memoryWeights(new Map(Object.entries(tensors))), declaration);
     expect(await readWhole(provider, declaration)).toEqual(expected);
-    const unit = declaration.type.dtype === 'bf16' ? 2 : declaration.type.dtype === 'i64' ? 8 : 4;
+    const unit = byteSize(declaration.type.dtype);
     await fc.assert(
       fc.asyncProperty(fc.nat(expected.byteLength / unit), fc.nat(expected.byteLength / unit), async (one, two) => {
         const [start, end] = [Math.min(one, two) * unit, Math.max(one, two) * unit];

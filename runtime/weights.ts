@@ -4,6 +4,7 @@ import { Flux2cError, unreachable } from '../ir/diagnostics.js';
 import { byteSize } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
 import type { WeightDeclaration, WeightPart } from '../ir/graph/graph.js';
+import { encodeRow, scaleOfRow } from '../ir/quantize.js';
 import { countElements, hostTensorToBytes, rowMajorStrides } from '../ir/host-tensor.js';
 import { countWeightBytes, pieceBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
@@ -67,6 +68,9 @@ class RowOpener {
         return this.interleave(part, this.openParts(part, source.parts), source.group);
       case 'permute':
         return this.permute(part, source.of, source.permutation);
+      case 'quantize_rows':
+      case 'row_scales':
+        return this.quantize(source.kind, source.of);
       default:
         return unreachable(source, 'weight source');
     }
@@ -185,6 +189,28 @@ class RowOpener {
     return { count, rowBytes, read };
   }
 
+  /** Rows in 8 bits, or their scales. What they are made of is read as f32, a piece at a time. */
+  private quantize(kind: 'quantize_rows' | 'row_scales', of: WeightPart): Rows {
+    const source = new RowOpener(this.name, 'f32', this.checkpoint, this.table).open(of);
+    const size = source.rowBytes / byteSize('f32');
+    const rowsOfPiece = Math.max(1, Math.floor(pieceBytes / source.rowBytes));
+    const read = async (first: number, count: number): Promise<Uint8Array> => {
+      const codes = new Uint8Array(kind === 'quantize_rows' ? count * size : 0);
+      const scales = new Float32Array(kind === 'row_scales' ? count : 0);
+      for (let start = 0; start < count; start += rowsOfPiece) {
+        const end = Math.min(count, start + rowsOfPiece);
+        const numbers = floatView(await source.read(first + start, end - start));
+        for (let row = start; row < end; row++) {
+          const elements = numbers.subarray((row - start) * size, (row - start + 1) * size);
+          if (kind === 'row_scales') scales[row] = scaleOfRow(elements);
+          else encodeRow(elements, codes.subarray(row * size, (row + 1) * size));
+        }
+      }
+      return kind === 'quantize_rows' ? codes : new Uint8Array(scales.buffer);
+    };
+    return { count: source.count, rowBytes: kind === 'quantize_rows' ? size : byteSize('f32'), read };
+  }
+
   private rowBytes(part: WeightPart): number {
     return countElements(part.shape.slice(1)) * byteSize(this.dtype);
   }
@@ -239,6 +265,11 @@ function permuteBytes(
     }
   }
   return new Uint8Array(to.buffer, to.byteOffset, to.byteLength);
+}
+
+function floatView(bytes: Uint8Array): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Float32Array(buffer, byteOffset, byteLength / 4);
 }
 
 /** Elements are only moved, so any type of their width will do. */

@@ -7,6 +7,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CudaArchitecture, cudaTarget } from '../backends/cuda/cuda-target.js';
 import { cudaPrelude, cudaPreludeName } from '../backends/cuda/prelude/prelude.js';
+import { printCuda } from '../backends/cuda/cuda.js';
+import { builtin, vectorOf } from '../ir/kernel/expressions.js';
+import type { StorageType, ThreadKernel } from '../ir/kernel/thread.js';
 import type { Target } from '../backends/target.js';
 import { kernelPrinter } from '../backends/print-kernel.js';
 import { buildFunction } from '../models/flux2/component-functions.js';
@@ -45,6 +48,27 @@ function kernelsOf(target: Target, operands: OperandPrecision): readonly Compile
   return [...chosen.values()];
 }
 
+/** y[i] = x[i] between storage types. */
+function copyKernel(from: StorageType, to: StorageType, lanes: 1 | 2 | 4): { name: string; source: string } {
+  const name = `copy_${from}_${to}_${lanes}`;
+  const index = builtin('local_index');
+  const kernel: ThreadKernel = {
+    phase: 'thread',
+    name,
+    buffers: [
+      { name: 'x', storage: from, lanes, access: 'read' },
+      { name: 'y', storage: to, lanes, access: 'write' },
+    ],
+    parameters: [],
+    workgroupSize: 32,
+    shared: [],
+    body: [
+      { kind: 'store', buffer: 'y', index, value: { kind: 'load', buffer: 'x', index, type: vectorOf('f32', lanes) } },
+    ],
+  };
+  return { name, source: printCuda(kernel) };
+}
+
 if (await hasProgram('nvcc', 'CUDA kernels of the released models')) {
   describe('CUDA kernels of the released models', { timeout: 1_800_000 }, () => {
     let folder = '';
@@ -54,7 +78,11 @@ if (await hasProgram('nvcc', 'CUDA kernels of the released models')) {
     });
     afterAll(() => rm(folder, { recursive: true }));
 
-    const compile = async (file: string, some: readonly CompiledKernel[], architecture: CudaArchitecture) => {
+    const compile = async (
+      file: string,
+      some: readonly Pick<CompiledKernel, 'name' | 'source'>[],
+      architecture: CudaArchitecture,
+    ) => {
       const source = join(folder, `${file}.cu`);
       await writeFile(source, some.map((kernel) => kernel.source).join('\n'));
       // Addresses bind names that no statement reads where a tile has one element.
@@ -80,6 +108,14 @@ if (await hasProgram('nvcc', 'CUDA kernels of the released models')) {
         for (let at = next++; at < files.length; at = next++) await compile(`unit${at}`, files[at]!, architecture);
       };
       await Promise.all(Array.from({ length: Math.min(availableParallelism(), files.length) }, work));
+    });
+
+    it.each(['sm_80', 'sm_89', 'sm_90a', 'sm_120'] as const)('widen and round f8e4m3 on %s', async (architecture) => {
+      const kernels = ([1, 2, 4] as const).flatMap((lanes) => [
+        copyKernel('f8e4m3', 'f32', lanes),
+        copyKernel('f32', 'f8e4m3', lanes),
+      ]);
+      await compile(`f8e4m3_${architecture}`, kernels, architecture);
     });
 
     it('compile for sm_120', async () => {

@@ -4,7 +4,8 @@ import { FunctionWriter, type ImportedFunction } from './wasm-binary.js';
  * Functions that a module carries when its kernel needs them: v128 in, v128 out, four lanes at a time. Scalars take the
  * same way with a splat, so scalar and vector code give the same bits.
  */
-export type HelperName = 'exp' | 'exp2' | 'tanh' | 'round_bf16' | 'widen_f16' | 'round_f16';
+export type HelperName =
+  'exp' | 'exp2' | 'tanh' | 'round_bf16' | 'widen_f16' | 'round_f16' | 'widen_f8e4m3' | 'round_f8e4m3';
 
 /** Functions of JavaScript's Math, called lane by lane: rare in image models, and accurate to the last bit or two. */
 export const mathImports: Readonly<Record<'log' | 'sin' | 'cos' | 'pow', ImportedFunction>> = {
@@ -22,6 +23,8 @@ export const helperCalls: Readonly<Record<HelperName, readonly HelperName[]>> = 
   round_bf16: [],
   widen_f16: [],
   round_f16: [],
+  widen_f8e4m3: [],
+  round_f8e4m3: [],
 };
 
 export function writeHelper(name: HelperName): FunctionWriter {
@@ -44,6 +47,12 @@ export function writeHelper(name: HelperName): FunctionWriter {
       break;
     case 'round_f16':
       writeRoundF16(writer);
+      break;
+    case 'widen_f8e4m3':
+      writeWidenF8e4m3(writer);
+      break;
+    case 'round_f8e4m3':
+      writeRoundF8e4m3(writer);
       break;
   }
   return writer;
@@ -160,4 +169,34 @@ function writeRoundF16(writer: FunctionWriter): void {
     .i32x4(143 << 23)
     .ops('i32x4.ge_u', 'v128.bitselect');
   writer.get(0).i32(16).op('i32x4.shr_u').i32x4(0x8000).ops('v128.and', 'v128.or');
+}
+
+/** Bits of e4m3 in the lowest bytes of the lanes to f32; the other bytes are zero. */
+function writeWidenF8e4m3(writer: FunctionWriter): void {
+  const code = writer.local('v128');
+  writer.get(0).i32x4(0x7f).op('v128.and').tee(code).i32(20).op('i32x4.shl');
+  // The exponents' biases differ by 120; subnormal numbers come out right by the same product.
+  writer.f32x4(2 ** 120).op('f32x4.mul');
+  writer.get(code).i32x4(0x7f).op('i32x4.eq').i32x4(0x7fc00000).ops('v128.and', 'v128.or');
+  writer.get(0).i32x4(0x80).op('v128.and').i32(24).ops('i32x4.shl', 'v128.or');
+}
+
+/** f32 to bits of e4m3, nearest even, at most ±448, in the lowest bytes of the lanes; the other bytes are zero. */
+function writeRoundF8e4m3(writer: FunctionWriter): void {
+  const magnitude = writer.local('v128');
+  writer.i32x4(0x7f);
+  writer.get(0).i32x4(0x7fffffff).op('v128.and').i32x4(0x43e00000).op('i32x4.min_u').set(magnitude);
+  // Below 2^-6: an addition to 16384 rounds to multiples of 2^-9, the smallest number.
+  writer.get(magnitude).f32x4(16384).op('f32x4.add').i32x4(0x46800000).op('i32x4.sub');
+  writer
+    .get(magnitude)
+    .i32x4(0x7ffff - (120 << 23))
+    .op('i32x4.add');
+  writer.get(magnitude).i32(20).op('i32x4.shr_u').i32x4(1).ops('v128.and', 'i32x4.add').i32(20).op('i32x4.shr_u');
+  writer
+    .get(magnitude)
+    .i32x4(121 << 23)
+    .ops('i32x4.lt_s', 'v128.bitselect');
+  writer.get(0).i32(24).op('i32x4.shr_u').i32x4(0x80).ops('v128.and', 'v128.or');
+  writer.get(0).get(0).ops('f32x4.ne', 'v128.bitselect');
 }

@@ -14,15 +14,17 @@ const blockMemory: Readonly<Record<CudaArchitecture, number>> = {
 };
 
 /**
- * The architectures by what their kernels can be: those of a group differ in the most workgroup memory alone. That is no
- * reason for kernels of their own: schedules of `mma` need 64 KiB, and there are 99.
+ * The architectures by what their kernels can be, in 8-bit floats or not: those of a group differ in the most workgroup memory alone.
+ * That is no reason for kernels of their own: schedules of `mma` need 64 KiB, and there are 99.
  */
 export function groupArchitectures(
   architectures: readonly CudaArchitecture[],
+  { fp8 = false }: { readonly fp8?: boolean } = {},
 ): readonly (readonly CudaArchitecture[])[] {
   const groups = new Map<string, CudaArchitecture[]>();
   for (const name of architectures) {
-    const kind = JSON.stringify({ ...cudaTarget([name]), workgroupMemory: 0 });
+    const target = cudaTarget([name]);
+    const kind = JSON.stringify({ ...target, workgroupMemory: 0, fp8: fp8 && target.fp8 });
     groups.set(kind, [...(groups.get(kind) ?? []), name]);
   }
   return [...groups.values()];
@@ -41,6 +43,7 @@ export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
     matrix: isHopper ? 'wgmma' : 'mma',
     asyncCopy: true,
     ...(isHopper ? { tensorCopies: true } : {}),
+    ...(architectures.every((name) => name !== 'sm_80' && name !== 'sm_86') && { fp8: true }),
     maxWorkgroupInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,
     // Pointers have 64 bits: what an allocation holds, a kernel reaches.

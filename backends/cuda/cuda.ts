@@ -117,6 +117,7 @@ const storageNames: Readonly<Record<StorageType, string>> = {
   f32: 'float',
   f16: 'f2c::f16',
   bf16: 'f2c::bf16',
+  f8e4m3: 'f2c::f8e4m3',
   i32: 'int',
   u32: 'unsigned',
   u8: 'f2c::u8',

@@ -13,16 +13,17 @@ import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-mode
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
 import { pipelineConfigOf } from '../../models/flux2/pipeline-config.js';
+import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
 import { type VariantName, variants } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
-import { compileModule } from '../../passes/compile.js';
+import { compileModule, type CompileOptions, type Operands, pipelineOptionsOf } from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
 import { graphPassesFor } from '../../passes/pipeline.js';
 import { chooseBuild } from '../../runtime/artifact/choose-build.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { isArtifact, openArtifactFolder } from '../artifact-folder.js';
-import type { ComponentOptions } from '../options.js';
+import { type ComponentOptions, contradiction } from '../options.js';
 import type { BuildTarget } from '../target-options.js';
 
 export interface InspectSubject {
@@ -80,6 +81,15 @@ export interface SubjectRequest extends ComponentOptions {
   readonly build?: string;
   /** Takes an artifact's build for this device instead. */
   readonly device?: Pick<Device, 'target' | 'description'>;
+  /** As `compile` and `generate` have them; an artifact has its own. */
+  readonly operands?: Operands;
+}
+
+/** What models and configurations are compiled for, and how. */
+interface Compiling {
+  readonly targets: readonly BuildTarget[];
+  readonly build: string | undefined;
+  readonly operands: NonNullable<CompileOptions['operands']>;
 }
 
 /** What compiles and is of interest, in the order in which a picture is made. */
@@ -90,9 +100,15 @@ export async function withSubject<T>(
   request: SubjectRequest,
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
-  const { model: path, config, targets, build, device, ...components } = request;
-  if (config !== undefined) return use(configurationSubject(config, targets, build));
-  if (path !== undefined && (await isArtifact(path))) return use(await artifactSubject(path, build, device));
+  const { model: path, config, targets, build, device, operands, ...components } = request;
+  const compiling: Compiling = { targets, build, operands: operands ?? 'stored' };
+  if (config !== undefined) return use(configurationSubject(config, compiling));
+  if (path !== undefined && (await isArtifact(path))) {
+    if (operands !== undefined) {
+      throw contradiction('the operands of an artifact were chosen when it was compiled', 'Leave out --operands.');
+    }
+    return use(await artifactSubject(path, build, device));
+  }
   const model = await loadModel(await openModelFiles(path, components));
   try {
     const typesOf = (name: NetworkName): WeightDTypes => {
@@ -100,21 +116,17 @@ export async function withSubject<T>(
       const loaded = model[component];
       return loaded === undefined ? () => 'f32' : storedTypes(component, loaded);
     };
-    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, targets, build));
+    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, compiling));
   } finally {
     await closeModel(model);
   }
 }
 
-function configurationSubject(
-  config: VariantName,
-  targets: readonly BuildTarget[],
-  build: string | undefined,
-): InspectSubject {
+function configurationSubject(config: VariantName, compiling: Compiling): InspectSubject {
   const { name, transformer, autoencoder, textEncoder } = variants[config];
   const pipeline = pipelineConfigOf(variants[config], config !== 'dev');
   const description = { name, pipeline, transformer, autoencoder, textEncoder };
-  return describedSubject(name, 'configuration', description, () => () => 'bf16', targets, build);
+  return describedSubject(name, 'configuration', description, () => () => 'bf16', compiling);
 }
 
 function describedSubject(
@@ -122,8 +134,7 @@ function describedSubject(
   source: InspectSubject['source'],
   description: Flux2Description,
   typesOf: (name: NetworkName) => WeightDTypes,
-  targets: readonly BuildTarget[],
-  wanted: string | undefined,
+  { targets, build: wanted, operands }: Compiling,
 ): InspectSubject {
   const families = new Map(targets.map((one) => [familyOf(one.target), one]));
   const chosen = nameBuild(name, families, wanted);
@@ -143,10 +154,12 @@ function describedSubject(
     functions: order.filter((fn) => has[componentOf[fn]] !== undefined),
     defaults: sizeDefaults(description),
     build,
-    runPasses: (fn, instruments) => runGraphPasses(build(fn), graphPassesFor(target), target, instruments),
+    runPasses: (fn, instruments) => {
+      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize));
+      return runGraphPasses(build(fn), passes, target, instruments);
+    },
     compile: (fn, instruments) => {
-      // What `compile` and `generate` do without --operands.
-      const options = { print: kernelPrinter(target), operands: 'stored', instruments } as const;
+      const options = { print: kernelPrinter(target), operands, mayQuantize, instruments };
       const { plans, kernels } = compileModule(build(fn), target, options);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },

@@ -1,4 +1,4 @@
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../dtype.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f32ToF8e4m3, f8e4m3ToF32 } from '../dtype.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import type { BufferParameter, RegisterType, StorageType } from './thread.js';
 import type { Order } from './thread-interpret-order.js';
@@ -74,9 +74,7 @@ export class BoundBuffer {
       const at = index[invocation] as number;
       this.check(at, invocation, 'F2C240', 'read');
       for (let lane = 0; lane < lanes; lane++) {
-        const element = elements[at * lanes + lane] as number;
-        out[invocation * lanes + lane] =
-          storage === 'bf16' ? bf16ToF32(element) : storage === 'f16' ? f16ToF32(element) : element;
+        out[invocation * lanes + lane] = widen(storage, elements[at * lanes + lane] as number);
       }
     }
     if (storage === 'bool') for (let at = 0; at < out.length; at++) out[at] = out[at] === 0 ? 0 : 1;
@@ -91,9 +89,7 @@ export class BoundBuffer {
       const at = index[invocation] as number;
       this.check(at, invocation, 'F2C241', 'written');
       for (let lane = 0; lane < lanes; lane++) {
-        const value = values[invocation * lanes + lane] as number;
-        elements[at * lanes + lane] =
-          storage === 'bf16' ? f32ToBf16(value) : storage === 'f16' ? f32ToF16(value) : value;
+        elements[at * lanes + lane] = narrow(storage, values[invocation * lanes + lane] as number);
       }
     }
   }
@@ -136,6 +132,33 @@ export class BoundBuffer {
   }
 }
 
+/** What is in a register of an element in memory, and back: narrow floats are their bits there. */
+function widen(storage: StorageType, element: number): number {
+  switch (storage) {
+    case 'bf16':
+      return bf16ToF32(element);
+    case 'f16':
+      return f16ToF32(element);
+    case 'f8e4m3':
+      return f8e4m3ToF32(element);
+    default:
+      return element;
+  }
+}
+
+function narrow(storage: StorageType, value: number): number {
+  switch (storage) {
+    case 'bf16':
+      return f32ToBf16(value);
+    case 'f16':
+      return f32ToF16(value);
+    case 'f8e4m3':
+      return f32ToF8e4m3(value);
+    default:
+      return value;
+  }
+}
+
 /** Bytes of an element in a buffer. */
 export function storageBytes(storage: StorageType): number {
   switch (storage) {
@@ -146,6 +169,7 @@ export function storageBytes(storage: StorageType): number {
     case 'f16':
     case 'bf16':
       return 2;
+    case 'f8e4m3':
     case 'u8':
     case 'bool':
       return 1;
@@ -167,6 +191,7 @@ function viewElements(storage: StorageType, view: ArrayBufferView): Values | Uin
     case 'f16':
     case 'bf16':
       return new Uint16Array(buffer, byteOffset, length);
+    case 'f8e4m3':
     case 'u8':
     case 'bool':
       return new Uint8Array(buffer, byteOffset, length);

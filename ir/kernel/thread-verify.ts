@@ -4,6 +4,7 @@ import { i32, loadedType, sameType, typeName } from './expressions.js';
 import type { RegisterType, Statement, ThreadKernel } from './thread.js';
 import { BarrierCheck } from './thread-verify-barriers.js';
 import { ExpressionCheck, type Fail } from './thread-verify-expressions.js';
+import { storageBytes } from './thread-interpret-memory.js';
 import { verifyUniformity } from './thread-uniformity.js';
 
 /** What a kernel may use; fields of a target. */
@@ -16,7 +17,7 @@ export interface ThreadLimits {
   readonly asyncCopy?: boolean;
   /** Copies of tensors, barriers that they arrive at, and roles. */
   readonly tensorCopies?: boolean;
-  /** 16-bit elements can be stored one at a time. */
+  /** Whether elements narrower than a word can be stored one at a time. */
   readonly backend?: 'webgpu' | 'cpu' | 'cuda';
 }
 
@@ -257,9 +258,8 @@ class KernelCheck {
     if (buffer === undefined) return this.fail('F2C226', `there is no buffer '${statement.buffer}'`);
     const { name, storage, lanes, access } = buffer;
     if (access === 'read') this.fail('F2C229', `'${name}' is stored to but declared as read`);
-    const isWide = storage !== 'bf16' && storage !== 'f16' && storage !== 'u8' && storage !== 'bool';
     // Buffers of WebGPU and of the interpreter are words.
-    const needed = this.limits.backend === 'cuda' || isWide ? 1 : storage === 'bf16' || storage === 'f16' ? 2 : 4;
+    const needed = this.limits.backend === 'cuda' ? 1 : 4 / storageBytes(storage);
     if (lanes < needed) {
       this.fail('F2C224', `a store to '${name}' is narrower than a word of memory`, {
         expected: `at least ${needed} lanes of ${storage}`,

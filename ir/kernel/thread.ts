@@ -9,8 +9,8 @@ import type { Dim } from '../dim.js';
  * - A subgroup of 32 multiplies matrices from fragments (`load_matrix`, `multiply_matrices`) and moves data beside its
  *   computation (`copy_async`) where the target can; lane maps and order are those of the PTX ISA's `ldmatrix`, `mma.sync.m16n8k16`
  *   and `cp.async`. Where the target can, one role of a workgroup copies (`copy_tensor`) what others multiply (`multiply_shared`).
- * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; 16-bit floats widen on load
- *   and round to nearest even on store, so values in the body are never bf16.
+ * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; narrow floats widen on load
+ *   and round to nearest even on store (f8e4m3 to ±448 at most), so values in the body are never bf16 or f8e4m3.
  */
 export type ScalarType = 'f32' | 'f16' | 'i32' | 'u32' | 'bool';
 
@@ -19,13 +19,13 @@ export interface RegisterType {
   readonly lanes: 1 | 2 | 4;
 }
 
-/** Element type in memory. `u8` and `bool` are one byte, read four at a time through a u32 word. */
-export type StorageType = 'f32' | 'f16' | 'bf16' | 'i32' | 'u32' | 'u8' | 'bool';
+/** Element type in memory. `f8e4m3`, `u8` and `bool` are one byte, read four at a time through a u32 word. */
+export type StorageType = 'f32' | 'f16' | 'bf16' | 'f8e4m3' | 'i32' | 'u32' | 'u8' | 'bool';
 
 export interface BufferParameter {
   readonly name: string;
   readonly storage: StorageType;
-  /** Elements of one load or store. 16-bit stores need 2 or 4. */
+  /** Elements of one load or store. Stores of 16 bits need 2 or 4, of 8 bits 4. */
   readonly lanes: 1 | 2 | 4;
   readonly access: 'read' | 'write' | 'read_write';
 }

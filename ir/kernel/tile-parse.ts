@@ -14,9 +14,9 @@ import type {
   TileUnaryOperator,
 } from './tile.js';
 
-const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'u8', 'bool'];
+const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool'];
 const accesses: readonly BufferParameter['access'][] = ['read', 'write', 'read_write'];
-const conversions: readonly TileConversion[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'bool'];
+const conversions: readonly TileConversion[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'bool'];
 const unaryCalls: readonly TileUnaryOperator[] = [
   'abs',
   'exp',

@@ -78,8 +78,8 @@ export interface IndexCondition {
 /** What a tile computes elementwise: the thread operators and the activations that lower to several of them. */
 export type TileUnaryOperator = UnaryOperator | 'sigmoid' | 'silu' | 'gelu' | 'erf';
 
-/** A type of register; `f16` and `bf16` round to the nearest of theirs, ties to even. */
-export type TileConversion = ScalarType | 'bf16';
+/** A type of register; `f16`, `bf16` and `f8e4m3` round to the nearest of theirs, ties to even. */
+export type TileConversion = ScalarType | 'bf16' | 'f8e4m3';
 
 /** One element of a tile computation; free axes are those of the statement it stands in. */
 export type TileExpression =

@@ -10,6 +10,7 @@ import type { WeightEntry } from '../../runtime/artifact.js';
 import { buildFunction, componentOf } from './component-functions.js';
 import type { LoadedComponent } from './load-model.js';
 import type { Flux2Description, NetworkName } from './networks.js';
+import { mayQuantize } from './quantized-tensors.js';
 import type { Component, WeightDTypes } from './weights.js';
 
 export interface CompileRequest {
@@ -51,6 +52,7 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
       print: kernelPrinter(target),
       operands,
       cache,
+      mayQuantize,
       ...(instruments && { instruments }),
     });
     functions.set(name, { component, plan: compiled.plans.get(name)! });
@@ -68,7 +70,7 @@ export function usedTensors(
   const collect = (part: WeightPart, into: Set<string>): void => {
     const { source } = part;
     if (source.kind === 'tensor') into.add(source.tensor);
-    else if (source.kind === 'permute') collect(source.of, into);
+    else if ('of' in source) collect(source.of, into);
     else for (const inner of source.parts) collect(inner, into);
   };
   for (const { component, plan } of builds.flatMap(({ functions }) => [...functions.values()])) {

@@ -10,6 +10,7 @@ import { buildFunction, componentOf } from './component-functions.js';
 import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, storedTypes } from './load-model.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import type { ReportProgress } from './progress.js';
+import { mayQuantize } from './quantized-tensors.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 import type { Component } from './weights.js';
@@ -53,6 +54,7 @@ export class CompiledFlux2Model implements Flux2Model {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
       operands,
+      mayQuantize,
     });
   }
 

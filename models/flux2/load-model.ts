@@ -103,7 +103,8 @@ export function storedTypes(component: Component, { table, checkpoint }: LoadedC
   return (name) => {
     const slice = table.get(name.slice(component.length + 1));
     if (slice === undefined) throw missingWeight(checkpoint, name);
-    if (slice.dtype !== undefined) return slice.dtype;
+    // Scales of fp8 are tensors of their own, which are not read yet.
+    if (slice.dtype !== undefined && slice.dtype !== 'f8e4m3') return slice.dtype;
     throw new Flux2cError('F2C414', `weights of type ${slice.fileDType} are not supported`, {
       where: [checkpoint.name, slice.name],
       expected: 'F32, F16 or BF16',

@@ -63,7 +63,7 @@ export class KernelStore {
   private readonly byText = new Map<string, CompiledKernel>();
 
   constructor(
-    private readonly target: Target,
+    readonly target: Target,
     private readonly options: KernelStoreOptions,
   ) {}
 

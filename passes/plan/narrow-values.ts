@@ -4,7 +4,7 @@ import type { Block, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 
 /**
- * Values of a fused function that nothing but products reads, as their factors: kept in the 16 bits that the factors are rounded
+ * Values of a fused function that nothing but products and quantisation read, as their factors: kept in the 16 bits that the factors are rounded
  * to anyway, they cost half the memory traffic and go into matrix fragments as they are.
  *
  * Values that views and concatenations put into one storage are narrow together or not at all. What a function takes or
@@ -16,11 +16,13 @@ export function findNarrowValues(body: Block): ReadonlySet<Value> {
   return search.finish();
 }
 
-/** Operands that an operation multiplies. */
+/** Operands that an operation multiplies or rounds to fewer bits. */
 const factors: Readonly<Partial<Record<OpKind, readonly number[]>>> = {
   matmul: [0, 1],
   conv2d: [0, 1],
   attention: [0, 1, 2],
+  // Rounded to 8 bits there.
+  quantize_rows: [0],
 };
 
 /** What only moves elements on their way into a product. */
@@ -51,7 +53,7 @@ class NarrowSearch {
         if (!isFactor(inner.parameters[place] as Value, inner)) this.widen(operand);
       });
       for (const result of results) {
-        if (isFloat(result.type.dtype)) this.made.push(result);
+        if (isFloat(result.type.dtype) && result.type.dtype !== 'f8e4m3') this.made.push(result);
         else this.widen(result);
       }
       return;

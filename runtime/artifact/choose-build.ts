@@ -48,6 +48,7 @@ function lacksOf(made: Target, target: Target): readonly string[] {
     ...(made.matrix && made.matrix !== target.matrix && !(made.matrix === 'mma' && target.matrix === 'wgmma')
       ? [`matrix products by ${made.matrix}`]
       : []),
+    ...(made.fp8 === true && target.fp8 !== true ? ['8-bit floats'] : []),
     ...(made.asyncCopy === true && target.asyncCopy !== true ? ['copies beside the computation'] : []),
     ...(made.tensorCopies === true && target.tensorCopies !== true ? ['copies of boxes of tensors'] : []),
     ...(made.workgroupMemory > target.workgroupMemory ? [`${made.workgroupMemory} bytes of workgroup memory`] : []),

@@ -55,6 +55,7 @@ const target: Decoder<Target> = (value, at) => {
     matrix: oneOf('mma', 'wgmma'),
     asyncCopy: boolean,
     tensorCopies: boolean,
+    fp8: boolean,
   };
   const given = expectObject(value, at);
   const present = Object.fromEntries(Object.entries(optional).filter(([name]) => given.has(name)));

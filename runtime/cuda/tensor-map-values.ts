@@ -10,6 +10,7 @@ export function tensorMapDataType(storage: StorageType): number {
   switch (storage) {
     case 'u8':
     case 'bool':
+    case 'f8e4m3':
       return dataTypes.uint8;
     case 'f16':
       return dataTypes.float16;

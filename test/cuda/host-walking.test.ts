@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { printCuda } from '../../backends/cuda/cuda.js';
 import { cudaPrelude } from '../../backends/cuda/prelude/prelude.js';
-import { hostBuildLine, printHostFiles } from '../../cli/compile-host.js';
+import { hostBuildLines, printHostFiles } from '../../cli/compile-host.js';
 import { Dim } from '../../ir/dim.js';
 import { parseThreadKernel } from '../../ir/kernel/thread-parse.js';
 import type { HostStep, Plan } from '../../ir/plan.js';
@@ -72,14 +72,15 @@ const plan: Plan = {
   ],
 };
 
+const build = {
+  name: 'wgmma',
+  functions: new Map([['main', { component: 'none', plan }]]),
+  kernels: new Map([[kernel.name, { thread: kernel }]]),
+  architectures: ['sm_90a'] as const,
+};
+
 beforeAll(() => {
-  const files = printHostFiles({
-    name: 'a product',
-    functions: new Map([['main', { component: 'none', plan }]]),
-    kernels: new Map([[kernel.name, { thread: kernel }]]),
-    weights: null,
-    architectures: ['sm_90a'],
-  });
+  const files = printHostFiles({ name: 'a product', builds: [build], weights: null });
   mkdirSync(join(artifact, 'kernels'), { recursive: true });
   for (const [name, content] of files) writeFileSync(join(artifact, name), content);
   writeFileSync(join(artifact, `kernels/${kernel.name}.cu`), printCuda(kernel));
@@ -140,7 +141,7 @@ describe.skipIf(!isPossible)('a host program that walks over tiles', () => {
 
 describe.skipIf(typeof nvcc === 'string')('with nvcc', () => {
   it('it builds with the line it names, without a library of the driver', async () => {
-    const [command, ...options] = hostBuildLine(['sm_90a']).split(' ');
+    const [command, ...options] = hostBuildLines([build])[0]!.split(' ');
     expect(command).toBe('nvcc');
     const { stderr } = await promisify(execFile)(findNvcc()!, options, { cwd: artifact });
     expect(stderr).toBe('');

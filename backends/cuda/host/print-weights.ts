@@ -63,6 +63,11 @@ export class WeightTables {
         const of = this.printSource(component, weight, source.of.source, source.of.shape);
         return `permute(${sizes}, ${printIntegers(source.permutation)}, ${of})`;
       }
+      case 'quantize_rows':
+      case 'row_scales': {
+        const of = this.printSource(component, weight, source.of.source, source.of.shape);
+        return `${source.kind}(${sizes}, ${of})`;
+      }
     }
   }
 

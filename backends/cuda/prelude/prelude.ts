@@ -1,5 +1,6 @@
 import { deviceOpeningText, deviceText } from './device.js';
 import { elementsText } from './elements.js';
+import { f8e4m3Text } from './f8e4m3.js';
 import { functionsText } from './functions.js';
 import { deviceMatrixText } from './matrix.js';
 import { coordinatesText, deviceTensorText } from './tensor.js';
@@ -10,7 +11,7 @@ import { deviceWgmmaText } from './wgmma.js';
  * The parts of `flux2c.cuh` that do not depend on who compiles them. They declare what depends on it: whoever includes them
  * defines `F2C_FUNCTION`, `F2C_PLACE`, `F2C_HERE` and `F2C_RSQRT` before, and the functions behind.
  */
-export const portablePrelude = [vectorsText, functionsText, elementsText, coordinatesText].join('');
+export const portablePrelude = [vectorsText, functionsText, elementsText, f8e4m3Text, coordinatesText].join('');
 
 /** The name kernels include. */
 export const cudaPreludeName = 'flux2c.cuh';

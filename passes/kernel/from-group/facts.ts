@@ -24,7 +24,7 @@ export interface KernelFacts {
   readonly isMasked?: boolean;
 }
 
-const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
+const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax', 'quantize_rows']);
 type StatisticsKind = 'group_moments' | 'combine_moments' | ReduceKind;
 export type StatisticsOperation = Extract<Operation, { kind: StatisticsKind }>;
 const statisticsKinds: readonly StatisticsKind[] = ['group_moments', 'combine_moments', ...reduceKinds];

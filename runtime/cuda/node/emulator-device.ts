@@ -14,7 +14,7 @@ import { runnerName } from '../emulator/translation-unit.js';
 import { EmulatorCompiler } from './emulator-compiler.js';
 
 export interface EmulatorOptions {
-  /** Default: what all GPUs from sm_80 on can do. */
+  /** Default: what all GPUs from sm_80 on can do, and 8-bit floats. */
   readonly target?: Target;
   /** The C++ compiler. Default: `g++`. */
   readonly compiler?: string;
@@ -58,7 +58,7 @@ export class CudaEmulatorDevice extends HostMemoryDevice {
   private readonly loaded = new Map<string, LoadedKernel>();
 
   constructor({
-    target = cudaTarget(['sm_80']),
+    target = { ...cudaTarget(['sm_80']), fp8: true },
     compiler = 'g++',
     memoryBudgetBytes = Infinity,
   }: EmulatorOptions = {}) {
