@@ -2,11 +2,10 @@ import { Flux2cError } from '../ir/diagnostics.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { Target } from '../backends/target.js';
 import type { BoundLaunch, DeviceBuffer, DeviceUsage } from './device.js';
-import { placeTensorMaps } from './tensor-map-check.js';
 
 /**
- * Checks what a device would otherwise report late or not at all: counts, alignment and ranges of a launch and of its tensor
- * maps against the kernel and the target. A failure is a bug of whoever planned the launch, so messages name launch, kernel and buffer.
+ * Checks what a device would otherwise report late or not at all: counts, alignment and ranges of a launch against the
+ * kernel and the target. A failure is a bug of whoever planned the launch, so messages name launch, kernel and buffer.
  * Throws F2C514.
  */
 export function checkLaunch(target: Target, kernel: ThreadKernel, launch: BoundLaunch): void {
@@ -42,7 +41,6 @@ export function checkLaunch(target: Target, kernel: ThreadKernel, launch: BoundL
       );
   });
   checkTiles(kernel, launch, fail);
-  placeTensorMaps(kernel, launch);
 }
 
 /** Kernels that walk over tiles count them by their parameters, whatever the grid is that starts them. */

@@ -5,7 +5,7 @@ import type { TensorMap, ThreadKernel } from '../ir/kernel/thread.js';
 import { productParameters, mappedProduct } from '../test/cuda/mapped-product.js';
 import type { BoundLaunch } from './device.js';
 import { checkLaunch } from './launch-check.js';
-import { placeTensorMaps } from './tensor-map-check.js';
+import { checkTensorMapRange, placeTensorMaps } from './tensor-map-check.js';
 
 const sizes = { p0: 300, p1: 64, p2: 512, tiles_x: 3, tiles_y: 2, tiles_z: 1, w_base: 16 };
 
@@ -30,41 +30,45 @@ function withMap(changed: Partial<TensorMap>): ThreadKernel {
   return { ...mappedProduct, tensorMaps: [{ ...map!, ...changed }] };
 }
 
+/** As a CUDA device does. */
+function check(kernel: ThreadKernel, launch: BoundLaunch): void {
+  for (const map of placeTensorMaps(kernel, launch)) checkTensorMapRange(kernel, launch, map);
+}
+
 const target = cudaTarget(['sm_90a']);
 const [columns, rows] = mappedProduct.tensorMaps![0]!.dimensions as [TensorMap['dimensions'][0], TensorMap['dimensions'][0]]; // prettier-ignore
 
 describe('the tensor maps of a launch', () => {
-  it('are numbers of bytes from the start of each buffer', () => {
+  it('are numbers of bytes from the start of each binding', () => {
     expect(placeTensorMaps(mappedProduct, launchWith())).toEqual([
-      { name: 'x_map', binding: 0, storage: 'bf16', byteOffset: 256, extents: [64, 300], byteStrides: [128], boxes: [64, 128] },
+      { name: 'x_map', binding: 0, storage: 'bf16', byteOffset: 0, extents: [64, 300], byteStrides: [128], boxes: [64, 128] },
       { name: 'w_map', binding: 1, storage: 'bf16', byteOffset: 2 * (8 * 64 + 16), extents: [64, 512], byteStrides: [128], boxes: [64, 256] },
     ]); // prettier-ignore
+    expect(() => check(mappedProduct, launchWith())).not.toThrow();
     expect(() => checkLaunch(target, mappedProduct, launchWith())).not.toThrow();
   });
 
   it('may begin before the binding of a piece, as the rectangle of the whole launch does', () => {
     const [map] = placeTensorMaps(mappedProduct, launchWith({ x_base: -128 }));
-    expect(map?.byteOffset).toBe(0);
+    expect(map?.byteOffset).toBe(-256);
+    expect(() => check(mappedProduct, launchWith({ x_base: -128 }))).not.toThrow();
   });
 
   it.each([
-    ['that begins before its buffer', mappedProduct, launchWith({ x_base: -136 }), 'tensor map x_map', '-16..38384'],
-    ['that ends behind its buffer', mappedProduct, launchWith({ w_base: 24 }, 66_600), 'tensor map w_map', '1072..66608'],
-    ['between 16 bytes', mappedProduct, launchWith({ x_base: 4 }), 'tensor map x_map', '264'],
-    ['of an odd width', mappedProduct, launchWith({ p1: 60 }), 'tensor map x_map', '1, 60'],
-    ['of no rows', mappedProduct, launchWith({ p0: 0 }), 'tensor map x_map', '64 x 0'],
-    ['of one dimension', withMap({ dimensions: [columns] }), launchWith(), 'tensor map x_map', '1'],
-    ['with half rows', withMap({ dimensions: [{ ...columns, box: 32 }, rows] }), launchWith(), 'tensor map x_map', '32 x 128'],
-    ['with a tall box', withMap({ dimensions: [columns, { ...rows, box: 257 }] }), launchWith(), 'tensor map x_map', '64 x 257'],
-    ['whose elements lie apart', withMap({ dimensions: [{ ...columns, stride: Dim.of(2) }, rows] }), launchWith(), 'tensor map x_map', '2, 64'],
-    ['with a huge stride', withMap({ dimensions: [columns, { ...rows, stride: Dim.of(2 ** 39) }] }), launchWith(), 'tensor map x_map', `1, ${2 ** 39}`],
-    ['of no buffer', withMap({ buffer: 'z' }), launchWith(), 'tensor map x_map', 'z'],
-  ])('are refused: one %s', (_, kernel, launch, place, found) => {
-    expect(() => checkLaunch(target, kernel, launch)).toThrow(
-      expect.objectContaining({
-        code: 'F2C514',
-        detail: expect.objectContaining({ where: ['launch to_out', 'kernel mapped_product', place], found }) as unknown,
-      }) as Error,
+    ['that begins before its buffer', mappedProduct, launchWith({ x_base: -136 }), 'F2C514', 'x_map', '-16..38384'],
+    ['that ends behind its buffer', mappedProduct, launchWith({ w_base: 24 }, 66_600), 'F2C514', 'w_map', '1072..66608'],
+    ['between 16 bytes', mappedProduct, launchWith({ x_base: 4 }), 'F2C537', 'x_map', '264'],
+    ['of an odd width', mappedProduct, launchWith({ p1: 60 }), 'F2C537', 'x_map', '120'],
+    ['of no rows', mappedProduct, launchWith({ p0: 0 }), 'F2C537', 'x_map', '64, 0'],
+    ['of one dimension', withMap({ dimensions: [columns] }), launchWith(), 'F2C537', 'x_map', '1'],
+    ['with half rows', withMap({ dimensions: [{ ...columns, box: 32 }, rows] }), launchWith(), 'F2C537', 'x_map', '32, 128'],
+    ['with a tall box', withMap({ dimensions: [columns, { ...rows, box: 257 }] }), launchWith(), 'F2C537', 'x_map', '64, 257'],
+    ['whose elements lie apart', withMap({ dimensions: [{ ...columns, stride: Dim.of(2) }, rows] }), launchWith(), 'F2C537', 'x_map', 'a stride of 2'],
+    ['with a huge stride', withMap({ dimensions: [columns, { ...rows, stride: Dim.of(2 ** 39) }] }), launchWith(), 'F2C537', 'x_map', `${2 ** 40}`],
+  ])('are refused: one %s', (_, kernel, launch, code, map, found) => {
+    const where = ['launch to_out', 'kernel mapped_product', `tensor map ${map}`];
+    expect(() => check(kernel, launch)).toThrow(
+      expect.objectContaining({ code, detail: expect.objectContaining({ where, found }) as unknown }) as Error,
     );
   }); // prettier-ignore
 });

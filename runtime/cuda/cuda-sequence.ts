@@ -117,8 +117,8 @@ export interface RecordingDevice {
 }
 
 /**
- * Checks and prepares launches. Throws F2C514 for a launch that the kernel or the target does not allow, F2C543 when the driver
- * is too old for it.
+ * Checks and prepares launches. Throws F2C514 for a launch that the kernel or the target does not allow, F2C537 for a tensor
+ * map that the driver would refuse, F2C543 when it is too old for them.
  */
 export function recordCudaSequence(
   { calls, target, library, multiprocessors }: RecordingDevice,
