@@ -28,6 +28,9 @@ struct dim3 {
   unsigned x, y, z;
   dim3(unsigned given_x = 1, unsigned given_y = 1, unsigned given_z = 1) : x(given_x), y(given_y), z(given_z) {}
 };
+// The emulator's macro would replace the member's name, too.
+#undef gridDim
+inline dim3 gridDim;
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
@@ -129,6 +132,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   std::tuple<Arguments...> arguments(std::forward<Given>(given)...);
   Call::kernel = kernel;
   Call::arguments = &arguments;
+  gridDim = blocks;
   const unsigned grid[3] = {blocks.x, blocks.y, blocks.z};
   long long report[sizeof(f2c::emulator::Report) / sizeof(long long)];
   // Granules of two bytes: the narrowest that kernels share are halves.
