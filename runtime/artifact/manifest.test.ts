@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { cudaTarget } from '../../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu } from '../../backends/target.js';
-import { ARTIFACT_VERSION, decodeManifest, encodeManifest, type ArtifactManifest } from './manifest.js';
+import { ARTIFACT_VERSION } from './manifest-body.js';
+import { decodeManifest, encodeManifest, type ArtifactManifest } from './manifest.js';
 
 describe('manifest', () => {
   it.each([
@@ -13,15 +14,15 @@ describe('manifest', () => {
     const manifest: ArtifactManifest = {
       version: ARTIFACT_VERSION,
       compiler: 'test',
-      target,
       model: null,
       functions: new Map(),
+      builds: new Map([['one', { target, architectures: [], plans: new Map(), kernels: [] }]]),
       files: [],
       weights: null,
       kernels: new Map(),
       headers: [],
     };
     const bytes = new TextEncoder().encode(await encodeManifest(manifest));
-    expect((await decodeManifest(bytes, 'manifest')).target).toEqual(target);
+    expect((await decodeManifest(bytes, 'manifest')).builds.get('one')?.target).toEqual(target);
   });
 });
