@@ -215,25 +215,25 @@ export type Statement =
   /** Waits until at most `pending` of the invocation's groups are not done, oldest first. */
   | { readonly kind: 'wait_copies'; readonly pending: number }
   /**
-   * accumulators += a · b, 16×16 by 16×8, by the whole subgroup. Lane l holds of the sum columns 2·(l mod 4) and the next, row l/4 in
+   * accumulators += a · b, 16×16 by 16×8 (8-bit numbers: 16×32 by 32×8), by the whole subgroup. Lane l holds of the sum columns 2·(l mod 4) and the next, row l/4 in
    * the first `var` (f32x2), row l/4 + 8 in the second; `a` is u32x4, `b` u32x2, as `load_matrix` gives them.
    */
   | {
       readonly kind: 'multiply_matrices';
       readonly accumulators: readonly [string, string];
-      readonly operands: HalfType;
+      readonly operands: MatrixType;
       readonly a: Expression;
       readonly b: Expression;
     }
   /**
-   * accumulators += a · b, 64×16 by 16×columns, by four subgroups (PTX ISA, `wgmma.m64nNk16`), beside the computation: the sums are
+   * accumulators += a · b, 64×16 by 16×columns (8-bit numbers, which must run along the depth: twice as deep), by four subgroups (PTX ISA, `wgmma.m64nNk16`), beside the computation: the sums are
    * there after `wait_products`, and until then neither they nor the operands may be touched. Subgroup s holds rows 16·s on; lane l
    * of it, for each eight columns, a pair of `var` (f32x2) as in `multiply_matrices`.
    */
   | {
       readonly kind: 'multiply_shared';
       readonly accumulators: readonly string[];
-      readonly operands: HalfType;
+      readonly operands: MatrixType;
       /** 64 rows in workgroup memory, or a u32x4 of 16 rows of each subgroup. */
       readonly a: SharedMatrix | Expression;
       readonly b: SharedMatrix;
@@ -279,8 +279,8 @@ export interface BarrierPlace {
 }
 
 /**
- * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of 64 numbers by any number of rows, a row of a block
- * 128 bytes, its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
+ * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of any number of rows, a row of a block 128 bytes (64
+ * numbers of 16 bits), its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
  */
 export interface SharedMatrix {
   readonly kind: 'shared_matrix';
@@ -294,3 +294,6 @@ export interface SharedMatrix {
 
 /** 16-bit floats that matrices are multiplied in. */
 export type HalfType = 'f16' | 'bf16';
+
+/** Floats that matrices are multiplied in. Of those of 8 bits four fill a word, and a product is twice as deep: 32. */
+export type MatrixType = HalfType | 'f8e4m3';
