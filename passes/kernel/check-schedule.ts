@@ -77,8 +77,8 @@ function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, r
     reject('products of matrices lack stages or subgroups', '2 stages or more, subgroups of 32', found);
   }
   const multiplies = [...flattenTileStatements(kernel.body)].some(({ kind }) => kind === 'contract');
-  if (!multiplies || !canMultiplyMatrices(withTiles(kernel, schedule), schedule)) {
-    const expected = 'operands of 16 bits whose rows are aligned, spread as fragments are';
+  if (!multiplies || !canMultiplyMatrices(withTiles(kernel, schedule), schedule, target)) {
+    const expected = 'operands of 16 bits (or 8) whose rows are aligned, spread as fragments are';
     reject('the kernel multiplies no matrices that this schedule could', expected, describeContractions(kernel));
   }
 }

@@ -36,7 +36,7 @@ const pairTiles: readonly ProductTile[] = [
 
 /** Schedules that multiply matrix fragments, the best first; none for kernels without a product. */
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
-  return listCandidates(facts, target).filter((one) => fits(one, target, facts.products));
+  return listCandidates(facts, target).filter((one) => fits(one, target, facts));
 }
 
 function listCandidates(facts: KernelFacts, target: Target): readonly Schedule[] {
@@ -87,7 +87,7 @@ function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
     matrixSchedule('mma', 4, ['n', 'm', 'n.groups', 'm.groups'], {
       m: spreadRows(tile.rows, tile.subgroupRows),
       n: spreadColumns(tile.columns, tile.subgroupColumns),
-      k: spreadDepth((depth.constant ?? Infinity) >= 32 ? 32 : 16),
+      k: spreadShallow(depth, facts),
       ...(extents.has('z') && { z: alone }),
     }),
   ];
@@ -110,7 +110,7 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
   const schedule = matrixSchedule('wgmma', 4, ['n', 'm', 'm.groups'], {
     m: spreadRows(2 * rowsOfWarpgroup, 16),
     n: spreadColumns(wide, wide),
-    k: spreadDepth(depthOfRow),
+    k: spreadDepth(depthOfRow, facts),
     ...(extents.has('z') && { z: alone }),
   });
   return walkFirst(schedule, { block: rowsOfBlock }, target);
@@ -149,7 +149,7 @@ function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
       m: spreadRows(subgroups * ofSubgroup, ofSubgroup),
       h: alone,
       d: spreadColumns(size, size),
-      k: spreadDepth((depth.constant ?? Infinity) >= 32 ? 32 : 16),
+      k: spreadShallow(depth, facts),
     }),
   ];
 }
@@ -164,7 +164,7 @@ function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Sched
     m: spreadRows(2 * rowsOfWarpgroup, 16),
     h: alone,
     d: spreadColumns(size, size),
-    k: spreadDepth(depthOfRow),
+    k: spreadDepth(depthOfRow, facts),
   });
   return walkFirst(schedule, { block: rowsOfBlock }, target);
 }
@@ -195,24 +195,31 @@ function spreadColumns(columns: number, ofSubgroup: number): AxisSpread {
   return { groups: columns / ofSubgroup, registers, threads: pairsOfLanes, vector: 2 };
 }
 
-function spreadDepth(depth: number): AxisSpread {
-  return { threads: 1, registers: depth, vector: 1 };
+/** Depth in numbers of 16 bits; of those of 8 bits as many bytes hold twice as many. */
+function spreadDepth(depth: number, { factorBytes = 2 }: KernelFacts): AxisSpread {
+  return { threads: 1, registers: (2 * depth) / factorBytes, vector: 1 };
+}
+
+/** Two products of fragments a chunk, where there are as many. */
+function spreadShallow(depth: Dim, facts: KernelFacts): AxisSpread {
+  const two = spreadDepth(32, facts);
+  return (depth.constant ?? Infinity) >= two.registers ? two : spreadDepth(16, facts);
 }
 
 /** Whether the accumulators' and stages' schedule is one that the target can start. */
-function fits(schedule: Schedule, target: Target, products = 1): boolean {
+function fits(schedule: Schedule, target: Target, facts: KernelFacts): boolean {
   const invocations = workgroupSizeOf(schedule);
-  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule, products) <= target.workgroupMemory;
+  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule, facts) <= target.workgroupMemory;
 }
 
-/** Workgroup memory of the operands' stages: 16-bit rows, at most a piece of 16 bytes more than they hold. */
-function stageBytes({ spread, matrix }: Schedule, products: number): number {
+/** Workgroup memory of the operands' stages: rows with at most a piece of 16 bytes more than they hold. */
+function stageBytes({ spread, matrix }: Schedule, { products = 1, factorBytes = 2 }: KernelFacts): number {
   const tile = (axis: string): number => {
     const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return groups * threads * registers * vector;
   };
+  const rowBytes = (axis: string): number => tile(axis) * factorBytes + 16;
   const columns = spread['n'] === undefined ? tile('d') : products * tile('n');
-  const elements =
-    spread['j'] === undefined ? (tile('m') + columns) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
-  return 2 * elements * (matrix?.stages ?? 0);
+  const bytes = spread['j'] === undefined ? (tile('m') + columns) * rowBytes('k') : 2 * tile('j') * rowBytes('d');
+  return bytes * (matrix?.stages ?? 0);
 }

@@ -302,7 +302,7 @@ class PlanBuilder {
       storage: storage.storage,
       shape: view.shape,
       strides: view.strides,
-      alignment: [8, 4, 2].find((elements) => view.offset.isMultipleOf(elements)) ?? 1,
+      alignment: alignments(storage.storage).find((elements) => view.offset.isMultipleOf(elements)) ?? 1,
     };
   }
 
@@ -388,4 +388,9 @@ function hintOf(operation: Extract<Operation, { kind: 'fused' }>): string {
     .filter((kind) => kind !== 'constant' && kind !== 'reshape');
   const short = kinds.length > 4 ? [...kinds.slice(0, 3), `${kinds.length - 3}more`] : kinds;
   return short.join('_');
+}
+
+/** Numbers in memory that kernels can make use of: down from 16 bytes of those that are multiplied. */
+function alignments(storage: StorageType): readonly number[] {
+  return storage === 'f8e4m3' ? [16, 8, 4, 2] : [8, 4, 2];
 }

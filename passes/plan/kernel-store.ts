@@ -107,7 +107,7 @@ export class KernelStore {
     const candidates = listSchedules(describeGroup(group), this.target);
     for (const schedule of candidates.slice(0, -1)) {
       const built = buildKernel(group, schedule, this.options.operands);
-      if (canMultiplyMatrices(built, schedule)) return { schedule, built };
+      if (canMultiplyMatrices(built, schedule, this.target)) return { schedule, built };
     }
     const schedule = candidates.at(-1) as Schedule;
     return { schedule, built: buildKernel(group, schedule, this.options.operands) };

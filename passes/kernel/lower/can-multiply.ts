@@ -1,37 +1,39 @@
+import type { Target } from '../../../backends/target.js';
 import type { Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import { Emitter } from './emitter.js';
-import { asMatrixProduct } from './matrix-operands.js';
+import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
 import { Coordinates } from './positions.js';
 import { asRectangle } from './tensor-maps.js';
 
-/** Numbers in a row of 128 bytes. */
-const blockNumbers = 64;
-
-/** Depth of one product of fragments. */
-const depth = 16;
+/** Rows of 16 bytes in a row of 128 bytes, and in the depth of one product of fragments. */
+const rowsOfBlock = 8;
+const rowsOfDepth = 2;
 
 /** Columns that four subgroups multiply at once: those the CUDA prelude has functions for. */
 const sharedColumns = [64, 128, 256];
 
-/** Whether every contraction of the kernel is one that a schedule of fragments can multiply. */
-export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule): boolean {
+/** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments. */
+export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
   const at = new Coordinates(kernel, schedule, new Emitter());
   return [...flattenTileStatements(kernel.body)].every((statement) => {
     if (statement.kind !== 'contract') return true;
     const product = asMatrixProduct(statement, kernel, at);
     if (product === undefined) return false;
-    const { left, right, rows, columns } = product;
-    if (!areFragments(schedule, rows, columns) || at.axis(statement.over).tile % depth !== 0) return false;
+    const { operands, left, right, rows, columns } = product;
+    const rowLength = rowLengthOf(operands);
+    if (operands === 'f8e4m3' && fp8 !== true) return false;
+    if (!areFragments(schedule, rows, columns)) return false;
+    if (at.axis(statement.over).tile % (rowsOfDepth * rowLength) !== 0) return false;
     // Rows of 128 bytes are what the unit reads from workgroup memory.
     const along = right.byDepth ? statement.over : columns;
     const whole = [along, ...(left.kind === 'memory' ? [statement.over] : [])];
-    if (schedule.matrix?.unit === 'wgmma' && whole.some((axis) => at.axis(axis).tile % blockNumbers !== 0))
+    if (schedule.matrix?.unit === 'wgmma' && whole.some((axis) => at.axis(axis).tile % (rowsOfBlock * rowLength) !== 0))
       return false;
     if (schedule.matrix?.walk === undefined) return true;
     const across = right.byDepth ? columns : statement.over;
-    if (asRectangle(right.load, kernel, across, along) === undefined) return false;
-    return left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over) !== undefined;
+    if (asRectangle(right.load, kernel, across, along, rowLength) === undefined) return false;
+    return left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over, rowLength) !== undefined;
   });
 }
 

@@ -1,17 +1,16 @@
 import { add, builtin, i32, integer, multiply, register, vectorOf } from '../../../ir/kernel/expressions.js';
-import type { Expression, SharedMatrix } from '../../../ir/kernel/thread.js';
+import type { Expression, MatrixType, SharedMatrix } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import type { Elements, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
-import { asMatrixProduct, type Contract, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
+import { asMatrixProduct, type Contract, type Load, type MatrixProduct, rowLengthOf } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
 import type { OperandStages } from './operand-stages.js';
 import { blockLength, findPlace, placeAt, type StagedTile } from './staging.js';
 
-/** Depth of one product of fragments, in elements and in rows' pieces. */
-const depth = 16;
-const piecesOfDepth = depth / rowLength;
+/** Depth of one product of fragments, in pieces of a row. */
+const piecesOfDepth = 2;
 
 export interface MatrixContext {
   readonly kernel: TileKernel;
@@ -78,12 +77,14 @@ export class MatrixLowering {
     loads: readonly Load[],
   ): readonly StagedTile[] {
     const tiles: StagedTile[] = [];
-    for (const [{ over }, { left, right, rows, columns }] of products) {
+    for (const [{ over }, { operands, left, right, rows, columns }] of products) {
+      const rowLength = rowLengthOf(operands);
       const add = (load: Load, rowAxis: string, alongAxis: string): void => {
         if (!loads.includes(load) || tiles.some((tile) => tile.load === load)) return;
         const [tall, wide] = [this.context.at.axis(rowAxis).tile, this.context.at.axis(alongAxis).tile];
         const array = `stage_${this.arrays++}`;
-        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces: wide / rowLength, inBlocks: this.isShared });
+        const pieces = wide / rowLength;
+        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces, rowLength, inBlocks: this.isShared });
       };
       if (left.kind === 'memory') add(left.load, rows, over);
       if (right.byDepth) add(right.load, columns, over);
@@ -127,7 +128,7 @@ export class MatrixLowering {
     const accumulators = range(2 * wide).map((number) =>
       this.registerName(tile, rows, number % 2, columns, number >> 1),
     );
-    const steps = range(at.axis(statement.over).tile / depth);
+    const steps = range(at.axis(statement.over).tile / depthOf(operands));
     const fragments = left.kind === 'tile' ? steps.map((step) => this.leftFragment(product, 0, step)) : [];
     return () => {
       for (const step of steps) {
@@ -150,6 +151,7 @@ export class MatrixLowering {
     const { emitter } = this.context;
     const { tile, stage } = this.stagedOf(load);
     const piece = step * piecesOfDepth;
+    const depth = piecesOfDepth * tile.rowLength;
     const within = byDepth ? Math.floor(piece / 8) * blockLength(tile) + (piece % 8) : step * depth * 8;
     const start = emitter.hoist('s', i32, add(stage, emitter.hoist('s', i32, multiply(row, integer(8)))));
     const index = emitter.hoist('s', i32, add(start, integer(within)));
@@ -161,7 +163,7 @@ export class MatrixLowering {
     const { rows, columns, operands } = product;
     const tile = elements.tiles.get(statement.name) as TileRegisters;
     const [tall, wide] = [at.spreadOf(rows).registers, at.spreadOf(columns).registers];
-    const steps = at.axis(statement.over).tile / depth;
+    const steps = at.axis(statement.over).tile / depthOf(operands);
     for (let step = 0; step < steps; step++) {
       const left = Array.from({ length: tall / 2 }, (_, row) => this.leftFragment(product, row, step));
       for (let pair = 0; pair < wide; pair += 2) {
@@ -182,6 +184,7 @@ export class MatrixLowering {
   private leftFragment({ left, rows, operands }: MatrixProduct, row: number, step: number): Expression {
     const { elements, emitter } = this.context;
     if (left.kind === 'tile') {
+      if (operands === 'f8e4m3') throw new Error('internal: numbers of 8 bits are not packed from registers');
       const tile = elements.tiles.get(left.name) as TileRegisters;
       const inner = tile.axes.at(-1) as string;
       // Rows l/4 and l/4 + 8 of eight columns, then of the next eight.
@@ -198,7 +201,7 @@ export class MatrixLowering {
   }
 
   /** Two fragments of the right operand side by side: 16 columns from 8·`column` of the subgroup's on. */
-  private rightFragments({ right, columns }: MatrixProduct, column: number, step: number): Expression {
+  private rightFragments({ operands, right, columns }: MatrixProduct, column: number, step: number): Expression {
     const lane = builtin('subgroup_lane');
     if (right.byDepth) {
       // Matrices: columns 0-7 with depth 0-7, with depth 8-15, then columns 8-15 likewise.
@@ -210,7 +213,7 @@ export class MatrixLowering {
     // Rows are depths: lanes 0 to 15 name 16 of them for columns 0-7, the others for columns 8-15.
     const own = this.rowOf(columns, this.hoist(multiply(this.quotient(lane, 16), integer(8))));
     const from = { row: this.modulo(lane, 16), piece: this.quotient(own, 8) };
-    return this.loadMatrix(right.load, from, { rows: step * depth, pieces: column }, true);
+    return this.loadMatrix(right.load, from, { rows: step * depthOf(operands), pieces: column }, true);
   }
 
   /** A coordinate of the workgroup's tile, from the first of the subgroup's part on. */
@@ -264,6 +267,11 @@ export class MatrixLowering {
   private hoist(value: Expression): Expression {
     return this.context.emitter.hoist('l', i32, value);
   }
+}
+
+/** Depth of one product of fragments, in numbers. */
+function depthOf(operands: MatrixType): number {
+  return piecesOfDepth * rowLengthOf(operands);
 }
 
 function range(count: number): number[] {

@@ -1,6 +1,6 @@
 import { Dim } from '../../../ir/dim.js';
 import type { IndexTerm, TileKernel } from '../../../ir/kernel/tile.js';
-import { type Load, rowLength } from './matrix-operands.js';
+import type { Load } from './matrix-operands.js';
 
 /** A dimension of what an operand's load reads, and the symbol (an axis or a term) whose coordinate it has. */
 export interface OperandDimension {
@@ -20,13 +20,14 @@ const mostDimensions = 5;
 
 /**
  * Reads a load as a rectangle with a dimension for each axis: index = offset + Σ stride·coordinate. Undefined where it is guarded, where a
- * coordinate is computed otherwise than by dividing an axis, and where strides are no multiples of 16 bytes.
+ * coordinate is computed otherwise than by dividing an axis, and where strides are no multiples of 16 bytes, `rowLength` numbers.
  */
 export function asRectangle(
   { index, conditions }: Load,
   kernel: TileKernel,
   rowAxis: string,
   alongAxis: string,
+  rowLength: number,
 ): OperandRectangle | undefined {
   if (conditions.length > 0) return undefined;
   const extents = new Map<string, Dim | undefined>([

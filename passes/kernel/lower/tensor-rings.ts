@@ -2,7 +2,6 @@ import { add, binary, builtin, i32, integer, multiply } from '../../../ir/kernel
 import { Dim } from '../../../ir/dim.js';
 import type { BarrierArray, BarrierPlace, Expression, TensorMap } from '../../../ir/kernel/thread.js';
 import type { TileKernel } from '../../../ir/kernel/tile.js';
-import { rowLength } from './matrix-operands.js';
 import type { ChunkBody, OperandStages, StagesContext } from './operand-stages.js';
 import { blockLength, blockPieces, declareArray, type StagedTile, stageLength } from './staging.js';
 import { asRectangle, type OperandRectangle } from './tensor-maps.js';
@@ -111,8 +110,8 @@ export class TensorRings implements OperandStages {
   }
 
   private describeOperand(tile: StagedTile): RingOperand {
-    const { load, rowAxis, rows, alongAxis } = tile;
-    const rectangle = asRectangle(load, this.context.kernel, rowAxis, alongAxis);
+    const { load, rowAxis, rows, alongAxis, rowLength } = tile;
+    const rectangle = asRectangle(load, this.context.kernel, rowAxis, alongAxis, rowLength);
     if (rectangle === undefined) throw new Error(`internal: what is read of ${load.buffer} is no rectangle`);
     const dimensions = rectangle.dimensions.map(({ symbol, extent, stride }) => {
       const box = symbol === alongAxis ? blockPieces * rowLength : symbol === rowAxis ? rows : 1;
@@ -129,7 +128,7 @@ export class TensorRings implements OperandStages {
     for (let block = 0; block * blockPieces < tile.pieces; block++) {
       const coordinates = rectangle.dimensions.map(({ symbol }) => {
         const own = symbol === ring.axis ? chunk : at.isTerm(symbol) ? this.termOf(symbol) : at.base(symbol);
-        const further = symbol === tile.alongAxis ? block * blockPieces * rowLength : 0;
+        const further = symbol === tile.alongAxis ? block * blockPieces * tile.rowLength : 0;
         return emitter.hoist(symbol, i32, add(own, integer(further)));
       });
       emitter.push({
