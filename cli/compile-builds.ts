@@ -72,7 +72,8 @@ function neededOf(target: Target, kernels: ReadonlyMap<string, CompiledKernel>):
   const all = [...kernels.values()];
   const units = new Set(all.map(({ schedule }) => schedule.matrix?.unit));
   const matrix = (['wgmma', 'mma'] as const).find((unit) => units.has(unit));
-  const { matrix: _, ...rest } = target;
+  const { matrix: _, tensorCopies: _copies, ...rest } = target;
   const workgroupMemory = Math.max(0, ...all.map(({ thread }) => cudaSharedBytes(thread)));
-  return { ...rest, ...(matrix && { matrix }), workgroupMemory };
+  const copies = all.some(({ thread }) => thread.tensorMaps !== undefined) && { tensorCopies: true };
+  return { ...rest, ...(matrix && { matrix }), ...copies, workgroupMemory };
 }

@@ -29,7 +29,7 @@ export function addTargetOptions(command: Command): Command {
     )
     .option(
       '--arch <names>',
-      `with --target cuda, the GPUs to run on (default: ${cudaArchitectures.join(',')})`,
+      `with --target cuda, the GPUs to run on, each with the best kernels for it (default: ${cudaArchitectures.join(',')})`,
       architecturesOf,
     );
 }

@@ -93,6 +93,6 @@ function requirePipeline({ name, pipeline, textEncoder }: Flux2Description): Pip
     where: [name],
     expected: `--layers with numbers from 0 to ${(textEncoder?.layers ?? 1) - 1}`,
     found: 'neither --layers nor a pipeline that it belongs to',
-    hint: 'Give them as --layers 10,20,30, or name the whole model.',
+    hint: 'Give them, as in --layers 1,3,5, or name the whole model.',
   });
 }

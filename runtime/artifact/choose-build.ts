@@ -38,8 +38,8 @@ export function describeBuild(name: string, { architectures }: Pick<ArtifactBuil
 
 /** What kernels and plans need that a device has not. Other limits are met when sizes are known. */
 function lacksOf(made: Target, target: Target): readonly string[] {
+  if (made.backend !== target.backend) return [`a device for ${made.backend} kernels`];
   return [
-    ...(made.backend === target.backend ? [] : [`${made.backend} kernels`]),
     ...(made.f16 && !target.f16 ? ['f16 arithmetic'] : []),
     ...(made.subgroups && !sameRange(made.subgroups, target.subgroups)
       ? [`subgroups of ${made.subgroups.min} to ${made.subgroups.max}`]

@@ -101,6 +101,16 @@ describe.runIf(process.platform !== 'win32')('nvcc', () => {
     expect(state).toMatch(/^(Z|$)/);
   });
 
+  it('is not started when it is told to stop while its files are written', async () => {
+    const note = join(folder, 'never-started');
+    const compiler = await openNvcc(fakeNvcc(`echo > ${note}; sleep 1000`));
+    const abort = new AbortController();
+    const compiling = compiler.compile(broken, 'sm_80', abort.signal);
+    abort.abort();
+    await expect(compiling).rejects.toMatchObject({ name: 'AbortError' });
+    expect(existsSync(note)).toBe(false);
+  });
+
   it('that does not run is a reason', async () => {
     const before = process.env.FLUX2C_NVCC;
     process.env.FLUX2C_NVCC = '/nonexistent/nvcc';

@@ -40,13 +40,14 @@ async function compile(
   architecture: CudaArchitecture,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
-  signal?.throwIfAborted();
   const folder = await mkdtemp(join(tmpdir(), 'flux2c-nvcc-'));
   try {
     for (const [name, text] of source.headers) await writeFile(join(folder, name), text);
     // The same name for all: it is written into the machine code, which should only depend on the text.
     await writeFile(join(folder, 'kernel.cu'), source.text);
     const options = ['-cubin', `-arch=${architecture}`, ...compilerOptions, '-I.', '-o', 'kernel.cubin', 'kernel.cu'];
+    // Here, because a signal that was given before says nothing more to `runGroup`.
+    signal?.throwIfAborted();
     const { code, output } = await runGroup(path, options, folder, signal);
     signal?.throwIfAborted();
     if (code !== 0) throw doesNotCompile(source, architecture, 'nvcc', output);
