@@ -23,8 +23,8 @@ export function groupArchitectures(
 ): readonly (readonly CudaArchitecture[])[] {
   const groups = new Map<string, CudaArchitecture[]>();
   for (const name of architectures) {
-    const target = cudaTarget([name]);
-    const kind = JSON.stringify({ ...target, workgroupMemory: 0, fp8: fp8 && target.fp8 });
+    const { fp8: has = false, ...others } = cudaTarget([name]);
+    const kind = JSON.stringify({ ...others, workgroupMemory: 0, fp8: fp8 && has });
     groups.set(kind, [...(groups.get(kind) ?? []), name]);
   }
   return [...groups.values()];
