@@ -141,7 +141,7 @@ describe.skipIf(!isPossible)('a host program', () => {
     ['a hole', `{"a":${entry('U8', '[2]', 2, 4)}}`, 4, undefined, /F2C413: the data of a tensor leave a hole/],
     ['an overlap', `{"a":${four},"b":${entry('U8', '[2]', 2, 4)}}`, 4, undefined, /F2C413: the data of a tensor leave a hole or overlap/],
     ['bytes of no tensor', `{"a":${four}}`, 6, undefined, /F2C413: the file has bytes that belong to no tensor/],
-    ['a type without numbers', `{"input_ids":${entry('F8_E4M3', '[1,4]', 0, 4)},"attention_mask":${entry('U8', '[1,4]', 4, 8)}}`, 8, undefined, /F2C705[^]*input_ids[^]*F8_E4M3/],
+    ['a type without numbers', `{"input_ids":${entry('F8_E5M2', '[1,4]', 0, 4)},"attention_mask":${entry('U8', '[1,4]', 4, 8)}}`, 8, undefined, /F2C705[^]*input_ids[^]*F8_E5M2/],
   ] as const)('refuses inputs with %s', async (_, header, bytes, length, message) => {
     expect(await failure(fileOf(header, bytes, length))).toMatch(message);
   }); // prettier-ignore

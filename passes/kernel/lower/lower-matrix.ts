@@ -1,6 +1,7 @@
 import { add, builtin, i32, integer, multiply, register, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, MatrixType, SharedMatrix } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import type { Elements, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
@@ -29,6 +30,8 @@ export interface MatrixContext {
 export class MatrixLowering {
   /** Operands of the open chunk, with the first element of their stage. */
   private readonly staged = new Map<Load, { readonly tile: StagedTile; readonly stage: Expression }>();
+  /** Fragments of tiles that a loop leaves as they are, by tile, row and step. */
+  private readonly packed = new Map<string, Expression>();
   private arrays = 0;
 
   constructor(private readonly context: MatrixContext) {}
@@ -64,12 +67,29 @@ export class MatrixLowering {
     const loads = products.flatMap(([, { left, right }]) =>
       left.kind === 'memory' ? [left.load, right.load] : [right.load],
     );
+    this.packAhead(products, body);
     if (products.length < body.length || !this.isShared) {
       this.overChunks(axis, this.plan(products, loads), 0, lowerBody);
       return;
     }
     // Nothing but products: they are on their way together, behind the next chunk's.
     this.overChunks(axis, this.plan(products, loads), 1, () => this.multiply(products, 1));
+  }
+
+  /** Packs what every chunk multiplies before the first: half the registers, and once. */
+  private packAhead(products: readonly (readonly [Contract, MatrixProduct])[], body: readonly TileStatement[]): void {
+    const { at } = this.context;
+    const changed = new Set([...flattenTileStatements(body)].flatMap((one) => ('name' in one ? [one.name] : [])));
+    for (const [{ over }, product] of products) {
+      const { left, rows, operands } = product;
+      if (left.kind !== 'tile' || changed.has(left.name)) continue;
+      for (const row of range(at.spreadOf(rows).registers / 2)) {
+        for (const step of range(at.axis(over).tile / depthOf(operands))) {
+          const key = `${left.name} ${row} ${step}`;
+          this.packed.set(key, this.leftFragment(product, row, step));
+        }
+      }
+    }
   }
 
   private plan(
@@ -184,6 +204,8 @@ export class MatrixLowering {
   private leftFragment({ left, rows, operands }: MatrixProduct, row: number, step: number): Expression {
     const { elements, emitter } = this.context;
     if (left.kind === 'tile') {
+      const known = this.packed.get(`${left.name} ${row} ${step}`);
+      if (known !== undefined) return known;
       if (operands === 'f8e4m3') throw new Error('internal: numbers of 8 bits are not packed from registers');
       const tile = elements.tiles.get(left.name) as TileRegisters;
       const inner = tile.axes.at(-1) as string;
