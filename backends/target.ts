@@ -5,7 +5,10 @@ export interface Target {
   readonly backend: 'webgpu' | 'cpu' | 'cuda';
   /** f16 arithmetic and storage in kernels (WebGPU `shader-f16`). */
   readonly f16: boolean;
-  /** Conversions of e4m3 numbers in kernels, which are stored a byte at a time: products may have 8-bit operands. */
+  /**
+   * Conversions of e4m3 numbers in kernels, which are stored a byte at a time: products may have 8-bit operands. With `matrix`, its
+   * products of them (32 deep), too.
+   */
   readonly fp8?: boolean;
   /** Subgroup operations with a size in this range; absent when there are none. */
   readonly subgroups?: { readonly min: number; readonly max: number };

@@ -16,19 +16,19 @@ import {
   subtract,
   vectorOf,
 } from '../ir/kernel/expressions.js';
-import type { Expression, RegisterType, Statement, ThreadKernel } from '../ir/kernel/thread.js';
+import { numbersOfWord } from '../ir/kernel/matrix-types.js';
+import type { Expression, MatrixType, RegisterType, Statement, ThreadKernel } from '../ir/kernel/thread.js';
 import { buffer, letIn, store } from './device-cases.js';
 
 /** A tile of 128 rows: 64 of each of two warpgroups. */
 export const tileRows = 128;
-/** Numbers of the contracted axis in a stage: 128 bytes. */
-const chunk = 64;
 
 export interface PipelinedProductOptions {
   readonly name: string;
   /** Columns of a tile: 64, 128 or 256. */
   readonly tileColumns: number;
   readonly stages: number;
+  readonly operands?: MatrixType;
 }
 
 const f32x2: RegisterType = vectorOf('f32', 2);
@@ -38,11 +38,18 @@ const place = (array: string, index: Expression) => ({ array, index });
 
 /**
  * y (rows x columns, f32) = x (rows x depth) wᵀ (columns x depth) by workgroups that walk over tiles: a warp of the last
- * warpgroup copies chunks of both into a ring of stages, two warpgroups multiply from there. `depth` is a multiple of 8 and
- * `columns` is even. A launch has `tiles_x` tiles of rows by `tiles_y` of columns.
+ * warpgroup copies chunks of both into a ring of stages, two warpgroups multiply from there. 16 bytes divide a row of `depth` numbers,
+ * and `columns` is even. A launch has `tiles_x` tiles of rows by `tiles_y` of columns.
  */
-export function pipelinedProduct({ name, tileColumns, stages }: PipelinedProductOptions): ThreadKernel {
-  const [rowElements, columnElements] = [tileRows * (chunk / 8), tileColumns * (chunk / 8)];
+export function pipelinedProduct({
+  name,
+  tileColumns,
+  stages,
+  operands = 'bf16',
+}: PipelinedProductOptions): ThreadKernel {
+  // Numbers of the contracted axis in a stage: 128 bytes, or 8 elements.
+  const chunk = 32 * numbersOfWord[operands];
+  const [rowElements, columnElements] = [tileRows * 8, tileColumns * 8];
   const sums = Array.from({ length: tileColumns / 4 }, (_, at) => `sum_${at}`);
   const stage = local('stage');
   const onTiles = (body: readonly Statement[]): Statement => ({
@@ -82,7 +89,7 @@ export function pipelinedProduct({ name, tileColumns, stages }: PipelinedProduct
   const products = [0, 1, 2, 3].map((step): Statement => ({
     kind: 'multiply_shared',
     accumulators: sums,
-    operands: 'bf16',
+    operands,
     a: {
       kind: 'shared_matrix',
       array: 'stage_0',
@@ -173,7 +180,7 @@ export function pipelinedProduct({ name, tileColumns, stages }: PipelinedProduct
   return {
     phase: 'thread',
     name,
-    buffers: [buffer('x', 'bf16', 4), buffer('w', 'bf16', 4), buffer('y', 'f32', 2, 'write')],
+    buffers: [buffer('x', operands, 4), buffer('w', operands, 4), buffer('y', 'f32', 2, 'write')],
     parameters: ['tiles_x', 'tiles_y', 'tiles_z', 'rows', 'columns', 'depth'],
     tensorMaps: [matrix('x', 'rows', tileRows), matrix('w', 'columns', tileColumns)],
     barriers: [

@@ -1,4 +1,5 @@
 import { unreachable } from '../../ir/diagnostics.js';
+import { productDepth } from '../../ir/kernel/matrix-types.js';
 import type { BarrierPlace, Expression, Role, SharedMatrix, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
 import { cudaType, printExpression } from './cuda-expressions.js';
 import type { CudaScope } from './cuda-expressions.js';
@@ -65,7 +66,8 @@ export function printStatement(statement: Statement, scope: CudaStatementScope, 
         `f2c::shared_matrix<${byDepth}, ${blockLength}>(${scope.names.legal(array)}, ${text(index)})`;
       const left = statement.a.kind === 'shared_matrix' ? matrix(statement.a) : text(statement.a);
       const sums = accumulators.map((name) => scope.names.legal(name)).join(', ');
-      return [`${indent}f2c::wgmma_m64n${columns}k16_${operands}(${left}, ${matrix(statement.b)}, ${sums});`];
+      const name = `wgmma_m64n${columns}k${productDepth(operands)}_${operands}`;
+      return [`${indent}f2c::${name}(${left}, ${matrix(statement.b)}, ${sums});`];
     }
     case 'share_writes':
       return [`${indent}f2c::fence_proxy_async();`];
@@ -76,9 +78,10 @@ export function printStatement(statement: Statement, scope: CudaStatementScope, 
     case 'wait_products':
       return [`${indent}f2c::wgmma_wait<${statement.pending}>();`];
     case 'multiply_matrices': {
-      const [upper, lower] = statement.accumulators.map((name) => scope.names.legal(name));
-      const operands = [upper, lower, text(statement.a), text(statement.b)].join(', ');
-      return [`${indent}f2c::mma_m16n8k16_${statement.operands}(${operands});`];
+      const { accumulators, operands, a, b } = statement;
+      const [upper, lower] = accumulators.map((name) => scope.names.legal(name));
+      const name = `mma_m16n8k${productDepth(operands)}_${operands}`;
+      return [`${indent}f2c::${name}(${[upper, lower, text(a), text(b)].join(', ')});`];
     }
     case 'roles':
       return printRoles(statement.roles, scope, indent, block);

@@ -3,10 +3,11 @@ import { typeOf } from './expressions.js';
 import type { Builtin, Expression, RegisterType } from './thread.js';
 import type { BoundTensorMap } from './launch.js';
 import type { PhaseBarriers } from './thread-interpret-barriers.js';
+import type { CopyQueue } from './thread-interpret-copies.js';
 import { createValues } from './thread-interpret-memory.js';
 import type { BoundBuffer, Invocations, Values } from './thread-interpret-memory.js';
 import type { SharedMemory } from './thread-interpret-shared.js';
-import { compileExchange, compileLoadMatrix, compilePack, type CopyQueue } from './thread-interpret-matrix.js';
+import { compileExchange, compileLoadMatrix, compilePack } from './thread-interpret-matrix.js';
 import { binaryLoop, convertFunction, roundToHalf, unaryFunction } from './thread-interpret-operators.js';
 
 /** An expression ready to run for a whole workgroup: `run` fills `values`, which stays the same array. */

@@ -2,7 +2,7 @@ import { forEachStatement } from './statements.js';
 import type { Statement } from './thread.js';
 import { CompiledWait, failWaiting } from './thread-interpret-barriers.js';
 import type { InterpretScope } from './thread-interpret-expressions.js';
-import { CopyQueue } from './thread-interpret-matrix.js';
+import { CopyQueue } from './thread-interpret-copies.js';
 import { Branches, compileStatement, Rounds } from './thread-interpret-statements.js';
 
 /** Statements in steps: each is a wait that has not passed yet, and goes on when it has. */

@@ -4,7 +4,7 @@ import { bindTensorMaps } from './launch.js';
 import type { Builtin, ThreadKernel } from './thread.js';
 import { PhaseBarriers } from './thread-interpret-barriers.js';
 import type { InterpretScope } from './thread-interpret-expressions.js';
-import { CopyQueue } from './thread-interpret-matrix.js';
+import { CopyQueue } from './thread-interpret-copies.js';
 import { BoundBuffer, createValues } from './thread-interpret-memory.js';
 import type { Invocations, Values } from './thread-interpret-memory.js';
 import { Order } from './thread-interpret-order.js';

@@ -1,12 +1,12 @@
 import { Flux2cError } from '../diagnostics.js';
 import { bool, f32, i32, loadedType } from './expressions.js';
+import { halfTypes } from './matrix-types.js';
 import type { TextScanner } from './text-scanner.js';
 import type {
   BinaryOperator,
   BufferParameter,
   Builtin,
   Expression,
-  HalfType,
   RegisterType,
   ScalarType,
   SharedArray,
@@ -24,7 +24,6 @@ const builtins: readonly Builtin[] = [
   'group_count',
 ];
 const scalars: readonly ScalarType[] = ['f32', 'f16', 'i32', 'u32', 'bool'];
-export const halves: readonly HalfType[] = ['bf16', 'f16'];
 const unaryCalls: readonly UnaryOperator[] = [
   'abs',
   'exp',
@@ -175,7 +174,7 @@ export class ExpressionParser {
       if (name === 'subgroup_add' || name === 'subgroup_max') {
         return { kind: 'subgroup_reduce', operator: name === 'subgroup_add' ? 'add' : 'max', operand: a };
       }
-      for (const to of halves) if (name === `pack_${to}`) return { kind: 'pack', to, operand: a };
+      for (const to of halfTypes) if (name === `pack_${to}`) return { kind: 'pack', to, operand: a };
       for (const to of scalars) {
         if (name === `to_${to}`) return { kind: 'convert', to, operand: a };
         if (name === `bits_as_${to}`) return { kind: 'bitcast', to, operand: a };

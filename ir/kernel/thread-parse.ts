@@ -1,10 +1,11 @@
 import { Dim } from '../dim.js';
 import { i32 } from './expressions.js';
+import { matrixTypes } from './matrix-types.js';
 import { TextScanner } from './text-scanner.js';
 import type {
   BarrierArray,
   BarrierPlace,
-  HalfType,
+  MatrixType,
   RegisterType,
   Role,
   SharedMatrix,
@@ -13,7 +14,7 @@ import type {
   TensorMap,
   ThreadKernel,
 } from './thread.js';
-import { ExpressionParser, halves } from './thread-parse-expressions.js';
+import { ExpressionParser } from './thread-parse-expressions.js';
 
 const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool'];
 
@@ -208,9 +209,9 @@ class ThreadParser {
     }
     if (scanner.accept('wait_products'))
       return { kind: 'wait_products', pending: this.inParentheses('groups of products') };
-    const shared = halves.find((type) => scanner.accept(`multiply_shared_${type}`));
+    const shared = matrixTypes.find((type) => scanner.accept(`multiply_shared_${type}`));
     if (shared !== undefined) return this.sharedProduct(shared);
-    const operands = halves.find((type) => scanner.accept(`multiply_${type}`));
+    const operands = matrixTypes.find((type) => scanner.accept(`multiply_${type}`));
     if (operands === undefined) return undefined;
     const first = scanner.name('an accumulator');
     scanner.expect(',');
@@ -265,7 +266,7 @@ class ThreadParser {
     return { array: this.scanner.name('an array of barriers'), index: this.expressions.inBrackets() };
   }
 
-  private sharedProduct(operands: HalfType): Statement {
+  private sharedProduct(operands: MatrixType): Statement {
     const { scanner } = this;
     const columns = Number(scanner.name('columns').slice(1));
     const accumulators = [scanner.name('an accumulator')];

@@ -1,9 +1,11 @@
 import type { DiagnosticCode } from '../diagnostics.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { i32, loadedType, sameType, typeName } from './expressions.js';
+import { i32, loadedType } from './expressions.js';
+import { matrixTypes } from './matrix-types.js';
 import type { RegisterType, Statement, ThreadKernel } from './thread.js';
 import { BarrierCheck } from './thread-verify-barriers.js';
 import { ExpressionCheck, type Fail } from './thread-verify-expressions.js';
+import { ProductCheck } from './thread-verify-products.js';
 import { storageBytes } from './thread-interpret-memory.js';
 import { verifyUniformity } from './thread-uniformity.js';
 
@@ -14,6 +16,8 @@ export interface ThreadLimits {
   readonly maxWorkgroupInvocations: number;
   /** Fragments can be multiplied. */
   readonly matrix?: 'mma' | 'wgmma';
+  /** Fragments of 8-bit floats, too. */
+  readonly fp8?: boolean;
   readonly asyncCopy?: boolean;
   /** Copies of tensors, barriers that they arrive at, and roles. */
   readonly tensorCopies?: boolean;
@@ -46,17 +50,19 @@ export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = 
   verifyUniformity(kernel);
 }
 
-const words = new Set(
-  (
+const words = new Set([
+  ...(
     'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane ' +
-    'copy_async commit_copies wait_copies multiply_bf16 multiply_f16 by matrix multiply_shared_bf16 multiply_shared_f16 ' +
+    'copy_async commit_copies wait_copies by matrix ' +
     'share_writes begin_products commit_products wait_products roles copy_tensor expect_copies arrive wait_barrier ' +
     'group_index group_count'
   ).split(' '),
-);
+  ...matrixTypes.flatMap((type) => [`multiply_${type}`, `multiply_shared_${type}`]),
+]);
 
 class KernelCheck {
   private readonly expressions: ExpressionCheck;
+  private readonly products: ProductCheck;
   private readonly barriers: BarrierCheck;
   private readonly declared = new Set<string>();
   private isInRole = false;
@@ -67,6 +73,7 @@ class KernelCheck {
   ) {
     const fail: Fail = (code, message, detail) => this.fail(code, message, detail);
     this.expressions = new ExpressionCheck(kernel, fail);
+    this.products = new ProductCheck(kernel, this.expressions, limits, fail);
     this.barriers = new BarrierCheck(kernel, this.expressions, limits.tensorCopies === true, fail);
   }
 
@@ -152,16 +159,12 @@ class KernelCheck {
         if (Number.isInteger(statement.pending) && statement.pending >= 0) return;
         return this.fail('F2C230', 'a wait for copies has no number of groups', { found: `${statement.pending}` });
       case 'multiply_matrices':
-        return this.checkProduct(statement);
       case 'multiply_shared':
-        return this.checkSharedProduct(statement);
       case 'share_writes':
       case 'begin_products':
       case 'commit_products':
       case 'wait_products':
-        if (this.limits.matrix !== 'wgmma')
-          this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
-        return;
+        return this.products.statement(statement);
       case 'roles':
         return this.checkRoles(statement);
       case 'copy_tensor':
@@ -199,57 +202,6 @@ class KernelCheck {
     if (buffer.access === 'write') this.fail('F2C229', `'${buffer.name}' is copied from but declared as write`);
     expressions.expectType(statement.from, i32, `the index of '${buffer.name}'`);
     expressions.expectType(statement.valid, { scalar: 'bool', lanes: 1 }, 'the condition of a copy');
-  }
-
-  private checkProduct(statement: Extract<Statement, { kind: 'multiply_matrices' }>): void {
-    const { expressions } = this;
-    if (this.limits.matrix === undefined) this.fail('F2C231', 'the target multiplies no matrices');
-    expressions.expectSubgroupsOf32(`multiply_${statement.operands}`);
-    this.checkAccumulators(statement.accumulators);
-    expressions.expectType(statement.a, { scalar: 'u32', lanes: 4 }, 'the left matrix');
-    expressions.expectType(statement.b, { scalar: 'u32', lanes: 2 }, 'the right matrix');
-  }
-
-  private checkSharedProduct(statement: Extract<Statement, { kind: 'multiply_shared' }>): void {
-    const { expressions } = this;
-    const { a, b, columns, accumulators, operands } = statement;
-    if (this.limits.matrix !== 'wgmma') this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
-    expressions.expectSubgroupsOf32(`multiply_shared_${operands}`);
-    if (this.kernel.workgroupSize % 128 !== 0 || columns % 8 !== 0 || columns < 8 || columns > 256) {
-      this.fail('F2C230', 'a product needs groups of 128 invocations and 8 to 256 columns, a multiple of 8', {
-        found: `${columns} columns by ${this.kernel.workgroupSize} invocations`,
-      });
-    }
-    if (accumulators.length !== columns / 4) {
-      this.fail('F2C230', 'a product has the wrong number of accumulators', {
-        expected: `${columns / 4}`,
-        found: `${accumulators.length}`,
-      });
-    }
-    this.checkAccumulators(accumulators);
-    for (const side of [a, b]) {
-      if (side.kind !== 'shared_matrix') {
-        expressions.expectType(side, { scalar: 'u32', lanes: 4 }, 'the left matrix');
-        continue;
-      }
-      expressions.expectMatrixArray(side.array);
-      expressions.expectType(side.index, i32, `the index of '${side.array}'`);
-    }
-  }
-
-  private checkAccumulators(names: readonly string[]): void {
-    const { expressions } = this;
-    for (const name of names) {
-      const register = expressions.find(name);
-      if (register === undefined) return this.fail('F2C220', `'${name}' is assigned but not defined here`);
-      if (!register.assignable) this.fail('F2C221', `'${name}' is assigned but is no 'var'`);
-      if (!sameType(register.type, { scalar: 'f32', lanes: 2 })) {
-        this.fail('F2C223', `the accumulator '${name}' has the wrong type`, {
-          expected: 'f32x2',
-          found: typeName(register.type),
-        });
-      }
-    }
   }
 
   private checkStore(statement: Extract<Statement, { kind: 'store' }>): void {

@@ -7,8 +7,8 @@ import type { Dim } from '../dim.js';
  * - Integers are i32 (indices), numbers f32 (f16 only where a schedule asks for it); vectors have 2 or 4 lanes.
  * - There are no register arrays: schedules unroll, every register has a name.
  * - A subgroup of 32 multiplies matrices from fragments (`load_matrix`, `multiply_matrices`) and moves data beside its
- *   computation (`copy_async`) where the target can; lane maps and order are those of the PTX ISA's `ldmatrix`, `mma.sync.m16n8k16`
- *   and `cp.async`. Where the target can, one role of a workgroup copies (`copy_tensor`) what others multiply (`multiply_shared`).
+ *   computation (`copy_async`) where the target can; lane maps and order are those of the PTX ISA's `ldmatrix`, `mma.sync.m16n8k16`,
+ *   `m16n8k32` and `cp.async`. Where the target can, one role of a workgroup copies (`copy_tensor`) what others multiply (`multiply_shared`).
  * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; narrow floats widen on load
  *   and round to nearest even on store (f8e4m3 to ±448 at most), so values in the body are never bf16 or f8e4m3.
  */
@@ -171,7 +171,8 @@ export type Expression =
   | { readonly kind: 'pack'; readonly to: HalfType; readonly operand: Expression }
   /**
    * Four 8×8 matrices of 16-bit numbers from a u32x4 array: element `index` of lane 8·i + r is row r of matrix i (16 bytes). Lane l
-   * gets a u32 of each, with columns 2·(l mod 4) and the next of row l/4; `transposed`: rows and columns the other way around.
+   * gets a u32 of each, with columns 2·(l mod 4) and the next of row l/4; `transposed`: rows and columns the other way around. Of
+   * 8-bit numbers (not `transposed`), 16 to a row, the same u32 has columns 4·(l mod 4) and the next three.
    */
   | { readonly kind: 'load_matrix'; readonly array: string; readonly index: Expression; readonly transposed: boolean };
 
@@ -215,8 +216,9 @@ export type Statement =
   /** Waits until at most `pending` of the invocation's groups are not done, oldest first. */
   | { readonly kind: 'wait_copies'; readonly pending: number }
   /**
-   * accumulators += a · b, 16×16 by 16×8 (8-bit numbers: 16×32 by 32×8), by the whole subgroup. Lane l holds of the sum columns 2·(l mod 4) and the next, row l/4 in
-   * the first `var` (f32x2), row l/4 + 8 in the second; `a` is u32x4, `b` u32x2, as `load_matrix` gives them.
+   * accumulators += a · b, 16×16 by 16×8 (8-bit numbers: 16×32 by 32×8), by the whole subgroup. Lane l holds of the sum columns
+   * 2·(l mod 4) and the next, row l/4 in the first `var` (f32x2), row l/4 + 8 in the second; `a` is u32x4, `b` u32x2, as `load_matrix`
+   * gives them: word w of `a` has of row l/4 + 8·(w mod 2) what lies in piece w/2 of the 32 bytes, word w of `b` of column l/4.
    */
   | {
       readonly kind: 'multiply_matrices';
@@ -226,15 +228,15 @@ export type Statement =
       readonly b: Expression;
     }
   /**
-   * accumulators += a · b, 64×16 by 16×columns (8-bit numbers, which must run along the depth: twice as deep), by four subgroups (PTX ISA, `wgmma.m64nNk16`), beside the computation: the sums are
-   * there after `wait_products`, and until then neither they nor the operands may be touched. Subgroup s holds rows 16·s on; lane l
-   * of it, for each eight columns, a pair of `var` (f32x2) as in `multiply_matrices`.
+   * accumulators += a · b, 64×16 by 16×columns (8-bit numbers: 64×32 by 32×columns), by four subgroups (PTX ISA, `wgmma.m64nNk16`,
+   * `m64nNk32`), beside the computation: the sums are there after `wait_products`, and until then neither they nor the operands may be
+   * touched. Subgroup s holds rows 16·s on; lane l of it, for each eight columns, a pair of `var` (f32x2) as in `multiply_matrices`.
    */
   | {
       readonly kind: 'multiply_shared';
       readonly accumulators: readonly string[];
       readonly operands: MatrixType;
-      /** 64 rows in workgroup memory, or a u32x4 of 16 rows of each subgroup. */
+      /** 64 rows in workgroup memory, or (16 bits) a u32x4 of 16 rows of each subgroup. */
       readonly a: SharedMatrix | Expression;
       readonly b: SharedMatrix;
       readonly columns: number;
@@ -280,13 +282,13 @@ export interface BarrierPlace {
 
 /**
  * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of any number of rows, a row of a block 128 bytes (64
- * numbers of 16 bits), its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
+ * numbers of 16 bits, 128 of 8), its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
  */
 export interface SharedMatrix {
   readonly kind: 'shared_matrix';
   readonly array: string;
   readonly index: Expression;
-  /** Rows are the output's rows or columns and run along the contracted axis; otherwise the other way around. */
+  /** Rows are the output's rows or columns and run along the contracted axis; otherwise (16 bits only) the other way around. */
   readonly byDepth: boolean;
   /** Elements from one block to the next. */
   readonly blockLength: number;
@@ -295,5 +297,5 @@ export interface SharedMatrix {
 /** 16-bit floats that matrices are multiplied in. */
 export type HalfType = 'f16' | 'bf16';
 
-/** Floats that matrices are multiplied in. Of those of 8 bits four fill a word, and a product is twice as deep: 32. */
+/** Floats that matrices are multiplied in (`matrix-types.ts`). Of those of 8 bits four fill a word, and a product is twice as deep: 32. */
 export type MatrixType = HalfType | 'f8e4m3';

@@ -1,12 +1,13 @@
-/**
- * Matrix products by four warps from shared memory: PTX ISA, "Asynchronous Warpgroup Level Matrix Multiply-Accumulate
- * Instructions" (sm_90a). Operands are rows of 128 bytes with 128-byte swizzle: eight rows are an atom of 1024 bytes, whose
- * 16-byte pieces are exchanged by the row's number. Descriptors are those of "Shared Memory Matrix Layout".
- */
-const columnCounts = [64, 128, 256] as const;
+import { matrixTypes, numbersOfWord, productDepth } from '../../../ir/kernel/matrix-types.js';
+import type { MatrixType } from '../../../ir/kernel/thread.js';
+
+/** Columns that products are written for. */
+export const wgmmaColumns = [64, 128, 256] as const;
+
+const ptxTypes: Readonly<Record<MatrixType, string>> = { bf16: 'bf16', f16: 'f16', f8e4m3: 'e4m3' };
 
 /** Function of `columns` columns: accumulators by reference, 8 columns' upper and lower rows one after the other. */
-function productText(columns: number, type: 'bf16' | 'f16', left: 'shared' | 'registers'): string {
+function productText(columns: number, type: MatrixType, left: 'shared' | 'registers'): string {
   const pairs = columns / 4;
   const accumulators = Array.from({ length: pairs }, (_, at) => `f32x2& c${at}`).join(', ');
   const count = 2 * pairs;
@@ -16,27 +17,41 @@ function productText(columns: number, type: 'bf16' | 'f16', left: 'shared' | 're
   const a = isShared ? `%${count}` : `{%${count}, %${count + 1}, %${count + 2}, %${count + 3}}`;
   const next = count + (isShared ? 1 : 4);
   const inputs = isShared ? '"l"(a.descriptor())' : '"r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w)';
-  const transposes = isShared ? `0, %${next + 1}` : `%${next + 1}`;
+  const canTranspose = numbersOfWord[type] === 2;
+  const transposes = canTranspose ? `${isShared ? ', 0' : ''}, %${next + 1}` : '';
+  const [leftParameter, leftDepth] = canTranspose ? ['bool a_by_depth, ', 'a_by_depth'] : ['', 'true'];
+  const [rightParameter, rightDepth] = canTranspose ? ['bool by_depth, ', 'by_depth'] : ['', 'true'];
+  const shape = `m64n${columns}k${productDepth(type)}`;
   return `
-template <${isShared ? 'bool a_by_depth, int a_block, ' : ''}bool by_depth, int block>
-F2C_FUNCTION void wgmma_m64n${columns}k16_${type}(${isShared ? 'SharedMatrix<a_by_depth, a_block>' : 'u32x4'} a,
-    SharedMatrix<by_depth, block> b, ${accumulators}) {
+template <${isShared ? `${leftParameter}int a_block, ` : ''}${rightParameter}int block>
+F2C_FUNCTION void wgmma_${shape}_${type}(${isShared ? `SharedMatrix<${leftDepth}, a_block>` : 'u32x4'} a,
+    SharedMatrix<${rightDepth}, block> b, ${accumulators}) {
   asm volatile(
       "{ .reg .pred add; setp.ne.b32 add, 1, 0; "
-      "wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${type}.${type} {${registers}}, "
-      "${a}, %${next}, add, 1, 1, ${transposes}; }"
+      "wgmma.mma_async.sync.aligned.${shape}.f32.${ptxTypes[type]}.${ptxTypes[type]} {${registers}}, "
+      "${a}, %${next}, add, 1, 1${transposes}; }"
       : ${outputs}
-      : ${inputs}, "l"(b.descriptor()), "n"(by_depth ? 0 : 1));
+      : ${inputs}, "l"(b.descriptor())${canTranspose ? ', "n"(by_depth ? 0 : 1)' : ''});
 }
 `;
 }
 
-const products = columnCounts.flatMap((columns) =>
-  (['bf16', 'f16'] as const).flatMap((type) =>
-    (['shared', 'registers'] as const).map((left) => productText(columns, type, left)),
-  ),
+const products = wgmmaColumns.flatMap((columns) =>
+  matrixTypes.flatMap((type) => {
+    // Fragments of 8-bit numbers are multiplied from shared memory only.
+    const lefts = numbersOfWord[type] === 2 ? (['shared', 'registers'] as const) : (['shared'] as const);
+    return lefts.map((left) => productText(columns, type, left));
+  }),
 );
 
+/**
+ * Matrix products by four warps from shared memory: PTX ISA, "Asynchronous Warpgroup Level Matrix Multiply-Accumulate
+ * Instructions" (sm_90a). Operands are rows of 128 bytes with 128-byte swizzle: eight rows are an atom of 1024 bytes, whose
+ * 16-byte pieces are exchanged by the row's number. Descriptors are those of "Shared Memory Matrix Layout".
+ *
+ * Numbers of 8 bits have no transposed form: rows run along the depth on both sides, and one product takes 32 bytes of a row as with
+ * 16 bits. Their sums have fewer bits than f32, as those of `mma_m16n8k32` (matrix.ts).
+ */
 export const deviceWgmmaText = String.raw`
 namespace f2c {
 
