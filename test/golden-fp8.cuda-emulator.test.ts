@@ -31,12 +31,15 @@ const networks = Object.entries(tolerances).flatMap(([folder, relativeL2]) =>
 );
 
 if (await hasProgram('g++', 'golden cases in fp8 on the CUDA emulator')) {
-  describe('golden cases with operands in fp8 for sm_89 on the CUDA emulator', () => {
-    const device = new CudaEmulatorDevice({ target: cudaTarget(['sm_89']) });
-    afterAll(() => device.destroy());
-    it('has networks of every kind', () => {
-      expect(networks.length).toBeGreaterThanOrEqual(5);
-    });
-    describeGoldenCases(() => device, networks, undefined, { operands: 'fp8', mayQuantize });
-  });
+  describe.each(['sm_89', 'sm_90a'] as const)(
+    'golden cases with operands in fp8 for %s on the CUDA emulator',
+    (name) => {
+      const device = new CudaEmulatorDevice({ target: cudaTarget([name]) });
+      afterAll(() => device.destroy());
+      it('has networks of every kind', () => {
+        expect(networks.length).toBeGreaterThanOrEqual(5);
+      });
+      describeGoldenCases(() => device, networks, undefined, { operands: 'fp8', mayQuantize });
+    },
+  );
 }

@@ -1,4 +1,5 @@
 import type { Target } from '../../../backends/target.js';
+import { productDepth } from '../../../ir/kernel/matrix-types.js';
 import type { Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import { Emitter } from './emitter.js';
@@ -6,9 +7,8 @@ import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
 import { Coordinates } from './positions.js';
 import { asRectangle } from './tensor-maps.js';
 
-/** Rows of 16 bytes in a row of 128 bytes, and in the depth of one product of fragments. */
-const rowsOfBlock = 8;
-const rowsOfDepth = 2;
+/** Pieces of 16 bytes in a row of 128 bytes. */
+const piecesOfRow = 8;
 
 /** Columns that four subgroups multiply at once: those the CUDA prelude has functions for. */
 const sharedColumns = [64, 128, 256];
@@ -21,19 +21,23 @@ export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp
     const product = asMatrixProduct(statement, kernel, at);
     if (product === undefined) return false;
     const { operands, left, right, rows, columns } = product;
-    const rowLength = rowLengthOf(operands);
     if (operands === 'f8e4m3' && fp8 !== true) return false;
     if (!areFragments(schedule, rows, columns)) return false;
-    if (at.axis(statement.over).tile % (rowsOfDepth * rowLength) !== 0) return false;
+    if (at.axis(statement.over).tile % productDepth(operands) !== 0) return false;
     // Rows of 128 bytes are what the unit reads from workgroup memory.
     const along = right.byDepth ? statement.over : columns;
     const whole = [along, ...(left.kind === 'memory' ? [statement.over] : [])];
-    if (schedule.matrix?.unit === 'wgmma' && whole.some((axis) => at.axis(axis).tile % (rowsOfBlock * rowLength) !== 0))
+    if (
+      schedule.matrix?.unit === 'wgmma' &&
+      whole.some((axis) => at.axis(axis).tile % (piecesOfRow * rowLengthOf(operands)) !== 0)
+    )
       return false;
     if (schedule.matrix?.walk === undefined) return true;
     const across = right.byDepth ? columns : statement.over;
-    if (asRectangle(right.load, kernel, across, along, rowLength) === undefined) return false;
-    return left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over, rowLength) !== undefined;
+    if (asRectangle(right.load, kernel, across, along, rowLengthOf(operands)) === undefined) return false;
+    return (
+      left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over, rowLengthOf(operands)) !== undefined
+    );
   });
 }
 

@@ -1,5 +1,6 @@
 import { add, builtin, i32, integer, multiply, register, vectorOf } from '../../../ir/kernel/expressions.js';
-import type { Expression, MatrixType, SharedMatrix } from '../../../ir/kernel/thread.js';
+import type { Expression, SharedMatrix } from '../../../ir/kernel/thread.js';
+import { productDepth } from '../../../ir/kernel/matrix-types.js';
 import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import type { Elements, TileRegisters } from './elements.js';
@@ -84,7 +85,7 @@ export class MatrixLowering {
       const { left, rows, operands } = product;
       if (left.kind !== 'tile' || changed.has(left.name)) continue;
       for (const row of range(at.spreadOf(rows).registers / 2)) {
-        for (const step of range(at.axis(over).tile / depthOf(operands))) {
+        for (const step of range(at.axis(over).tile / productDepth(operands))) {
           const key = `${left.name} ${row} ${step}`;
           this.packed.set(key, this.leftFragment(product, row, step));
         }
@@ -148,7 +149,7 @@ export class MatrixLowering {
     const accumulators = range(2 * wide).map((number) =>
       this.registerName(tile, rows, number % 2, columns, number >> 1),
     );
-    const steps = range(at.axis(statement.over).tile / depthOf(operands));
+    const steps = range(at.axis(statement.over).tile / productDepth(operands));
     const fragments = left.kind === 'tile' ? steps.map((step) => this.leftFragment(product, 0, step)) : [];
     return () => {
       for (const step of steps) {
@@ -183,7 +184,7 @@ export class MatrixLowering {
     const { rows, columns, operands } = product;
     const tile = elements.tiles.get(statement.name) as TileRegisters;
     const [tall, wide] = [at.spreadOf(rows).registers, at.spreadOf(columns).registers];
-    const steps = at.axis(statement.over).tile / depthOf(operands);
+    const steps = at.axis(statement.over).tile / productDepth(operands);
     for (let step = 0; step < steps; step++) {
       const left = Array.from({ length: tall / 2 }, (_, row) => this.leftFragment(product, row, step));
       for (let pair = 0; pair < wide; pair += 2) {
@@ -235,7 +236,7 @@ export class MatrixLowering {
     // Rows are depths: lanes 0 to 15 name 16 of them for columns 0-7, the others for columns 8-15.
     const own = this.rowOf(columns, this.hoist(multiply(this.quotient(lane, 16), integer(8))));
     const from = { row: this.modulo(lane, 16), piece: this.quotient(own, 8) };
-    return this.loadMatrix(right.load, from, { rows: step * depthOf(operands), pieces: column }, true);
+    return this.loadMatrix(right.load, from, { rows: step * productDepth(operands), pieces: column }, true);
   }
 
   /** A coordinate of the workgroup's tile, from the first of the subgroup's part on. */
@@ -289,11 +290,6 @@ export class MatrixLowering {
   private hoist(value: Expression): Expression {
     return this.context.emitter.hoist('l', i32, value);
   }
-}
-
-/** Depth of one product of fragments, in numbers. */
-function depthOf(operands: MatrixType): number {
-  return piecesOfDepth * rowLengthOf(operands);
 }
 
 function range(count: number): number[] {

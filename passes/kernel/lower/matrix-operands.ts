@@ -1,3 +1,4 @@
+import { numbersOfWord } from '../../../ir/kernel/matrix-types.js';
 import type { MatrixType } from '../../../ir/kernel/thread.js';
 import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
@@ -10,7 +11,7 @@ export type Load = Extract<TileExpression, { kind: 'load' }>;
 
 /** Numbers in the 16 bytes that copies move and rows of fragments have. */
 export function rowLengthOf(operands: MatrixType): number {
-  return operands === 'f8e4m3' ? 16 : 8;
+  return 4 * numbersOfWord[operands];
 }
 
 /** What a product of matrices is made of. */

@@ -11,7 +11,7 @@ export const copyingInvocations = 128;
 /** Registers of a multiprocessor, in the steps in which invocations get them. PTX ISA, `setmaxnreg`. */
 const registerFile = 65536;
 const registerStep = 8;
-const copyingRegisters = 24;
+const copyingRegisters = 40;
 const mostRegisters = 240;
 
 /** Parameters that say how many tiles a launch has. */
