@@ -91,18 +91,24 @@ export function buildAttention(
       ],
     },
     {
+      kind: 'tile',
+      name: 'inverse',
+      axes: ['m'],
+      value: {
+        kind: 'select',
+        // The largest score of a query adds 1.
+        condition: binary('less', number(0.5), tile('sum')),
+        yes: binary('div', number(1), tile('sum')),
+        no: number(0),
+      },
+    },
+    {
       kind: 'store',
       buffer: 'r0',
       axes: ['m', 'd'],
       index: addressOf(space, layout, result.type.shape, [batch, head, m, d]),
       conditions: [],
-      value: roundTo(result.type.dtype, {
-        kind: 'select',
-        // The largest score of a query adds 1.
-        condition: binary('less', number(0.5), tile('sum')),
-        yes: binary('div', tile('out'), tile('sum')),
-        no: number(0),
-      }),
+      value: roundTo(result.type.dtype, binary('mul', tile('out'), tile('inverse'))),
     },
   ];
 }
