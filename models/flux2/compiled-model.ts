@@ -35,12 +35,12 @@ export class CompiledFlux2Model implements Flux2Model {
     this.maxTensorBytes = device.target.maxBufferBytes;
   }
 
-  async open(name: NetworkName, report?: ReportProgress): Promise<Network> {
+  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {
     const { checkpoint, table } = this.requireComponent(componentOf[name]);
     report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
     const { plans, kernels } = this.compile(name);
     const weights = checkpointWeights(checkpoint, table);
-    return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report);
+    return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report, signal);
   }
 
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */

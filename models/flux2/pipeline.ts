@@ -307,7 +307,7 @@ export class Flux2Pipeline {
   private async open(name: NetworkName, observer: GenerateObserver): Promise<Network> {
     const known = this.networks.get(name);
     if (known !== undefined) return known;
-    const network = await this.model.open(name, observer.onProgress);
+    const network = await this.model.open(name, observer.onProgress, observer.signal);
     this.networks.set(name, network);
     return network;
   }
