@@ -29,7 +29,7 @@ beforeEach(() => {
   compiler = join(folder, 'compiler');
   writeFileSync(
     compiler,
-    `#!/bin/sh\n[ "$1" = --version ] && { echo V9.9.9; exit; }\necho > left; echo > "$TMPDIR/behind"\nsleep 1000 &\necho "$$ $!" >> ${note}\nwait\n`,
+    `#!/bin/sh\n[ "$1" = --version ] && { echo V9.9.9; exit; }\necho > left; echo > "$TMPDIR/behind"\nsleep 30 &\necho "$$ $!" >> ${note}\nwait\n`,
   );
   chmodSync(compiler, 0o755);
   vi.stubEnv('TMPDIR', mkdtempSync(join(folder, 'temporary-')));
