@@ -29,6 +29,10 @@ export interface Target {
    * and roles of a workgroup share its registers out among themselves (`setmaxnreg`).
    */
   readonly tensorCopies?: boolean;
+  /** Elements narrower than a word can be stored one at a time: memory is not made of words. */
+  readonly narrowStores?: boolean;
+  /** A launch can start as many workgroups as run at once, which walk over its tiles (`walksTiles` of kernels). */
+  readonly tileWalks?: boolean;
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxBindingBytes: number;

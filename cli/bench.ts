@@ -110,11 +110,12 @@ async function measureAll(
   context: CliContext,
 ): Promise<BenchResult> {
   const { repeats, warmups, only } = options;
-  const repetition = { repeats, warmups };
+  const { signal } = context;
+  const repetition = { repeats, warmups, signal };
   const targets = [{ target: device.target, architectures: [] }];
   const request = { ...options, targets, device, ...(model !== undefined && { model }) };
   line.notice('measuring the ceilings of the device');
-  const ceilings = await calibrate(device, { warmups: 2, repeats: 30 });
+  const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
   return withSubject(request, async (subject) => {
     const sizes = resolveSizes(options, subject.defaults);
     const names = chooseFunctions(subject.functions, options);

@@ -3,13 +3,12 @@ import { Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { TOKENIZER_FOLDER, tokenizerFiles } from '../models/flux2/artifact-model.js';
 import { usedTensors } from '../models/flux2/compile-artifact.js';
-import { describeModel } from '../models/flux2/compiled-model.js';
+import { describeModel, describeRelease } from '../models/flux2/compiled-model.js';
 import { availableFunctions, componentOf } from '../models/flux2/component-functions.js';
 import { encodeDescription } from '../models/flux2/description-json.js';
 import { closeModel, loadModel, type LoadedModel, storedTypes } from '../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../models/flux2/networks.js';
 import { openModelFiles } from '../models/flux2/node/open-model.js';
-import { pipelineConfigOf } from '../models/flux2/pipeline-config.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import type { CompiledKernel } from '../passes/compiled.js';
 import { type BuildParts, encodeArtifact } from '../runtime/artifact.js';
@@ -86,27 +85,24 @@ async function compile(model: string | undefined, options: CompileOptions, conte
     if (model !== undefined) throw contradiction('--config takes the place of a model', 'Leave out one of the two.');
     if (options.packWeights === true)
       throw contradiction('--config has no weights to pack', 'Leave out --pack-weights.');
-    await compileDescribed(describeVariant(options.config), undefined, options, context);
+    await compileDescribed(describeRelease(options.config, options), undefined, options, context);
     return;
   }
-  const { vae, textEncoder, tokenizer, layers } = options;
+  const { vae, textEncoder, tokenizer, cachedReferences, layers } = options;
   const files = await openModelFiles(model, {
     ...(vae !== undefined && { vae }),
     ...(textEncoder !== undefined && { textEncoder }),
     ...(tokenizer !== undefined && { tokenizer }),
   });
-  const loaded = await loadModel(files, layers === undefined ? {} : { textEncoderLayers: layers });
+  const loaded = await loadModel(files, {
+    ...(layers !== undefined && { textEncoderLayers: layers }),
+    ...(cachedReferences !== undefined && { cachedReferences }),
+  });
   try {
     await compileDescribed(describeModel(loaded), loaded, options, context);
   } finally {
     await closeModel(loaded);
   }
-}
-
-function describeVariant(name: VariantName): Flux2Description {
-  const { transformer, autoencoder, textEncoder } = variants[name];
-  const pipeline = pipelineConfigOf(variants[name], !transformer.guidanceEmbeds);
-  return { name, pipeline, transformer, autoencoder, textEncoder };
 }
 
 async function compileDescribed(

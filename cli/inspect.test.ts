@@ -145,6 +145,8 @@ describe('flux2c inspect', () => {
     [['--width', '40'], 'F2C702'],
     [['model', '--config', 'dev'], 'F2C703'],
     [['/nowhere'], 'F2C401'],
+    [['--cached-references'], 'F2C614'],
+    [['--config', 'dev', '--cached-references'], 'F2C614'],
     [['--target', 'cpu', '--emit', 'source', '--component', 'vae_decoder'], 'F2C709'],
   ])('refuses %j', async (options, code) => {
     const { exitCode, stderr } = await runCommandLine(['inspect', ...options]);

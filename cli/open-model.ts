@@ -18,13 +18,15 @@ export interface OpenModelRequest extends ComponentOptions {
 
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
 export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
-  const { model, vae, textEncoder, tokenizer, layers, operands } = request;
+  const { model, vae, textEncoder, tokenizer, cachedReferences, layers, operands } = request;
   if (model !== undefined && (await isArtifact(model))) {
-    const given = [vae, textEncoder, tokenizer, layers, operands].filter((option) => option !== undefined);
+    const given = [vae, textEncoder, tokenizer, cachedReferences, layers, operands].filter(
+      (option) => option !== undefined,
+    );
     if (given.length === 0) return openArtifactModel(model, device);
     throw contradiction(
       'an artifact is complete: its components, layers and operands were chosen when it was compiled',
-      'Leave out --vae, --text-encoder, --tokenizer, --layers and --operands.',
+      'Leave out --vae, --text-encoder, --tokenizer, --cached-references, --layers and --operands.',
     );
   }
   const files = await openModelFiles(model, {
@@ -32,7 +34,10 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
     ...(textEncoder !== undefined && { textEncoder }),
     ...(tokenizer !== undefined && { tokenizer }),
   });
-  const loadOptions = layers === undefined ? {} : { textEncoderLayers: layers };
+  const loadOptions = {
+    ...(layers !== undefined && { textEncoderLayers: layers }),
+    ...(cachedReferences !== undefined && { cachedReferences }),
+  };
   const compileOptions = operands === undefined ? loadOptions : { ...loadOptions, operands };
   return new CompiledFlux2Model(await loadModel(files, loadOptions), device, compileOptions);
 }

@@ -112,11 +112,17 @@ export interface ComponentOptions {
   readonly vae?: string;
   readonly textEncoder?: string;
   readonly tokenizer?: string;
+  /** Of a model whose files do not say it. */
+  readonly cachedReferences?: boolean;
 }
 
 export function addComponentOptions(command: Command): Command {
   return command
     .option('--vae <path>', 'folder or file of the autoencoder, when the model has none')
     .option('--text-encoder <folder>', 'folder of the text encoder, when the model has none')
-    .option('--tokenizer <folder>', "folder of the tokenizer (default: in or beside the text encoder's)");
+    .option('--tokenizer <folder>', "folder of the tokenizer (default: in or beside the text encoder's)")
+    .option(
+      '--cached-references',
+      'run reference pictures once, before the steps: for a klein 9b-kv without its model_index.json, which says so itself',
+    );
 }

@@ -14,6 +14,12 @@ export function countElements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
+/** Whether shapes are equal but for axes of size 1: a 1x1 convolution may be declared as a matrix. */
+export function isSameButForOnes(one: readonly number[], other: readonly number[]): boolean {
+  const withoutOnes = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join();
+  return withoutOnes(one) === withoutOnes(other);
+}
+
 /** Elements to skip per step along each axis of a row-major tensor. */
 export function rowMajorStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length).fill(1);

@@ -5,7 +5,7 @@ import { byteSize } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
 import type { WeightDeclaration, WeightPart } from '../ir/graph/graph.js';
 import { encodeRow, scaleOfRow } from '../ir/quantize.js';
-import { countElements, hostTensorToBytes, rowMajorStrides } from '../ir/host-tensor.js';
+import { countElements, hostTensorToBytes, isSameButForOnes, rowMajorStrides } from '../ir/host-tensor.js';
 import { countWeightBytes, pieceBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
 
@@ -84,9 +84,7 @@ class RowOpener {
         expected: `[${part.shape.join(', ')}] for @${this.name}`,
       });
     }
-    // A 1x1 convolution may be declared as a matrix.
-    const withoutOnes = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join();
-    if (withoutOnes(slice.shape) !== withoutOnes(part.shape)) this.rejectShape(part, slice.shape, tensor);
+    if (!isSameButForOnes(slice.shape, part.shape)) this.rejectShape(part, slice.shape, tensor);
     const rowElements = countElements(part.shape.slice(1));
     return {
       count: part.shape[0] ?? 1,

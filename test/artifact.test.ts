@@ -193,6 +193,9 @@ describe('writing an artifact', () => {
     [['--config', 'dev', model], 'F2C703'],
     [['--config', 'dev', '--pack-weights'], 'F2C703'],
     [['--config', 'schnell'], 'F2C701'],
+    [[model, '--cached-references'], 'F2C614'],
+    [['--config', 'dev', '--cached-references'], 'F2C614'],
+    [['--config', 'klein-9b', '--component', 'denoise_cached'], 'F2C618'],
     [['--component', 'unet'], 'F2C618'],
     [['no/such/model'], 'F2C401'],
   ])('refuses %j', async (options, code) => {

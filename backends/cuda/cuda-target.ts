@@ -43,6 +43,8 @@ export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
     matrix: isHopper ? 'wgmma' : 'mma',
     asyncCopy: true,
     ...(isHopper ? { tensorCopies: true } : {}),
+    narrowStores: true,
+    tileWalks: true,
     ...(architectures.every((name) => name !== 'sm_80' && name !== 'sm_86') && { fp8: true }),
     maxWorkgroupInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,

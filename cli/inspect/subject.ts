@@ -7,14 +7,13 @@ import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { Plan } from '../../ir/plan.js';
 import { buildFunction, componentOf } from '../../models/flux2/component-functions.js';
 import { pixelsPerToken } from '../../models/flux2/config.js';
-import { describeModel } from '../../models/flux2/compiled-model.js';
+import { describeModel, describeRelease } from '../../models/flux2/compiled-model.js';
 import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
-import { pipelineConfigOf } from '../../models/flux2/pipeline-config.js';
 import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
-import { type VariantName, variants } from '../../models/flux2/variants.js';
+import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
 import { compileModule, type CompileOptions, type Operands, pipelineOptionsOf } from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
@@ -102,14 +101,19 @@ export async function withSubject<T>(
 ): Promise<T> {
   const { model: path, config, targets, build, device, operands, ...components } = request;
   const compiling: Compiling = { targets, build, operands: operands ?? 'stored' };
-  if (config !== undefined) return use(configurationSubject(config, compiling));
+  if (config !== undefined) {
+    const description = describeRelease(config, components);
+    return use(describedSubject(config, 'configuration', description, () => () => 'bf16', compiling));
+  }
   if (path !== undefined && (await isArtifact(path))) {
     if (operands !== undefined) {
       throw contradiction('the operands of an artifact were chosen when it was compiled', 'Leave out --operands.');
     }
     return use(await artifactSubject(path, build, device));
   }
-  const model = await loadModel(await openModelFiles(path, components));
+  const { cachedReferences } = components;
+  const loadOptions = cachedReferences === undefined ? {} : { cachedReferences };
+  const model = await loadModel(await openModelFiles(path, components), loadOptions);
   try {
     const typesOf = (name: NetworkName): WeightDTypes => {
       const component = componentOf[name];
@@ -120,13 +124,6 @@ export async function withSubject<T>(
   } finally {
     await closeModel(model);
   }
-}
-
-function configurationSubject(config: VariantName, compiling: Compiling): InspectSubject {
-  const { name, transformer, autoencoder, textEncoder } = variants[config];
-  const pipeline = pipelineConfigOf(variants[config], config !== 'dev');
-  const description = { name, pipeline, transformer, autoencoder, textEncoder };
-  return describedSubject(name, 'configuration', description, () => () => 'bf16', compiling);
 }
 
 function describedSubject(

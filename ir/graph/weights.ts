@@ -1,5 +1,5 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { countElements } from '../host-tensor.js';
+import { countElements, isSameButForOnes } from '../host-tensor.js';
 import type { HostTensor } from '../host-tensor.js';
 import { quantizeRow } from '../quantize.js';
 import type { WeightDeclaration, WeightPart } from './graph.js';
@@ -27,8 +27,7 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
   switch (source.kind) {
     case 'tensor': {
       const tensor = read(source.tensor);
-      const withoutOnes = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join();
-      if (withoutOnes(tensor.shape) !== withoutOnes(part.shape)) {
+      if (!isSameButForOnes(tensor.shape, part.shape)) {
         rejectShape([...where, source.tensor], part.shape, tensor.shape, 'the stored tensor');
       }
       return { ...tensor, shape: part.shape };

@@ -21,8 +21,10 @@ export interface ThreadLimits {
   readonly asyncCopy?: boolean;
   /** Copies of tensors, barriers that they arrive at, and roles. */
   readonly tensorCopies?: boolean;
-  /** Whether elements narrower than a word can be stored one at a time. */
-  readonly backend?: 'webgpu' | 'cpu' | 'cuda';
+  /** Elements narrower than a word can be stored one at a time. */
+  readonly narrowStores?: boolean;
+  /** Workgroups can walk over tiles. */
+  readonly tileWalks?: boolean;
 }
 
 /** What every WebGPU adapter has. */
@@ -95,7 +97,7 @@ class KernelCheck {
     for (const { length } of barriers) bytes += length * 8;
     this.checkLimit(bytes, limits.workgroupMemory, 'bytes of workgroup memory');
     this.checkLimit(kernel.workgroupSize, limits.maxWorkgroupInvocations, 'invocations a workgroup');
-    if (kernel.walksTiles === true && limits.backend !== 'cuda') {
+    if (kernel.walksTiles === true && limits.tileWalks !== true) {
       this.fail('F2C231', "the target's workgroups do not walk over tiles");
     }
     this.barriers.declarations();
@@ -210,8 +212,7 @@ class KernelCheck {
     if (buffer === undefined) return this.fail('F2C226', `there is no buffer '${statement.buffer}'`);
     const { name, storage, lanes, access } = buffer;
     if (access === 'read') this.fail('F2C229', `'${name}' is stored to but declared as read`);
-    // Buffers of WebGPU and of the interpreter are words.
-    const needed = this.limits.backend === 'cuda' ? 1 : 4 / storageBytes(storage);
+    const needed = this.limits.narrowStores === true ? 1 : 4 / storageBytes(storage);
     if (lanes < needed) {
       this.fail('F2C224', `a store to '${name}' is narrower than a word of memory`, {
         expected: `at least ${needed} lanes of ${storage}`,

@@ -42,7 +42,7 @@ export class ArtifactFlux2Model implements Flux2Model {
     this.maxTensorBytes = device.target.maxBufferBytes;
   }
 
-  async open(name: NetworkName, report?: ReportProgress): Promise<Network> {
+  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {
     const fn = this.artifact.manifest.functions.get(name);
     const plan = this.build.plans.get(name);
     if (fn === undefined || plan === undefined) {
@@ -53,7 +53,7 @@ export class ArtifactFlux2Model implements Flux2Model {
       });
     }
     const weights = this.openWeights(fn.component);
-    return openSessionNetwork({ plan, kernels: this.build.kernels, device: this.device, weights }, report);
+    return openSessionNetwork({ plan, kernels: this.build.kernels, device: this.device, weights }, report, signal);
   }
 
   async openTokenizer(): Promise<PromptTokenizer> {

@@ -51,6 +51,8 @@ function lacksOf(made: Target, target: Target): readonly string[] {
     ...(made.fp8 === true && target.fp8 !== true ? ['8-bit floats'] : []),
     ...(made.asyncCopy === true && target.asyncCopy !== true ? ['copies beside the computation'] : []),
     ...(made.tensorCopies === true && target.tensorCopies !== true ? ['copies of boxes of tensors'] : []),
+    ...(made.narrowStores === true && target.narrowStores !== true ? ['stores of less than a word'] : []),
+    ...(made.tileWalks === true && target.tileWalks !== true ? ['workgroups that walk over tiles'] : []),
     ...(made.workgroupMemory > target.workgroupMemory ? [`${made.workgroupMemory} bytes of workgroup memory`] : []),
     ...(made.maxWorkgroupInvocations > target.maxWorkgroupInvocations
       ? [`workgroups of ${made.maxWorkgroupInvocations}`]

@@ -37,6 +37,9 @@ const innerPath: Decoder<string> = (value, at) => {
 
 const file: Decoder<ArtifactFile> = object({ path: innerPath, sha256: digest });
 
+/** What kernels for CUDA could always rely on; flux2c did not write it before it had names for it. */
+const alwaysOfCuda = { narrowStores: true, tileWalks: true } as const;
+
 const target: Decoder<Target> = (value, at) => {
   const required = {
     backend: oneOf('webgpu', 'cpu', 'cuda'),
@@ -55,11 +58,14 @@ const target: Decoder<Target> = (value, at) => {
     matrix: oneOf('mma', 'wgmma'),
     asyncCopy: boolean,
     tensorCopies: boolean,
+    narrowStores: boolean,
+    tileWalks: boolean,
     fp8: boolean,
   };
   const given = expectObject(value, at);
   const present = Object.fromEntries(Object.entries(optional).filter(([name]) => given.has(name)));
-  return object({ ...required, ...(present as Partial<typeof optional>) })(value, at);
+  const found = object({ ...required, ...(present as Partial<typeof optional>) })(value, at);
+  return found.backend === 'cuda' ? { ...alwaysOfCuda, ...found } : found;
 };
 
 const weightEntry: Decoder<WeightEntry> = object({

@@ -219,6 +219,24 @@ describe('which builds there are', () => {
     }
   });
 
+  it.each([
+    ['narrowStores', /which needs stores of less than a word$/],
+    ['tileWalks', /which needs workgroups that walk over tiles$/],
+  ])('is none that relies on %s for a device without', (capability, expected) => {
+    const target = cudaTarget(['sm_80']);
+    const choose = (): string =>
+      chooseBuild('any', new Map([['one', { target, architectures: [] }]]), {
+        target: { ...target, [capability]: false },
+        description: 'a device',
+      });
+    expect(choose).toThrow(
+      expect.objectContaining({
+        code: 'F2C533',
+        detail: expect.objectContaining({ expected: expect.stringMatching(expected) as unknown }) as unknown,
+      }) as Error,
+    );
+  });
+
   it('is said to a device that none is for', async () => {
     const { path } = await compile('hopper', '--arch', 'sm_90a', ...bf16);
     const { device } = openMockDevice({ capability: [8, 0] });

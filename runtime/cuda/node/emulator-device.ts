@@ -5,7 +5,7 @@ import { cudaTarget } from '../../../backends/cuda/cuda-target.js';
 import type { Target } from '../../../backends/target.js';
 import { launchedGroups } from '../../../ir/kernel/launch.js';
 import type { ThreadKernel } from '../../../ir/kernel/thread.js';
-import type { BoundLaunch, Device, DeviceKernel } from '../../device.js';
+import type { BoundLaunch, Device, DeviceKernel, OnKernelLoaded } from '../../device.js';
 import { forEachParallel } from '../../for-each-parallel.js';
 import { HostMemoryDevice } from '../../host-memory-device.js';
 import { emulatorFailure, reportLength } from '../emulator/failures.js';
@@ -68,7 +68,8 @@ export class CudaEmulatorDevice extends HostMemoryDevice {
 
   override async loadKernels(
     kernels: readonly DeviceKernel[],
-    onProgress?: (done: number, total: number) => void,
+    onProgress?: OnKernelLoaded,
+    signal?: AbortSignal,
   ): Promise<void> {
     await super.loadKernels(kernels);
     const units = unitsOf(
@@ -77,15 +78,16 @@ export class CudaEmulatorDevice extends HostMemoryDevice {
       ),
     );
     let done = kernels.length - units.reduce((sum, unit) => sum + unit.length, 0);
-    await forEachParallel(units, availableParallelism(), async (unit) => {
-      await this.loadUnit(unit);
+    const loadUnit = async (unit: readonly DeviceKernel[], stop: AbortSignal): Promise<void> => {
+      await this.loadUnit(unit, stop);
       done += unit.length;
       onProgress?.(done, kernels.length);
-    });
+    };
+    await forEachParallel(units, availableParallelism(), loadUnit, signal);
   }
 
-  private async loadUnit(unit: readonly DeviceKernel[]): Promise<void> {
-    const library = koffi.load(await this.compiler.compile(unit));
+  private async loadUnit(unit: readonly DeviceKernel[], stop: AbortSignal): Promise<void> {
+    const library = koffi.load(await this.compiler.compile(unit, stop));
     for (const { name, kernel, source } of unit) {
       const bindings = kernel.buffers.map(() => 'uint8_t *');
       const types = [
