@@ -138,6 +138,29 @@ export const matrixCases: readonly MatrixCase[] = [
     walking: 1,
   },
   {
+    what: 'a product over nothing',
+    build: (g) => {
+      const x = narrow(g.input('x', 'f32', [1, 'tokens', '8*k']));
+      const y = narrow(g.input('other', 'f32', [1, 128, '8*k']));
+      g.output({ y: matmul(x, transpose(y, [0, 2, 1])) });
+    },
+    inputs: { x: [1, 130, 0], other: [1, 128, 0] },
+    fragments: 1,
+    shared: 1,
+    walking: 1,
+  },
+  {
+    what: 'attention that sees nothing',
+    build: (g) => {
+      const read = (name: string, tokens: string): Tensor<'f32', 4> => narrow(g.input(name, 'f32', [1, 2, tokens, 64]));
+      g.output({ y: attention(read('x', 'tokens'), read('k', 'keys'), read('v', 'keys')) });
+    },
+    inputs: { x: [1, 2, 130, 64], k: [1, 2, 0, 64], v: [1, 2, 0, 64] },
+    fragments: 1,
+    shared: 1,
+    walking: 1,
+  },
+  {
     what: 'few columns',
     build: (g) => {
       const x = narrow(g.input('x', 'f32', [1, 'tokens', 72]));

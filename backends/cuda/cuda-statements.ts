@@ -7,16 +7,44 @@ import type { CudaScope } from './cuda-expressions.js';
 /** What the statements of one kernel share. */
 export interface CudaStatementScope extends CudaScope {
   readonly kernel: Pick<ThreadKernel, 'workgroupSize'>;
+  /** Accumulators of products that nothing has waited for. */
+  readonly running: Set<string>;
 }
 
 /** Of 32 bits: CUDA C++ Programming Guide, table of compute capabilities. */
 const registersOfMultiprocessor = 65536;
 
-/** The lines of C++ of a statement. */
-export function printStatement(statement: Statement, scope: CudaStatementScope, indent: string): readonly string[] {
+/** The lines of C++ of the statements of a block. */
+export function printBlock(
+  statements: readonly Statement[],
+  scope: CudaStatementScope,
+  indent: string,
+): readonly string[] {
+  return statements.flatMap((statement, at) => {
+    if (statement.kind !== 'begin_products') return printStatement(statement, scope, indent);
+    const registers = registersOfGroup(statements.slice(at + 1));
+    return [`${indent}f2c::wgmma_fence(${registers.map((name) => scope.names.legal(name)).join(', ')});`];
+  });
+}
+
+/**
+ * What products read in registers up to the end of their group: it must be there before the fence, and to the compiler the fence has
+ * nothing to do with it unless it is said.
+ */
+function registersOfGroup(statements: readonly Statement[]): readonly string[] {
+  const names = new Set<string>();
+  for (const statement of statements) {
+    if (statement.kind === 'commit_products') break;
+    if (statement.kind !== 'multiply_shared') continue;
+    if (statement.fresh !== true) statement.accumulators.forEach((name) => names.add(name));
+    if (statement.a.kind === 'register') names.add(statement.a.name);
+  }
+  return [...names];
+}
+
+function printStatement(statement: Statement, scope: CudaStatementScope, indent: string): readonly string[] {
   const text = (expression: Expression): string => printExpression(expression, scope);
-  const block = (statements: readonly Statement[]): readonly string[] =>
-    statements.flatMap((inner) => printStatement(inner, scope, `${indent}  `));
+  const block = (statements: readonly Statement[]): readonly string[] => printBlock(statements, scope, `${indent}  `);
   const place = ({ array, index }: BarrierPlace): string => `${scope.names.legal(array)}, ${text(index)}`;
   switch (statement.kind) {
     case 'let':
@@ -61,22 +89,24 @@ export function printStatement(statement: Statement, scope: CudaStatementScope, 
     case 'wait_copies':
       return [`${indent}f2c::copy_async_wait<${statement.pending}>();`];
     case 'multiply_shared': {
-      const { accumulators, columns, operands } = statement;
+      const { accumulators, columns, operands, fresh } = statement;
+      accumulators.forEach((name) => scope.running.add(name));
       const matrix = ({ array, index, byDepth, blockLength }: SharedMatrix): string =>
         `f2c::shared_matrix<${byDepth}, ${blockLength}>(${scope.names.legal(array)}, ${text(index)})`;
       const left = statement.a.kind === 'shared_matrix' ? matrix(statement.a) : text(statement.a);
       const sums = accumulators.map((name) => scope.names.legal(name)).join(', ');
       const name = `wgmma_m64n${columns}k${productDepth(operands)}_${operands}`;
-      return [`${indent}f2c::${name}(${left}, ${matrix(statement.b)}, ${sums});`];
+      const start = fresh === true ? 'f2c::FromZero(), ' : '';
+      return [`${indent}f2c::${name}(${start}${left}, ${matrix(statement.b)}, ${sums});`];
     }
     case 'share_writes':
       return [`${indent}f2c::fence_proxy_async();`];
     case 'begin_products':
-      return [`${indent}f2c::wgmma_fence();`];
+      throw new Error('internal: products begin in a block');
     case 'commit_products':
       return [`${indent}f2c::wgmma_commit();`];
     case 'wait_products':
-      return [`${indent}f2c::wgmma_wait<${statement.pending}>();`];
+      return [`${indent}f2c::wgmma_wait<${statement.pending}>(${takeSums(statement.pending, scope)});`];
     case 'multiply_matrices': {
       const { accumulators, operands, a, b } = statement;
       const [upper, lower] = accumulators.map((name) => scope.names.legal(name));
@@ -100,6 +130,14 @@ export function printStatement(statement: Statement, scope: CudaStatementScope, 
     default:
       return unreachable(statement, 'statement');
   }
+}
+
+/** Sums are there when nothing is left running: before that wait the compiler must not touch them. */
+function takeSums(stillRunning: number, { running, names }: CudaStatementScope): string {
+  if (stillRunning > 0) return '';
+  const sums = [...running].map((name) => names.legal(name));
+  running.clear();
+  return sums.join(', ');
 }
 
 /**

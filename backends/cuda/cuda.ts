@@ -5,7 +5,7 @@ import type { BufferParameter, Builtin, StorageType, ThreadKernel } from '../../
 import { cudaType } from './cuda-expressions.js';
 import { cudaEntryPoint, cudaNames } from './cuda-names.js';
 import { cudaSharedBytes, placeBarriers, placeSharedArrays } from './cuda-shared.js';
-import { printStatement } from './cuda-statements.js';
+import { printBlock } from './cuda-statements.js';
 import type { CudaStatementScope } from './cuda-statements.js';
 import { tensorBoxBytes } from './cuda-tensor-maps.js';
 
@@ -36,9 +36,10 @@ export function printCuda(kernel: ThreadKernel, comment = ''): string {
   const scope: CudaStatementScope = {
     names: cudaNames(namesOf(kernel), entryPoint),
     builtins: new Set(),
+    running: new Set(),
     kernel,
   };
-  const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
+  const body = printBlock(kernel.body, scope, '  ');
   const parameters = `${entryPoint}_parameters`;
   const hasParameters = kernel.parameters.length > 0;
   const argumentTexts = [

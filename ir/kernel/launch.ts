@@ -22,7 +22,8 @@ export function bindTensorMaps(
     map,
     buffer: kernel.buffers.findIndex(({ name }) => name === map.buffer),
     offset: map.offset.evaluate(parameters) + (parameters[`${map.buffer}_base`] ?? 0),
-    extents: map.dimensions.map(({ extent }) => extent.evaluate(parameters)),
+    // Of nothing nothing is copied, but there is no map of it.
+    extents: map.dimensions.map(({ extent }) => Math.max(1, extent.evaluate(parameters))),
     strides: map.dimensions.map(({ stride }) => stride.evaluate(parameters)),
     boxes: map.dimensions.map(({ box }) => box),
   }));

@@ -195,7 +195,7 @@ export function compileSharedProduct(
           }
           const target = sums[part >> 1] as Values;
           const at = (start + member) * 2 + (part & 1);
-          target[at] = (target[at] as number) + sum;
+          target[at] = statement.fresh === true ? sum : (target[at] as number) + sum;
         }
       }
     }

@@ -271,11 +271,12 @@ class ThreadParser {
     const columns = Number(scanner.name('columns').slice(1));
     const accumulators = [scanner.name('an accumulator')];
     while (scanner.accept(',')) accumulators.push(scanner.name('an accumulator'));
-    scanner.expect('+');
+    const fresh = !scanner.accept('+');
     scanner.expect('=');
     const a = scanner.sees('matrix') ? this.sharedMatrix() : this.expressions.expression();
     scanner.expect('by');
-    return { kind: 'multiply_shared', accumulators, operands, a, b: this.sharedMatrix(), columns };
+    const b = this.sharedMatrix();
+    return { kind: 'multiply_shared', accumulators, operands, a, b, columns, ...(fresh && { fresh }) };
   }
 
   private sharedMatrix(): SharedMatrix {

@@ -77,10 +77,11 @@ function printStatement(statement: Statement, indent: string): readonly string[]
     case 'wait_copies':
       return [`${indent}wait_copies(${statement.pending})`];
     case 'multiply_shared': {
-      const { accumulators, operands, a, b, columns } = statement;
+      const { accumulators, operands, a, b, columns, fresh } = statement;
+      const sign = fresh === true ? '=' : '+=';
       const left = a.kind === 'shared_matrix' ? printSharedMatrix(a) : text(a);
       const sums = accumulators.join(', ');
-      return [`${indent}multiply_shared_${operands} x${columns} ${sums} += ${left} by ${printSharedMatrix(b)}`];
+      return [`${indent}multiply_shared_${operands} x${columns} ${sums} ${sign} ${left} by ${printSharedMatrix(b)}`];
     }
     case 'share_writes':
     case 'begin_products':

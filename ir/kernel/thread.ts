@@ -240,6 +240,8 @@ export type Statement =
       readonly a: SharedMatrix | Expression;
       readonly b: SharedMatrix;
       readonly columns: number;
+      /** The sums begin with this product: the accumulators' numbers before it do not matter. */
+      readonly fresh?: boolean;
     }
   /** What the invocation wrote to workgroup memory is seen by `multiply_shared` after the next barrier. */
   | { readonly kind: 'share_writes' }

@@ -71,8 +71,16 @@ function walkFirst(schedule: Schedule, walk: TileWalk, target: Target): readonly
   return [{ ...schedule, matrix: { ...matrix, walk } }, schedule];
 }
 
-/** Rows of tiles in a block: with the 132 multiprocessors of a Hopper GPU a block has 12 by 11 tiles at a time. */
-const rowsOfBlock = 12;
+/** Multiprocessors of a Hopper GPU, which have a tile each at a time. */
+const tilesAtOnce = 132;
+
+/**
+ * Tiles in x of a block: the tiles that run together read rows·b + columns·(tilesAtOnce / b) rows of operands, the least where both parts
+ * are equal.
+ */
+function blockOf(rows: number, columns: number): TileWalk {
+  return { block: Math.round(Math.sqrt((tilesAtOnce * columns) / rows)) };
+}
 
 function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
@@ -113,7 +121,7 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
     k: spreadDepth(depthOfRow, facts),
     ...(extents.has('z') && { z: alone }),
   });
-  return walkFirst(schedule, { block: rowsOfBlock }, target);
+  return walkFirst(schedule, blockOf(2 * rowsOfWarpgroup, wide * (facts.products ?? 1)), target);
 }
 
 /** 64 queries for four subgroups, two such groups; heads of whole swizzled rows. */
@@ -166,7 +174,7 @@ function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Sched
     d: spreadColumns(size, size),
     k: spreadDepth(depthOfRow, facts),
   });
-  return walkFirst(schedule, { block: rowsOfBlock }, target);
+  return walkFirst(schedule, blockOf(2 * rowsOfWarpgroup, size), target);
 }
 
 /** 16 queries a subgroup; their scores against a chunk of keys and their outputs stay in registers. */

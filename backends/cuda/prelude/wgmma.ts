@@ -6,12 +6,13 @@ export const wgmmaColumns = [64, 128, 256] as const;
 
 const ptxTypes: Readonly<Record<MatrixType, string>> = { bf16: 'bf16', f16: 'f16', f8e4m3: 'e4m3' };
 
-/** Function of `columns` columns: accumulators by reference, 8 columns' upper and lower rows one after the other. */
-function productText(columns: number, type: MatrixType, left: 'shared' | 'registers'): string {
+/** Function of `columns` columns: accumulators by reference, 8 columns' upper and lower rows one after the other, added to or only written. */
+function productText(columns: number, type: MatrixType, left: 'shared' | 'registers', start: 'sums' | 'zero'): string {
   const pairs = columns / 4;
+  const mode = start === 'zero' ? '=' : '+';
   const accumulators = Array.from({ length: pairs }, (_, at) => `f32x2& c${at}`).join(', ');
   const count = 2 * pairs;
-  const outputs = Array.from({ length: pairs }, (_, at) => `"+f"(c${at}.x), "+f"(c${at}.y)`).join(', ');
+  const outputs = Array.from({ length: pairs }, (_, at) => `"${mode}f"(c${at}.x), "${mode}f"(c${at}.y)`).join(', ');
   const registers = Array.from({ length: count }, (_, at) => `%${at}`).join(', ');
   const isShared = left === 'shared';
   const a = isShared ? `%${count}` : `{%${count}, %${count + 1}, %${count + 2}, %${count + 3}}`;
@@ -24,10 +25,10 @@ function productText(columns: number, type: MatrixType, left: 'shared' | 'regist
   const shape = `m64n${columns}k${productDepth(type)}`;
   return `
 template <${isShared ? `${leftParameter}int a_block, ` : ''}${rightParameter}int block>
-F2C_FUNCTION void wgmma_${shape}_${type}(${isShared ? `SharedMatrix<${leftDepth}, a_block>` : 'u32x4'} a,
+F2C_FUNCTION void wgmma_${shape}_${type}(${start === 'zero' ? 'FromZero, ' : ''}${isShared ? `SharedMatrix<${leftDepth}, a_block>` : 'u32x4'} a,
     SharedMatrix<${rightDepth}, block> b, ${accumulators}) {
   asm volatile(
-      "{ .reg .pred add; setp.ne.b32 add, 1, 0; "
+      "{ .reg .pred add; setp.ne.b32 add, ${start === 'zero' ? 0 : 1}, 0; "
       "wgmma.mma_async.sync.aligned.${shape}.f32.${ptxTypes[type]}.${ptxTypes[type]} {${registers}}, "
       "${a}, %${next}, add, 1, 1${transposes}; }"
       : ${outputs}
@@ -40,7 +41,10 @@ const products = wgmmaColumns.flatMap((columns) =>
   matrixTypes.flatMap((type) => {
     // Fragments of 8-bit numbers are multiplied from shared memory only.
     const lefts = numbersOfWord[type] === 2 ? (['shared', 'registers'] as const) : (['shared'] as const);
-    return lefts.map((left) => productText(columns, type, left));
+    return lefts.flatMap((left) => [
+      productText(columns, type, left, 'sums'),
+      productText(columns, type, left, 'zero'),
+    ]);
   }),
 );
 
@@ -72,11 +76,24 @@ F2C_FUNCTION SharedMatrix<by_depth, block> shared_matrix(Shared<u32x4> array, in
 
 /** This thread's writes to shared memory are seen by products behind the next barrier. */
 F2C_FUNCTION void fence_proxy_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
-F2C_FUNCTION void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-F2C_FUNCTION void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-template <int still_running> F2C_FUNCTION void wgmma_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(still_running) : "memory");
+/** Keeps what changes a register on its side of this: to the compiler products have nothing to do with fences and waits. */
+F2C_FUNCTION void hold(f32x2& sums) { asm volatile("" : "+f"(sums.x), "+f"(sums.y)::"memory"); }
+F2C_FUNCTION void hold(const u32x4& words) {
+  asm volatile("" ::"r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w) : "memory");
 }
+/** Registers that products behind it read. */
+template <typename... Registers> F2C_FUNCTION void wgmma_fence(Registers&... registers) {
+  (hold(registers), ...);
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+F2C_FUNCTION void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+/** Sums that are there then. */
+template <int still_running, typename... Sums> F2C_FUNCTION void wgmma_wait(Sums&... sums) {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(still_running) : "memory");
+  (hold(sums), ...);
+}
+/** First operand of products whose sums begin with them. */
+struct FromZero {};
 ${products.join('')}
 }  // namespace f2c
 `;

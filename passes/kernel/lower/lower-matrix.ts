@@ -6,7 +6,14 @@ import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import type { Elements, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
-import { asMatrixProduct, type Contract, type Load, type MatrixProduct, rowLengthOf } from './matrix-operands.js';
+import {
+  asMatrixProduct,
+  type Contract,
+  findFresh,
+  type Load,
+  type MatrixProduct,
+  rowLengthOf,
+} from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
 import type { OperandStages } from './operand-stages.js';
 import { blockLength, findPlace, placeAt, type StagedTile } from './staging.js';
@@ -33,9 +40,15 @@ export class MatrixLowering {
   private readonly staged = new Map<Load, { readonly tile: StagedTile; readonly stage: Expression }>();
   /** Fragments of tiles that a loop leaves as they are, by tile, row and step. */
   private readonly packed = new Map<string, Expression>();
+  /** Contractions that walk over chunks themselves. */
+  private readonly walked = new Set<TileStatement>();
+  /** Contractions whose accumulators were declared as 0 just before. */
+  private readonly fresh: ReadonlySet<TileStatement>;
   private arrays = 0;
 
-  constructor(private readonly context: MatrixContext) {}
+  constructor(private readonly context: MatrixContext) {
+    this.fresh = findFresh(context.kernel.body);
+  }
 
   /** A contraction over a loop axis, which is walked here, or over one that is open or held whole. */
   lowerContract(statement: Contract): void {
@@ -51,6 +64,7 @@ export class MatrixLowering {
     // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
     const inFlight = this.isShared ? 1 : 0;
     const tiles = this.plan([[statement, product]], loads);
+    this.walked.add(statement);
     this.overChunks(over, tiles, inFlight, () => this.multiply([[statement, product]], inFlight));
   }
 
@@ -151,11 +165,14 @@ export class MatrixLowering {
     );
     const steps = range(at.axis(statement.over).tile / productDepth(operands));
     const fragments = left.kind === 'tile' ? steps.map((step) => this.leftFragment(product, 0, step)) : [];
+    // In a walk over chunks the sums of one go on in the next.
+    const isFresh = this.fresh.has(statement) && !this.walked.has(statement);
     return () => {
       for (const step of steps) {
         const a = fragments[step] ?? this.sharedLeft(product, step);
         const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
-        emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
+        const fresh = isFresh && step === 0 && { fresh: true };
+        emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide, ...fresh });
       }
     };
   }

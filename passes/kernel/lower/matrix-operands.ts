@@ -71,6 +71,18 @@ export function isOnlyLeftFactor(name: string, body: readonly TileStatement[]): 
   return reads > 0;
 }
 
+/** A contraction behind its accumulators' declaration; not of those that a loop around it goes on with. */
+export function findFresh(body: readonly TileStatement[]): Set<TileStatement> {
+  const fresh = new Set<TileStatement>();
+  body.forEach((statement, at) => {
+    if (statement.kind === 'for') for (const inner of findFresh(statement.body)) fresh.add(inner);
+    const before = body[at - 1];
+    if (statement.kind !== 'contract' || before?.kind !== 'tile' || before.name !== statement.name) return;
+    if (before.value.kind === 'number' && before.value.value === 0) fresh.add(statement);
+  });
+  return fresh;
+}
+
 function isTile(expression: TileExpression, name: string): boolean {
   return expression.kind === 'tile' && expression.name === name;
 }

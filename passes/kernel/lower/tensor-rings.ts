@@ -64,8 +64,11 @@ export class TensorRings implements OperandStages {
     });
     if (inFlight === 0) return;
     emitter.push({ kind: 'wait_products', pending: 0 });
-    const behind = add(add(this.firstOf(ring), this.chunksOf(ring)), integer(-1));
-    this.release({ array: ring.emptied, index: emitter.hoist('stage', i32, this.stageOf(behind)) });
+    const chunks = this.chunksOf(ring);
+    const behind = add(add(this.firstOf(ring), chunks), integer(this.stages - 1));
+    const last = emitter.hoist('stage', i32, this.stageOf(behind));
+    const isSure = (at.axis(axis).extent.constant ?? 0) > 0;
+    this.release({ array: ring.emptied, index: last }, isSure ? undefined : binary('less', integer(0), chunks));
   }
 
   /** What the copying invocation does for the open tile. */

@@ -64,7 +64,7 @@ function roundDown(registers: number): number {
 
 /**
  * Where the tile of a number lies: z slowest, then blocks of tiles in x, in them y, and x fastest. So the tiles of workgroups that
- * run together are about as many in x as in y, which is when they read the least of both operands.
+ * run together lie in a block and share what they read.
  */
 function tileNumbers(tile: Expression, { block }: TileWalk, emitter: Emitter): TileNumbers {
   const [x, y] = [parameter(tileCounts[0]), parameter(tileCounts[1])];

@@ -182,11 +182,11 @@ inline void finish_products(int still_running, int line) {
 }  // namespace emulator
 
 inline void fence_proxy_async() { emulator::proxy_fences[emulator::current]++; }
-inline void wgmma_fence() { emulator::product_queues[emulator::current].fenced = true; }
-inline void wgmma_commit() { emulator::product_queues[emulator::current].committed++; }
-template <int still_running> inline void wgmma_wait(int line = __builtin_LINE()) {
-  emulator::finish_products(still_running, line);
+template <typename... Registers> inline void wgmma_fence(const Registers&...) {
+  emulator::product_queues[emulator::current].fenced = true;
 }
+struct FromZero {};
+inline void wgmma_commit() { emulator::product_queues[emulator::current].committed++; }
 
 namespace emulator {
 template <int pairs, Operands operands, bool a_by_depth, int a_block, bool by_depth, int block, typename... Sums>
@@ -203,9 +203,21 @@ inline void product(int line, u32x4 a, SharedMatrix<by_depth, block> b, Sums&...
   static_assert(operands != of_f8e4m3, "matrices of 8-bit numbers are in shared memory");
   start_product({{}, {b.begin, b.object, block, by_depth, 2}, true, operands, a, 0, 0, line, {}}, sums...);
 }
+/** Whatever the accumulators held, also nothing. */
+template <int pairs, Operands operands, typename Left, typename Right, typename... Sums>
+inline void product(int line, FromZero, Left a, Right b, Sums&... sums) {
+  ((sums = f32x2{0.0f, 0.0f}), ...);
+  product<pairs, operands>(line, a, b, sums...);
+}
+
+struct Waiting {
+  int line;
+  template <int still_running, typename... Sums> void wait(const Sums&...) const { finish_products(still_running, line); }
+};
 }  // namespace emulator
 
 // Macros, as a parameter for the line cannot follow any number of accumulators.
+#define wgmma_wait emulator::Waiting{__LINE__}.wait
 ${macros.join('\n')}
 
 }  // namespace f2c
