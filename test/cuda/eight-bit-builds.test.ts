@@ -8,6 +8,7 @@ import { openArtifactFolder } from '../../cli/artifact-folder.js';
 import type { InspectReport } from '../../cli/inspect/report.js';
 import { withSubject } from '../../cli/inspect/subject.js';
 import { targetsOf } from '../../cli/target-options.js';
+import { chooseBuild } from '../../runtime/artifact/choose-build.js';
 import { runCommandLine } from '../cli-harness.js';
 
 const root = mkdtempSync(join(tmpdir(), 'flux2c-eight-bit-builds-'));
@@ -63,6 +64,16 @@ describe('operands in fp8', () => {
       const { stdout } = await runCommandLine([command, '--help']);
       expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(/with --operands fp8 ?sm_89,sm_90a,sm_120\)/);
     }
+  });
+});
+
+describe('an artifact with operands in fp8', () => {
+  it('asks for 8-bit floats only where kernels use them', async () => {
+    const { path } = await compile('vae', '--component', 'vae_decoder', ...fp8);
+    const builds = await buildsOf(path);
+    expect([...builds.keys()]).toEqual(['mma', 'wgmma']);
+    for (const { target } of builds.values()) expect(target).not.toHaveProperty('fp8');
+    expect(chooseBuild(path, builds, { target: cudaTarget(['sm_80']), description: 'sm_80' })).toBe('mma');
   });
 });
 
