@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { cudaTarget } from '../../backends/cuda/cuda-target.js';
+import { cpuTarget, type Target } from '../../backends/target.js';
 import { openArtifactFolder } from '../../cli/artifact-folder.js';
 import type { InspectReport } from '../../cli/inspect/report.js';
 import { withSubject } from '../../cli/inspect/subject.js';
 import { targetsOf } from '../../cli/target-options.js';
+import type { Flux2cError } from '../../ir/diagnostics.js';
 import { chooseBuild } from '../../runtime/artifact/choose-build.js';
 import { runCommandLine } from '../cli-harness.js';
 
@@ -74,6 +76,35 @@ describe('an artifact with operands in fp8', () => {
     expect([...builds.keys()]).toEqual(['mma', 'wgmma']);
     for (const { target } of builds.values()) expect(target).not.toHaveProperty('fp8');
     expect(chooseBuild(path, builds, { target: cudaTarget(['sm_80']), description: 'sm_80' })).toBe('mma');
+  });
+
+  it('is refused with options of compile that make one for the device', async () => {
+    const { path } = await compile('hopper', '--component', 'denoise', '--arch', 'sm_90a', ...fp8);
+    const builds = await buildsOf(path);
+    const hintFor = (target: Target): string | undefined => {
+      try {
+        chooseBuild(path, builds, { target, description: 'a device' });
+      } catch (error) {
+        return (error as Flux2cError).detail.hint;
+      }
+      return undefined;
+    };
+    const hint = 'Choose another --device or --adapter, or compile it again with --target ';
+    expect(hintFor(cudaTarget(['sm_89']))).toBe(
+      `${hint}cuda, which without --arch is for every GPU with 8-bit floats.`,
+    );
+    expect(hintFor(cudaTarget(['sm_80']))).toBe(
+      `${hint}cuda and other --operands than fp8, which without --arch is for every GPU that flux2c knows.`,
+    );
+    expect(hintFor(cpuTarget)).toBe(`${hint}cpu and other --operands than fp8.`);
+    const { path: again } = await compile('again', '--component', 'denoise', ...fp8);
+    for (const [architecture, build] of [
+      ['sm_89', 'mma'],
+      ['sm_90a', 'wgmma'],
+    ] as const) {
+      const target = cudaTarget([architecture]);
+      expect(chooseBuild(again, await buildsOf(again), { target, description: architecture })).toBe(build);
+    }
   });
 });
 
