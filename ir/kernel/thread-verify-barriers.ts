@@ -2,7 +2,7 @@ import type { Dim } from '../dim.js';
 import { i32, integerConstant } from './expressions.js';
 import { forEachStatement } from './statements.js';
 import { registersAtLaunch, registerStep } from './registers.js';
-import { boxBytes } from './tensor-box.js';
+import { tensorBoxBytes } from './tensor-box.js';
 import type { BarrierPlace, Expression, Role, Statement, TensorMap, ThreadKernel } from './thread.js';
 import type { ExpressionCheck, Fail } from './thread-verify-expressions.js';
 import { storageBytes } from './thread-interpret-memory.js';
@@ -125,8 +125,7 @@ export class BarrierCheck {
   private copiedBytes(name: string): number {
     const map = this.kernel.tensorMaps?.find((candidate) => candidate.name === name);
     if (map === undefined) return this.fail('F2C226', `there is no tensor map '${name}'`);
-    const buffer = this.kernel.buffers.find((candidate) => candidate.name === map.buffer);
-    return boxBytes(map, buffer?.storage ?? 'u8');
+    return tensorBoxBytes(this.kernel, map);
   }
 
   statement(statement: BarrierStatement): void {
