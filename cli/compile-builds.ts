@@ -72,8 +72,11 @@ function neededOf(target: Target, kernels: ReadonlyMap<string, CompiledKernel>):
   const all = [...kernels.values()];
   const units = new Set(all.map(({ schedule }) => schedule.matrix?.unit));
   const matrix = (['wgmma', 'mma'] as const).find((unit) => units.has(unit));
-  const { matrix: _, tensorCopies: _copies, ...rest } = target;
+  const { matrix: _, tensorCopies: _copies, fp8: _fp8, ...rest } = target;
   const workgroupMemory = Math.max(0, ...all.map(({ thread }) => cudaSharedBytes(thread)));
   const copies = all.some(({ thread }) => thread.tensorMaps !== undefined) && { tensorCopies: true };
-  return { ...rest, ...(matrix && { matrix }), ...copies, workgroupMemory };
+  // What products multiply and stores round is in buffers; between them, values are rounded by their bits, which any GPU does.
+  const buffers = all.flatMap(({ thread }) => thread.buffers);
+  const fp8 = buffers.some(({ storage }) => storage === 'f8e4m3') && { fp8: true };
+  return { ...rest, ...(matrix && { matrix }), ...copies, ...fp8, workgroupMemory };
 }

@@ -33,7 +33,7 @@ import type { Operands } from '../passes/compile.js';
 import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { createProgressLine, type ProgressLine } from './progress-line.js';
-import { addTargetOptions, type TargetOptions, targetsOf } from './target-options.js';
+import { addTargetOptions, describeLeftOut, type TargetOptions, targetsOf } from './target-options.js';
 import { VERSION } from './version.js';
 
 interface CompileOptions
@@ -119,6 +119,8 @@ async function compileDescribed(
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
     const targets = targetsOf(options);
+    const leftOut = describeLeftOut(options);
+    if (leftOut !== undefined) line.notice(leftOut);
     const builds = compileBuilds({
       description,
       functions: chooseFunctions(description, options),

@@ -18,7 +18,7 @@ import { type InspectedFunction, type InspectSubject, withSubject } from './insp
 import { formatReport } from './inspect/summary.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
-import { addTargetOptions, type TargetOptions, targetsOf } from './target-options.js';
+import { addTargetOptions, describeLeftOut, type TargetOptions, targetsOf } from './target-options.js';
 import { VERSION } from './version.js';
 
 interface InspectOptions extends ComponentOptions, ReportOptions, PassOptions, SizeOptions, TargetOptions {
@@ -75,6 +75,8 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
     throw contradiction('--emit prints text, --json the report', 'Leave out one of the two.');
   }
   const targets = targetsOf(options);
+  const leftOut = describeLeftOut(options);
+  if (leftOut !== undefined && options.quiet !== true) context.stderr.write(`${leftOut}\n`);
   await withSubject({ ...options, targets, ...(file !== undefined && { model: file }) }, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);

@@ -59,7 +59,6 @@ describe('the tensor maps of a launch', () => {
     ['that ends behind its buffer', mappedProduct, launchWith({ w_base: 24 }, 66_600), 'F2C514', 'w_map', '1072..66608'],
     ['between 16 bytes', mappedProduct, launchWith({ x_base: 4 }), 'F2C537', 'x_map', '264'],
     ['of an odd width', mappedProduct, launchWith({ p1: 60 }), 'F2C537', 'x_map', '120'],
-    ['of no rows', mappedProduct, launchWith({ p0: 0 }), 'F2C537', 'x_map', '64, 0'],
     ['of one dimension', withMap({ dimensions: [columns] }), launchWith(), 'F2C537', 'x_map', '1'],
     ['with half rows', withMap({ dimensions: [{ ...columns, box: 32 }, rows] }), launchWith(), 'F2C537', 'x_map', '32, 128'],
     ['with a tall box', withMap({ dimensions: [columns, { ...rows, box: 257 }] }), launchWith(), 'F2C537', 'x_map', '64, 257'],

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { artifactBackend, openArtifactFolder, openArtifactModel } from '../cli/artifact-folder.js';
 import { createCpuDevice } from '../runtime/cpu/node/cpu-device.js';
 import { runCommandLine } from './cli-harness.js';
-import { type Json, rewriteManifest } from './rewrite-manifest.js';
+import { type Json, rewriteManifest, withoutBuilds } from './rewrite-manifest.js';
 
 const root = mkdtempSync(join(tmpdir(), 'flux2c-artifact-versions-'));
 const current = join(root, 'current');
@@ -34,15 +34,6 @@ function copyWith(name: string, edit: (fields: Json) => Json): string {
   cpSync(current, path, { recursive: true });
   rewriteManifest(path, edit);
   return path;
-}
-
-/** As versions up to 3 had it: a target, and the plans with the functions. */
-function withoutBuilds({ builds, functions, ...fields }: Json): Json {
-  const { target, plans } = (builds as Record<string, { target: unknown; plans: Record<string, unknown> }>).cpu!;
-  const withPlans = Object.entries(functions as Record<string, object>).map(([name, fn]) => {
-    return [name, { ...fn, plan: plans[name] }];
-  });
-  return { ...fields, target, functions: Object.fromEntries(withPlans) as Json };
 }
 
 function version2({ headers: _, kernels, ...fields }: Json): Json {

@@ -15,9 +15,9 @@ import { kernelPrinter } from '../backends/print-kernel.js';
 import { buildFunction } from '../models/flux2/component-functions.js';
 import type { NetworkName } from '../models/flux2/networks.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
-import { compileModule } from '../passes/compile.js';
+import { mayQuantize } from '../models/flux2/quantized-tensors.js';
+import { compileModule, type Operands } from '../passes/compile.js';
 import type { CompiledKernel } from '../passes/compiled.js';
-import type { OperandPrecision } from '../passes/kernel/from-group/group.js';
 import { hasProgram } from './cuda-tools.js';
 
 const execute = promisify(execFile);
@@ -31,7 +31,7 @@ const functions: readonly (readonly [VariantName, readonly NetworkName[]])[] = [
 ];
 
 /** Distinct kernels, or the first of a model's with each name, not counting its hash. */
-function kernelsOf(target: Target, operands: OperandPrecision): readonly CompiledKernel[] {
+function kernelsOf(target: Target, operands: Operands): readonly CompiledKernel[] {
   const all = process.env['FLUX2C_ALL_KERNELS'] === '1';
   const chosen = new Map<string, CompiledKernel>();
   for (const [variant, names] of functions) {
@@ -39,7 +39,8 @@ function kernelsOf(target: Target, operands: OperandPrecision): readonly Compile
     const description = { name: variant, pipeline: undefined, transformer, autoencoder, textEncoder };
     for (const name of names) {
       const module = buildFunction(description, name, () => 'bf16', textEncoderOutLayers);
-      for (const kernel of compileModule(module, target, { print: kernelPrinter(target), operands }).kernels.values()) {
+      const options = { print: kernelPrinter(target), operands, mayQuantize };
+      for (const kernel of compileModule(module, target, options).kernels.values()) {
         const key = all ? kernel.name : `${variant} ${kernel.name.replace(/_[0-9a-f]{8}$/, '')}`;
         if (!chosen.has(key)) chosen.set(key, kernel);
       }
@@ -47,6 +48,8 @@ function kernelsOf(target: Target, operands: OperandPrecision): readonly Compile
   }
   return [...chosen.values()];
 }
+
+const isEightBit = ({ thread }: CompiledKernel): boolean => thread.buffers.some(({ storage }) => storage === 'f8e4m3');
 
 /** y[i] = x[i] between storage types. */
 function copyKernel(from: StorageType, to: StorageType, lanes: 1 | 2 | 4): { name: string; source: string } {
@@ -97,9 +100,14 @@ if (await hasProgram('nvcc', 'CUDA kernels of the released models')) {
       ['f32', 'sm_80'],
       ['bf16', 'sm_80'],
       ['bf16', 'sm_90a'],
+      ['fp8', 'sm_89'],
+      ['fp8', 'sm_90a'],
     ] as const)('compile with operands in %s for %s', async (operands, architecture) => {
-      const kernels = kernelsOf(cudaTarget([architecture]), operands);
-      expect(kernels.length).toBeGreaterThan(40);
+      const all = kernelsOf(cudaTarget([architecture]), operands);
+      // The others are as with operands in bf16.
+      const kernels = operands === 'fp8' ? all.filter(isEightBit) : all;
+      expect(kernels.length).toBeGreaterThan(operands === 'fp8' ? 10 : 40);
+      if (operands === 'fp8') expect(kernels.some(({ source }) => /mma_\w+_f8e4m3\(/.test(source))).toBe(true);
       const files = Array.from({ length: Math.ceil(kernels.length / kernelsAFile) }, (_, at) =>
         kernels.slice(at * kernelsAFile, (at + 1) * kernelsAFile),
       );

@@ -13,3 +13,13 @@ export function rewriteManifest(artifact: string, edit: (fields: Json) => Json):
   const sum = createHash('sha256').update(rest).digest('hex');
   writeFileSync(file, `{\n"checksum":"${sum}",\n${rest}`);
 }
+
+/** As versions up to 3 had it: the target of the only build, and its plans with the functions. */
+export function withoutBuilds({ builds, functions, ...fields }: Json): Json {
+  const [build, ...others] = Object.values(builds as Record<string, { target: Json; plans: Json }>);
+  if (build === undefined || others.length > 0) throw new Error('an old artifact has one build');
+  const withPlans = Object.entries(functions as Record<string, object>).map(([name, fn]) => {
+    return [name, { ...fn, plan: build.plans[name] }];
+  });
+  return { ...fields, target: build.target, functions: Object.fromEntries(withPlans) as Json };
+}

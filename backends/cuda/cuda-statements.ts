@@ -1,5 +1,6 @@
 import { unreachable } from '../../ir/diagnostics.js';
 import { productDepth } from '../../ir/kernel/matrix-types.js';
+import { registersAtLaunch } from '../../ir/kernel/registers.js';
 import type { BarrierPlace, Expression, Role, SharedMatrix, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
 import { cudaType, printExpression } from './cuda-expressions.js';
 import type { CudaScope } from './cuda-expressions.js';
@@ -10,9 +11,6 @@ export interface CudaStatementScope extends CudaScope {
   /** Accumulators of products that nothing has waited for. */
   readonly running: Set<string>;
 }
-
-/** Of 32 bits: CUDA C++ Programming Guide, table of compute capabilities. */
-const registersOfMultiprocessor = 65536;
 
 /** The lines of C++ of the statements of a block. */
 export function printBlock(
@@ -150,7 +148,7 @@ function printRoles(
   indent: string,
   block: (statements: readonly Statement[]) => readonly string[],
 ): readonly string[] {
-  const share = Math.floor(registersOfMultiprocessor / scope.kernel.workgroupSize / 8) * 8;
+  const share = registersAtLaunch(scope.kernel.workgroupSize);
   let end = 0;
   const lines = roles.flatMap(({ name, invocations, registers, body }, at) => {
     end += invocations;

@@ -14,17 +14,17 @@ const blockMemory: Readonly<Record<CudaArchitecture, number>> = {
 };
 
 /**
- * The architectures by what their kernels can be, in 8-bit floats or not: those of a group differ in the most workgroup memory alone.
- * That is no reason for kernels of their own: schedules of `mma` need 64 KiB, and there are 99.
+ * The architectures by what their kernels can be: those of a group differ in 8-bit floats, which either all or none of an artifact's
+ * kernels may rely on, and in the most workgroup memory. That is no reason for kernels of their own: schedules of `mma` need 64 KiB,
+ * and there are 99.
  */
 export function groupArchitectures(
   architectures: readonly CudaArchitecture[],
-  { fp8 = false }: { readonly fp8?: boolean } = {},
 ): readonly (readonly CudaArchitecture[])[] {
   const groups = new Map<string, CudaArchitecture[]>();
   for (const name of architectures) {
-    const { fp8: has = false, ...others } = cudaTarget([name]);
-    const kind = JSON.stringify({ ...others, workgroupMemory: 0, fp8: fp8 && has });
+    const { fp8: _, ...others } = cudaTarget([name]);
+    const kind = JSON.stringify({ ...others, workgroupMemory: 0 });
     groups.set(kind, [...(groups.get(kind) ?? []), name]);
   }
   return [...groups.values()];

@@ -1,13 +1,13 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { isSubgroupOperation } from '../../ir/kernel/expressions.js';
 import { forEachExpression, forEachStatement, namesOf } from '../../ir/kernel/statements.js';
+import { tensorBoxBytes } from '../../ir/kernel/tensor-box.js';
 import type { BufferParameter, Builtin, StorageType, ThreadKernel } from '../../ir/kernel/thread.js';
 import { cudaType } from './cuda-expressions.js';
 import { cudaEntryPoint, cudaNames } from './cuda-names.js';
 import { cudaSharedBytes, placeBarriers, placeSharedArrays } from './cuda-shared.js';
 import { printBlock } from './cuda-statements.js';
 import type { CudaStatementScope } from './cuda-statements.js';
-import { tensorBoxBytes } from './cuda-tensor-maps.js';
 
 export { cudaEntryPoint } from './cuda-names.js';
 export { cudaSharedBytes } from './cuda-shared.js';

@@ -133,7 +133,12 @@ function describedSubject(
   typesOf: (name: NetworkName) => WeightDTypes,
   { targets, build: wanted, operands }: Compiling,
 ): InspectSubject {
-  const families = new Map(targets.map((one) => [familyOf(one.target), one]));
+  const families = new Map<string, BuildTarget>();
+  for (const one of targets) {
+    const family = familyOf(one.target);
+    if (families.has(family)) throw new Error(`internal: two builds are called ${family}`);
+    families.set(family, one);
+  }
   const chosen = nameBuild(name, families, wanted);
   const { target } = families.get(chosen)!;
   const { transformer, autoencoder, textEncoder, pipeline } = description;

@@ -1,10 +1,10 @@
 import { Flux2cError } from '../diagnostics.js';
 import type { BoundTensorMap } from './launch.js';
-import type { Statement, ThreadKernel } from './thread.js';
+import type { Statement } from './thread.js';
 import { activeOf, CompiledPlace } from './thread-interpret-barriers.js';
 import type { InterpretScope } from './thread-interpret-expressions.js';
 import { compileExpression, known } from './thread-interpret-expressions.js';
-import { place, storageBytes } from './thread-interpret-memory.js';
+import { place } from './thread-interpret-memory.js';
 import type { BoundBuffer } from './thread-interpret-memory.js';
 import type { SharedMemory } from './thread-interpret-shared.js';
 
@@ -97,17 +97,4 @@ function readBox(
     bytes.set(buffer.bytes(first, to - from, invocation), row * rowBytes + ((from - column) * rowBytes) / width);
   }
   return words;
-}
-
-/** F2C537 for a map that the driver would refuse: CUDA Driver API, `cuTensorMapEncodeTiled`. */
-export function checkTensorMap({ map, extents, strides, offset }: BoundTensorMap, kernel: ThreadKernel): void {
-  const buffer = kernel.buffers.find(({ name }) => name === map.buffer);
-  const size = storageBytes(known(buffer, map.buffer).storage);
-  const steps = [offset, ...strides.slice(1)];
-  if (extents.every((extent) => extent > 0) && steps.every((step) => (step * size) % 16 === 0)) return;
-  throw new Flux2cError('F2C537', 'a tensor cannot be copied as it lies', {
-    where: [`kernel @${kernel.name}`, `tensor ${map.name}`],
-    expected: 'extents from 1 on, an offset and strides of whole 16 bytes',
-    found: `extents ${extents.join(', ')}, offset ${offset}, strides ${strides.join(', ')} in units of ${size} bytes`,
-  });
 }

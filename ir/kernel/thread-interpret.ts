@@ -10,7 +10,7 @@ import type { Invocations, Values } from './thread-interpret-memory.js';
 import { Order } from './thread-interpret-order.js';
 import { SharedMemory } from './thread-interpret-shared.js';
 import { compileBlock } from './thread-interpret-statements.js';
-import { checkTensorMap } from './thread-interpret-tensors.js';
+import { checkTensorMap } from './tensor-map-rules.js';
 
 export interface InterpretOptions {
   /** Invocations of a subgroup where the kernel does not fix it. Default 32. */
@@ -106,7 +106,7 @@ export function compileThreadKernel(kernel: ThreadKernel, options: InterpretOpti
       target.fill(value);
     }
     for (const bound of bindTensorMaps(kernel, values)) {
-      checkTensorMap(bound, kernel);
+      checkTensorMap(bound, { kernel, bindingOffset: 0, where: [`kernel @${kernel.name}`] });
       scope.tensorMaps.set(bound.map.name, bound);
     }
     // Groups that walk over tiles have numbers of their own; the body adds the origin to its tiles.

@@ -1,7 +1,8 @@
 import type { Dim } from '../dim.js';
 import { i32, integerConstant } from './expressions.js';
 import { forEachStatement } from './statements.js';
-import { boxBytes } from './tensor-box.js';
+import { registersAtLaunch, registerStep } from './registers.js';
+import { tensorBoxBytes } from './tensor-box.js';
 import type { BarrierPlace, Expression, Role, Statement, TensorMap, ThreadKernel } from './thread.js';
 import type { ExpressionCheck, Fail } from './thread-verify-expressions.js';
 import { storageBytes } from './thread-interpret-memory.js';
@@ -13,8 +14,6 @@ const alignment = 16;
 const rowsOfExchange = 64;
 /** Arrivals and bytes that a barrier can count: PTX ISA, `mbarrier`. */
 const largestCount = 2 ** 20 - 1;
-/** Registers of a multiprocessor, and so of one workgroup: CUDA C++ Programming Guide, compute capability 9.0. */
-const registersOfWorkgroup = 65536;
 
 type BarrierStatement = Extract<Statement, { kind: 'copy_tensor' | 'expect_copies' | 'arrive' | 'wait_barrier' }>;
 
@@ -126,8 +125,7 @@ export class BarrierCheck {
   private copiedBytes(name: string): number {
     const map = this.kernel.tensorMaps?.find((candidate) => candidate.name === name);
     if (map === undefined) return this.fail('F2C226', `there is no tensor map '${name}'`);
-    const buffer = this.kernel.buffers.find((candidate) => candidate.name === map.buffer);
-    return boxBytes(map, buffer?.storage ?? 'u8');
+    return tensorBoxBytes(this.kernel, map);
   }
 
   statement(statement: BarrierStatement): void {
@@ -202,7 +200,7 @@ export class BarrierCheck {
     let [invocations, registers] = [0, 0];
     for (const role of roles) {
       this.checkRange(role.invocations, 128, workgroupSize, `the number of invocations of '${role.name}'`, 128);
-      this.checkRange(role.registers, 24, 256, `the number of registers of '${role.name}'`, 8);
+      this.checkRange(role.registers, 24, 256, `the number of registers of '${role.name}'`, registerStep);
       invocations += role.invocations;
       registers += role.invocations * role.registers;
     }
@@ -212,9 +210,11 @@ export class BarrierCheck {
         found: `${invocations}`,
       });
     }
-    if (registers <= registersOfWorkgroup) return;
+    // More is never given up, and the role that asks for it waits for ever.
+    const pool = registersAtLaunch(workgroupSize) * workgroupSize;
+    if (registers <= pool) return;
     this.fail('F2C227', 'the kernel needs more registers than there are', {
-      expected: `at most ${registersOfWorkgroup}`,
+      expected: `at most ${pool}`,
       found: `${registers}`,
     });
   }

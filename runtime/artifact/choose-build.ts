@@ -18,17 +18,22 @@ export function chooseBuild(
   const fitting = [...builds].filter(([, build]) => lacksOf(build.target, target).length === 0);
   const [chosen] = fitting.find(([, build]) => build.target.matrix === target.matrix) ?? fitting[0] ?? [];
   if (chosen !== undefined) return chosen;
-  const { backend } = target;
   throw new Flux2cError('F2C533', 'the artifact was compiled for other devices', {
     where: [artifact],
     expected: [...builds]
       .map(([name, build]) => `${describeBuild(name, build)}, which needs ${lacksOf(build.target, target).join(', ')}`)
       .join('; '),
     found: description,
-    hint: `Choose another --device or --adapter, or compile it again with --target ${backend}${
-      backend === 'cuda' ? ', which without --arch is for every GPU that flux2c knows' : ''
-    }.`,
+    hint: `Choose another --device or --adapter, or compile it again with ${optionsFor(builds, target)}.`,
   });
+}
+
+/** Of `compile`, for an artifact that the device runs: for GPUs without 8-bit floats, operands cannot stay such. */
+function optionsFor(builds: Builds, { backend, fp8 = false }: Target): string {
+  const isEightBit = [...builds.values()].some((build) => build.target.fp8 === true);
+  const options = `--target ${backend}${isEightBit && !fp8 ? ' and other --operands than fp8' : ''}`;
+  if (backend !== 'cuda') return options;
+  return `${options}, which without --arch is for every GPU ${isEightBit && fp8 ? 'with 8-bit floats' : 'that flux2c knows'}`;
 }
 
 /** For people: `mma for sm_80, sm_86`. */

@@ -165,8 +165,6 @@ describe('which builds there are', () => {
   it('says what the kernels can be, not how much memory there is', () => {
     expect(groupArchitectures(cudaArchitectures)).toEqual([['sm_80', 'sm_86', 'sm_89', 'sm_120'], ['sm_90a']]);
     expect(groupArchitectures(['sm_90a', 'sm_86'])).toEqual([['sm_90a'], ['sm_86']]);
-    const eightBit = [['sm_80', 'sm_86'], ['sm_89', 'sm_120'], ['sm_90a']];
-    expect(groupArchitectures(cudaArchitectures, { fp8: true })).toEqual(eightBit);
   });
 
   it.each(goldenNetworks.map((network) => [network.name, network] as const))(

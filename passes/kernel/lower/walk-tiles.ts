@@ -1,4 +1,5 @@
 import { add, binary, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
+import { registersAtLaunch, registerStep } from '../../../ir/kernel/registers.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { TileWalk } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
@@ -8,9 +9,7 @@ import type { TensorRings } from './tensor-rings.js';
 /** Invocations that only copy: setting registers takes a whole group of four subgroups, though one of them does the work. */
 export const copyingInvocations = 128;
 
-/** Registers of a multiprocessor, in the steps in which invocations get them. PTX ISA, `setmaxnreg`. */
-const registerFile = 65536;
-const registerStep = 8;
+/** Registers of an invocation. */
 const copyingRegisters = 40;
 const mostRegisters = 240;
 
@@ -46,9 +45,9 @@ export function walkTiles(
     const isCopying = binary('equal', builtin('local_index'), integer(invocations));
     emitter.when(isCopying, () => overTiles(() => rings.lowerCopies()));
   });
-  const share = roundDown(registerFile / (invocations + copyingInvocations));
-  const pool = share * (invocations + copyingInvocations) - copyingRegisters * copyingInvocations;
-  const registers = Math.min(mostRegisters, roundDown(pool / invocations));
+  const all = invocations + copyingInvocations;
+  const pool = registersAtLaunch(all) * all - copyingRegisters * copyingInvocations;
+  const registers = Math.min(mostRegisters, Math.floor(pool / invocations / registerStep) * registerStep);
   emitter.push({
     kind: 'roles',
     roles: [
@@ -56,10 +55,6 @@ export function walkTiles(
       { name: 'copy', invocations: copyingInvocations, registers: copyingRegisters, body: copy },
     ],
   });
-}
-
-function roundDown(registers: number): number {
-  return Math.floor(registers / registerStep) * registerStep;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { cudaEntryPoint } from '../../../backends/cuda/cuda.js';
 import { cudaPreludeName } from '../../../backends/cuda/prelude/prelude.js';
 import { cudaSharedBytes, sharedElementBytes } from '../../../backends/cuda/cuda-shared.js';
-import { tensorElementBytes } from '../../../backends/cuda/cuda-tensor-maps.js';
+import { tensorElementBytes } from '../../../ir/kernel/tensor-box.js';
 import type { ThreadKernel } from '../../../ir/kernel/thread.js';
 
 export interface EmulatedKernel {
