@@ -3,9 +3,9 @@ import type { Checkpoint, WeightSlice, WeightTable } from '../frontend/checkpoin
 import { Flux2cError, unreachable } from '../ir/diagnostics.js';
 import { byteSize } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
-import type { WeightDeclaration, WeightPart } from '../ir/graph/graph.js';
-import { encodeRow, scaleOfRow } from '../ir/quantize.js';
+import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/graph.js';
 import { countElements, hostTensorToBytes, isSameButForOnes, rowMajorStrides } from '../ir/host-tensor.js';
+import { KeptScales, quantizedRows, type Rows } from './quantized-rows.js';
 import { countWeightBytes, pieceBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
 
@@ -18,11 +18,12 @@ import type { WeightProvider } from './weight-provider.js';
  *   F2C401, F2C402 and F2C414 from the files
  */
 export function checkpointWeights(checkpoint: Checkpoint, table: WeightTable): WeightProvider {
+  const scales = new KeptScales();
   return {
     async *read(declaration, range) {
       const { byteOffset, byteLength } = range ?? { byteOffset: 0, byteLength: countWeightBytes(declaration) };
       if (byteLength === 0) return;
-      const rows = openRows(declaration, checkpoint, table);
+      const rows = openRows(declaration, checkpoint, table, scales);
       const end = byteOffset + byteLength;
       const lastRow = Math.ceil(end / rows.rowBytes);
       const rowsOfPiece = Math.max(1, Math.floor(pieceBytes / rows.rowBytes));
@@ -36,16 +37,14 @@ export function checkpointWeights(checkpoint: Checkpoint, table: WeightTable): W
   };
 }
 
-/** Rows (indices of the first axis) of a weight or of an ingredient of one, in the declared element type. */
-interface Rows {
-  readonly count: number;
-  readonly rowBytes: number;
-  read(first: number, count: number): Promise<Uint8Array>;
-}
-
-function openRows(declaration: WeightDeclaration, checkpoint: Checkpoint, table: WeightTable): Rows {
+function openRows(
+  declaration: WeightDeclaration,
+  checkpoint: Checkpoint,
+  table: WeightTable,
+  scales: KeptScales,
+): Rows {
   const { dtype, shape } = declaration.type;
-  const opener = new RowOpener(declaration.name, dtype, checkpoint, table);
+  const opener = new RowOpener(declaration.name, dtype, checkpoint, table, scales);
   return opener.open({ shape: shape.map((dim) => dim.evaluate({})), source: declaration.source });
 }
 
@@ -55,6 +54,7 @@ class RowOpener {
     private readonly dtype: DType,
     private readonly checkpoint: Checkpoint,
     private readonly table: WeightTable,
+    private readonly scales: KeptScales,
   ) {}
 
   open(part: WeightPart): Rows {
@@ -116,6 +116,7 @@ class RowOpener {
     const bytes = joinPieces(pieces);
     if (slice.dtype === this.dtype) return bytes;
     const values = widenToF32(bytes, slice.fileDType, [this.checkpoint.name, slice.name]);
+    if (this.dtype === 'f32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     return hostTensorToBytes({ dtype: this.dtype, shape: [count], data: Float64Array.from(values) });
   }
 
@@ -187,26 +188,26 @@ class RowOpener {
     return { count, rowBytes, read };
   }
 
-  /** Rows in 8 bits, or their scales. What they are made of is read as f32, a piece at a time. */
+  /** Rows in 8 bits, or their scales. */
   private quantize(kind: 'quantize_rows' | 'row_scales', of: WeightPart): Rows {
-    const source = new RowOpener(this.name, 'f32', this.checkpoint, this.table).open(of);
-    const size = source.rowBytes / byteSize('f32');
-    const rowsOfPiece = Math.max(1, Math.floor(pieceBytes / source.rowBytes));
-    const read = async (first: number, count: number): Promise<Uint8Array> => {
-      const codes = new Uint8Array(kind === 'quantize_rows' ? count * size : 0);
-      const scales = new Float32Array(kind === 'row_scales' ? count : 0);
-      for (let start = 0; start < count; start += rowsOfPiece) {
-        const end = Math.min(count, start + rowsOfPiece);
-        const numbers = floatView(await source.read(first + start, end - start));
-        for (let row = start; row < end; row++) {
-          const elements = numbers.subarray((row - start) * size, (row - start + 1) * size);
-          if (kind === 'row_scales') scales[row] = scaleOfRow(elements);
-          else encodeRow(elements, codes.subarray(row * size, (row + 1) * size));
-        }
+    const from = this.storedType(of.source) === 'bf16' ? 'bf16' : 'f32';
+    const source = new RowOpener(this.name, from, this.checkpoint, this.table, this.scales).open(of);
+    return quantizedRows(kind, of, source, from, this.scales);
+  }
+
+  /** The element type that all tensors of a source have in the files; undefined if they differ. */
+  private storedType(source: WeightSource): DType | undefined {
+    switch (source.kind) {
+      case 'tensor':
+        return this.table.get(source.tensor)?.dtype;
+      case 'concat_rows':
+      case 'interleave_rows': {
+        const types = new Set(source.parts.map((part) => this.storedType(part.source)));
+        return types.size === 1 ? [...types][0] : undefined;
       }
-      return kind === 'quantize_rows' ? codes : new Uint8Array(scales.buffer);
-    };
-    return { count: source.count, rowBytes: kind === 'quantize_rows' ? size : byteSize('f32'), read };
+      default:
+        return this.storedType(source.of.source);
+    }
   }
 
   private rowBytes(part: WeightPart): number {
@@ -263,11 +264,6 @@ function permuteBytes(
     }
   }
   return new Uint8Array(to.buffer, to.byteOffset, to.byteLength);
-}
-
-function floatView(bytes: Uint8Array): Float32Array {
-  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  return new Float32Array(buffer, byteOffset, byteLength / 4);
 }
 
 /** Elements are only moved, so any type of their width will do. */

@@ -166,3 +166,34 @@ it('a scale of a whole tensor is a factor of extent 1', () => {
   expect(compareTensors(got, want).relativeL2).toBeLessThan(1e-5);
   expect(launchesOf(compiled.plans.get('f')!.steps)).toHaveLength(2);
 });
+
+describe('what is quantised between kernels', () => {
+  const text = `weight @v : f32[24, 16] = tensor "v"
+    weight @w : f8e4m3[8, 24] = tensor "w"
+    func @f(%x: f32[n, 16]) -> (y: %y) {
+      %c = constant() {dtype = f32, shape = [1], values = [200000]}
+      %l = matmul(%x, @v) {transposeB = true}
+      %m = mul(%l, %c)
+      %q, %s = quantize_rows(%m)
+      %p = matmul(%q, @w) {transposeB = true}
+      %y = mul(%p, %s)
+    }`;
+
+  it.each([
+    ['f16', 'f32'],
+    ['bf16', 'bf16'],
+  ] as const)('may be beyond the largest f16: with operands in %s it is kept in %s', (operands, kept) => {
+    const module = parseModule(text);
+    const compiled = compileModule(module, target, { print: () => '', operands });
+    const plan = compiled.plans.get('f') as Plan;
+    const temporaries = plan.storages.filter(({ kind }) => kind === 'temporary').map(({ storage }) => storage);
+    expect(temporaries.sort()).toEqual([kept, 'f32', 'f8e4m3'].sort());
+    const readTensor = patternWeights(module);
+    const weights = createWeightReader(module, readTensor);
+    const inputs = patternCases(module, { n: 9 })[0]!.inputs;
+    const got = runPlan(compiled, 'f', inputs, ({ name }) => weights(name)).results.get('y') as HostTensor;
+    const want = interpretFunction(module, 'f', inputs, weights, { precision: 'f32' }).get('y') as HostTensor;
+    expect(want.data.some((value) => Math.abs(value) > 65504)).toBe(true);
+    expect(compareTensors(got, want).relativeL2).toBeLessThan(0.03);
+  });
+});
