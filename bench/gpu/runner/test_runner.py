@@ -20,6 +20,7 @@ from .bundle import (
 from .choice import NAMES, UnknownSection, choose_sections
 from .driver import Driver, DriverError, Functions, Program, copy_on_device
 from .fake import FakeLibrary
+from .products import count_columns, find_scales, flatten
 
 FOLDER = os.environ.get("FLUX2C_BUNDLE", "")
 
@@ -44,6 +45,7 @@ WALKING = {
 }
 PROGRAM = {
     "form": "cp.async ring",
+    "function": "denoise",
     "buffers": [{"kind": "input", "label": "a", "bytes": 512}, {"kind": "result", "label": "r", "bytes": 512}],
     "launches": [
         {
@@ -147,6 +149,19 @@ class LaunchTest(unittest.TestCase):
             # What stands where the second map belongs is the structure of parameters.
             self.program(walking_program(map_of(0))).run_all()
 
+    def test_copies_8_bit_floats_as_bytes(self):
+        codes = [{"name": name, "storage": "f8e4m3", "access": "read"} for name in "ab"]
+        kernels = {**SmallBundle.kernels, "walk": {**WALKING, "buffers": codes}}
+        bundle = SmallBundle()
+        bundle.kernels = kernels
+        rows = [map_of(at, extents=[128, 8], boxes=[128, 8]) for at in (0, 1)]
+        self.assertEqual(check_program(bundle, "p", walking_program(*rows)), [])
+        self.assertIn("boxes [64, 8]", check_program(bundle, "p", walking_program(map_of(0), rows[1]))[0])
+        self.driver.start()
+        functions = Functions(self.driver, bundle, "sm_90a")
+        Program(functions, walking_program(*rows), lambda buffer, _: self.library.allocate(buffer["bytes"]), None)
+        self.assertEqual([kind for kind, *_ in self.library.maps], [0, 0])
+
     def test_refuses_tensor_maps_that_the_driver_would(self):
         self.driver.start()
         broken = [
@@ -216,7 +231,7 @@ class FormsTest(unittest.TestCase):
             return {**PROGRAM, "form": form, "launches": [small, made], **more}
 
         self.programs = {
-            "contraction": program("tensor copies, walking tiles", "walk", launches=[]),
+            "contraction": program("tensor copies, walking tiles", "walk", launches=[], function="contraction"),
             "dev.denoise": program("tensor copies, walking tiles", "walk"),
             "dev.denoise, cp.async ring": program("cp.async ring", "ring", of="dev.denoise"),
             "klein-4b.denoise": program("cp.async ring", "other"),
@@ -226,6 +241,54 @@ class FormsTest(unittest.TestCase):
         order = order_for_measuring(self.programs)
         found = [(launch["kernel"], form_of(self.programs, name, launch)) for name, launch in order]
         self.assertEqual(found, [("walk", "tensor copies, walking tiles"), ("ring", "cp.async ring"), ("scale", "")])
+
+
+    def test_put_plain_products_first_whatever_their_operands(self):
+        flop = {**PROGRAM["launches"][0], "flop": 1e9, "label": "w.f8", "kernel": "codes"}
+        self.programs["contraction, fp8"] = {**self.programs["contraction"], "launches": [flop]}
+        self.assertEqual([name for name, _ in order_for_measuring(self.programs)][:2], ["contraction, fp8", "dev.denoise"])
+
+
+class ProductsTest(unittest.TestCase):
+    # (x · wᵀ) · s · t · gate, and a second sum of the same rows.
+    kernel = {
+        "buffers": [
+            *({"name": name, "storage": "f8e4m3", "access": "read"} for name in ("x", "w", "v")),
+            *({"name": name, "storage": "f32", "access": "read"} for name in ("s", "t", "u", "gate")),
+        ],
+        "tile": {
+            "nodes": [
+                ["load", "x", "k", []],
+                ["load", "w", "k", []],
+                ["load", "v", "k", []],
+                ["tile", "acc"],
+                ["load", "s", "m", []],
+                ["binary", "mul", 3, 4],
+                ["load", "t", "n", []],
+                ["binary", "mul", 5, 6],
+                ["load", "gate", "n", []],
+                ["binary", "mul", 7, 8],
+                ["tile", "acc2"],
+                ["binary", "mul", 10, 4],
+                ["load", "u", "n", []],
+                ["binary", "mul", 11, 12],
+                ["binary", "mul", 9, 13],
+            ],
+            "body": [["for", "k", [["contract", "acc", "k", 0, 1], ["contract", "acc2", "k", 0, 2]]], ["store", "y", ["m"], "m", [], 14]],
+        },
+    }
+
+    def test_have_scales_for_their_codes(self):
+        found = find_scales(self.kernel, {"k": 256})
+        self.assertEqual(set(found), {"s", "t", "u"})
+        # Codes have a deviation of 112, sums of 256 products one of 112² · 16.
+        self.assertAlmostEqual(found["s"] * found["t"] * 112**2 * 16, 1)
+        plain = [{**buffer, "storage": "bf16"} for buffer in self.kernel["buffers"]]
+        self.assertEqual(find_scales({**self.kernel, "buffers": plain}, {"k": 256}), {})
+
+    def test_count_columns_of_all_sums(self):
+        self.assertEqual(count_columns(self.kernel["tile"], {"n": 10}), 20)
+        self.assertEqual(count_columns(self.kernel["tile"], {"h": 3, "d": 8}), 48)
 
 
 class ElfTest(unittest.TestCase):
@@ -260,6 +323,29 @@ class BundleTest(unittest.TestCase):
                 for value, (_, _, size) in zip(step.values, launch["bindings"]):
                     self.assertLessEqual(size, library.room(value.value), launch["label"])
         self.assertGreater(len(library.launches), 0)
+
+    def test_has_a_scale_for_each_factor_of_codes(self):
+        products = 0
+        for kernel in self.bundle.kernels.values():
+            codes = [buffer for buffer in kernel["buffers"] if (buffer["storage"], buffer["access"]) == ("f8e4m3", "read")]
+            extents = {axis["name"]: 128 for axis in kernel["tile"]["axes"]}
+            scales = find_scales(kernel, extents)
+            self.assertEqual(len(scales), len(codes), kernel["entryPoint"])
+            self.assertLessEqual(
+                set(scales), {buffer["name"] for buffer in kernel["buffers"] if (buffer["storage"], buffer["access"]) == ("f32", "read")}
+            )
+            products += len(codes) > 0
+        self.assertGreater(products, 0)
+
+    def test_counts_columns_as_the_work_says(self):
+        for _, launch in distinct_launches(self.bundle.programs):
+            kernel = self.bundle.kernels[launch["kernel"]]
+            tile, values = kernel["tile"], dict(zip(kernel["parameters"], launch["parameters"]))
+            extents = {axis["name"]: eval(axis["extent"].replace("^", "**"), {}, dict(values)) for axis in tile["axes"]}
+            is_product = any(statement[0] == "contract" for statement in flatten(tile["body"])) and {"m", "k"} <= set(extents)
+            if is_product and launch["flop"] > 1e11:
+                flop = 2 * extents["m"] * extents["k"] * count_columns(tile, extents)
+                self.assertAlmostEqual(launch["flop"] / flop, 1, 1, launch["label"])
 
     def test_has_distinct_launches(self):
         launches = distinct_launches(self.bundle.programs)
