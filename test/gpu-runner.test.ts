@@ -23,7 +23,7 @@ afterAll(async () => rm(folder, { recursive: true, force: true }));
 describe.skipIf(!python)('the runner for GPUs', () => {
   it('packs arguments, keeps the order and finds what does not hold together', async () => {
     await writePrograms();
-    const { status, stderr } = spawnSync('python3', ['-m', 'unittest', 'runner.test_runner'], {
+    const { status, stderr } = spawnSync('python3', ['-m', 'unittest', 'runner.test_runner', 'runner.test_products'], {
       cwd: 'bench/gpu',
       env: { ...process.env, FLUX2C_BUNDLE: folder, PYTHONDONTWRITEBYTECODE: '1' },
       encoding: 'utf8',
