@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleFormat, type BundleKernel } from '../bench/gpu/bundle.js';
-import { networkCases, singleKernelCases } from '../bench/gpu/bundle-cases.js';
+import { bundleCases } from '../bench/gpu/bundle-cases.js';
 import { compileForms } from '../bench/gpu/bundle-forms.js';
 import { bundleProgram, describeInterface } from '../bench/gpu/bundle-program.js';
 import { targetFor } from '../bench/gpu/model-kernels.js';
@@ -13,6 +13,8 @@ import { tileToJson } from '../bench/gpu/tile-json.js';
 
 const python = spawnSync('python3', ['--version']).status === 0;
 if (!python) process.stderr.write('the runner for GPUs is not tested: there is no python3\n');
+const torch = spawnSync('python3', ['-c', 'import torch']).status === 0;
+if (!torch) process.stderr.write('the checks of 8-bit numbers for GPUs are not tested: there is no PyTorch\n');
 
 let folder = '';
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'flux2c-runner-'))));
@@ -21,11 +23,18 @@ afterAll(async () => rm(folder, { recursive: true, force: true }));
 describe.skipIf(!python)('the runner for GPUs', () => {
   it('packs arguments, keeps the order and finds what does not hold together', async () => {
     await writePrograms();
-    const { status, stderr } = spawnSync('python3', ['-m', 'unittest', 'runner.test_runner'], {
+    const { status, stderr } = spawnSync('python3', ['-m', 'unittest', 'runner.test_runner', 'runner.test_products'], {
       cwd: 'bench/gpu',
       env: { ...process.env, FLUX2C_BUNDLE: folder, PYTHONDONTWRITEBYTECODE: '1' },
       encoding: 'utf8',
     });
+    expect(stderr).toContain('OK');
+    expect(status).toBe(0);
+  });
+
+  it.runIf(torch)('finds what is wrong with 8-bit numbers', () => {
+    const line = ['-B', '-m', 'unittest', 'runner.test_codes'];
+    const { status, stderr } = spawnSync('python3', line, { cwd: 'bench/gpu', encoding: 'utf8' });
     expect(stderr).toContain('OK');
     expect(status).toBe(0);
   });
@@ -54,7 +63,7 @@ async function writePrograms(): Promise<void> {
   };
   const kernels: Record<string, BundleKernel> = {};
   const programs: Record<string, unknown> = {};
-  const cases = [...singleKernelCases, ...networkCases(['klein-4b'])];
+  const cases = bundleCases(['klein-4b'], target);
   for (const { name, compiled, description } of cases.flatMap((one) => compileForms(one, target))) {
     programs[name] = await bundleProgram(compiled, description, keep);
     for (const { thread, tile } of compiled.kernels.values()) {

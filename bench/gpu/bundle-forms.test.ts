@@ -21,7 +21,13 @@ function compileByCopies(target: Target): CompiledModule {
 }
 
 function caseOf(compile: BundleCase['compile'], isCompared: boolean): BundleCase {
-  const description = { variant: 'single', function: 'product', sizes: { tokens: 512 }, config: {} };
+  const description = {
+    variant: 'single',
+    function: 'product',
+    sizes: { tokens: 512 },
+    config: {},
+    operands: 'bf16' as const,
+  };
   return { name: 'product', compile, description, isCompared };
 }
 

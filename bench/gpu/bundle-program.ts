@@ -30,6 +30,7 @@ import type {
   BundleWeight,
   DataPlace,
   ProgramForm,
+  ProgramOperands,
 } from './bundle.js';
 
 /** Takes bytes for the bundle's data file; gives where they lie. */
@@ -42,6 +43,7 @@ export interface ProgramDescription {
   readonly config: Readonly<Record<string, unknown>>;
   readonly form: ProgramForm;
   readonly of?: string;
+  readonly operands: ProgramOperands;
 }
 
 /** What the driver needs to know of a kernel. */

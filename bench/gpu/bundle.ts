@@ -4,7 +4,7 @@ import type { WeightSource } from '../../ir/graph/graph.js';
 import type { KernelResources } from './occupancy.js';
 import type { TileJson } from './tile-json.js';
 
-export const bundleFormat = 2;
+export const bundleFormat = 3;
 
 export interface Bundle {
   readonly format: typeof bundleFormat;
@@ -37,12 +37,16 @@ export interface BundleKernel {
 
 export type ProgramForm = 'tensor copies, walking tiles' | 'cp.async ring';
 
+/** What factors of products are rounded to; with `fp8` those of quantised linear layers, all others as with `bf16`. */
+export type ProgramOperands = 'bf16' | 'fp8';
+
 /** A function of a model, or a single kernel, for given sizes. */
 export interface BundleProgram {
   /** How its products are scheduled, where the bundle has another program that does the same otherwise. */
   readonly form: ProgramForm;
   /** The program that this one is another form of. */
   readonly of?: string;
+  readonly operands: ProgramOperands;
   readonly variant: string;
   readonly function: string;
   readonly sizes: Readonly<Record<string, number>>;

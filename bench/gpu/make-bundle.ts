@@ -10,7 +10,7 @@ import type { VariantName } from '../../models/flux2/variants.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
 import { type Bundle, bundleFormat, type BundleKernel, type BundleProgram } from './bundle.js';
 import { bundleProgram, describeInterface, type KeepData } from './bundle-program.js';
-import { bundleModels, networkCases, singleKernelCases } from './bundle-cases.js';
+import { bundleCases, bundleModels } from './bundle-cases.js';
 import { compileForms } from './bundle-forms.js';
 import { targetFor } from './model-kernels.js';
 import { type CompiledKernels, compileKernels, nvccVersion, slowCharacters } from './nvcc.js';
@@ -96,8 +96,9 @@ async function writeBundle(folder: string, options: BundleOptions): Promise<void
   const target = targetFor(architectures);
   const programs: Record<string, BundleProgram> = {};
   const kernels = new Map<string, CompiledKernel>();
-  const cases = [...singleKernelCases, ...networkCases(models)];
-  for (const { name, compiled, description } of cases.flatMap((one) => compileForms(one, target))) {
+  for (const { name, compiled, description } of bundleCases(models, target).flatMap((one) =>
+    compileForms(one, target),
+  )) {
     const slow = [...compiled.kernels.values()].find(({ source }) => source.length > slowCharacters);
     if (slow !== undefined && options.slow === undefined) {
       console.log(`${name} is left out without --slow: ${slow.name} has ${slow.source.length} characters`);

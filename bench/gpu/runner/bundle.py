@@ -16,8 +16,8 @@ class Bundle:
         self.folder = folder
         with open(os.path.join(folder, "bundle.json"), encoding="utf-8") as file:
             self.json = json.load(file)
-        if self.json["format"] != 2:
-            raise ValueError(f"format {self.json['format']} of the bundle; this runner reads 2")
+        if self.json["format"] != 3:
+            raise ValueError(f"format {self.json['format']} of the bundle; this runner reads 3")
         self.kernels = self.json["kernels"]
         self.programs = self.json["programs"]
         self.architectures = self.json["architectures"]
@@ -172,13 +172,13 @@ def shape_of(programs, name, launch):
 
 def rank(programs, name, launch):
     """0: the plain product, 1: a first block's, 2: others."""
-    if base_of(programs, name) == "contraction":
+    if programs[name]["function"] == "contraction":
         return 0
     return 1 if launch.get("block") in ("double.0", "single.0") else 2
 
 
 def order_for_measuring(programs):
-    """(program name, launch): the plain product, then dev's first blocks, large ones first, forms of one launch side by side."""
+    """(program name, launch): plain products, then dev's first blocks, large ones first, forms of one launch side by side."""
 
     def key(entry):
         name, launch = entry

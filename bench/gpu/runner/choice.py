@@ -2,8 +2,8 @@
 
 # Name, seconds, the programs it needs.
 SECTIONS = (
-    ("check", 90, ()),
-    ("kernels", 60, ()),
+    ("check", 100, ()),
+    ("kernels", 90, ()),
     ("step", 130, ("dev.denoise",)),
     ("klein", 100, ("klein-4b.denoise",)),
     ("encode", 20, ("klein-4b.vae_encoder",)),

@@ -47,7 +47,7 @@ def name_of(machine, launch, program):
 
 
 def check_kernels(machine, report, clock, quick):
-    """Every distinct launch, the plain product and those of a double and a single block first."""
+    """Every distinct launch, plain products and those of a double and a single block first."""
     found = distinct_launches(machine.bundle.programs)
     programs = machine.bundle.programs
     found.sort(key=lambda entry: rank(programs, *entry))
@@ -71,27 +71,29 @@ def check_kernels(machine, report, clock, quick):
 
 
 def measure_kernels(machine, report, clock, quick):
-    """The plain product, then each distinct launch of one double and one single block of dev; what has several forms in all of them."""
-    plain, peers = None, {}
+    """Plain products, then each distinct launch of one double and one single block of dev; what has several forms in all of them."""
+    # Plain products by their operands.
+    plain, peers = {}, {}
     for program, launch in order_for_measuring(machine.bundle.programs):
+        described = machine.bundle.programs[program]
         if clock.left() < 0:
             report.note("kernels: the time was over before all were measured")
             break
         if quick and launch["flop"] < 1e11:
             continue
-        work = Work(machine.bundle, machine.bundle.programs[program], launch, "cuda")
+        work = Work(machine.bundle, described, launch, "cuda")
         size = sum(binding[2] for binding in launch["bindings"])
-        works = [work, *(Work(machine.bundle, machine.bundle.programs[program], launch, "cuda") for _ in range(sets_for(size) - 1))]
+        works = [work, *(Work(machine.bundle, described, launch, "cuda") for _ in range(sets_for(size) - 1))]
         own = time_calls([machine.launch_of(each) for each in works])
         shape = shape_of(machine.bundle.programs, program, launch)
         if shape not in peers:
-            peers[shape] = time_baseline(work)
+            peers[shape] = time_baseline(work, report.note)
         peer = peers[shape]
         # Another form stands beside the one that has the goal.
-        is_other = "of" in machine.bundle.programs[program]
-        goal, met = ("", None) if is_other else goal_of(program, launch, own["ms"], peer, plain)
-        if is_plain(program, launch):
-            plain = own["ms"]
+        is_other = "of" in described
+        goal, met = ("", None) if is_other else goal_of(described, launch, own["ms"], peer, plain.get(described["operands"]))
+        if is_plain(described, launch) and not is_other:
+            plain[described["operands"]] = own["ms"]
         report.row(
             "kernel",
             name_of(machine, launch, program),
@@ -109,15 +111,15 @@ def measure_kernels(machine, report, clock, quick):
 
 
 def is_plain(program, launch):
-    return program == "contraction" and launch["flop"] > 1e12
+    return program["function"] == "contraction" and launch["flop"] > 1e12
 
 
 def goal_of(program, launch, ms, peer, plain):
     if is_plain(program, launch):
-        return ">= 95 % of the vendor's", ms <= peer["ms"] / 0.95
+        return (">= 95 % of the vendor's", ms <= peer["ms"] / 0.95) if peer else ("", None)
     if "attention" in launch["kernel"]:
         return ">= 600 TFLOP/s", launch["flop"] / ms / 1e9 >= 600
-    if "to_qkv_mlp_proj" in launch["label"] and plain is not None and program.startswith("dev"):
+    if "to_qkv_mlp_proj" in launch["label"] and plain is not None and program["variant"] == "dev":
         return "<= 1.03 of the plain product", ms <= 1.03 * plain
     return "", None
 

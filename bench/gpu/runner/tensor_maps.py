@@ -3,9 +3,9 @@
 import ctypes
 
 BYTES, ALIGNMENT = 128, 64
-WIDTHS = {"f32": 4, "f16": 2, "bf16": 2, "i32": 4, "u32": 4, "u8": 1, "bool": 1}
-# CUtensorMapDataType of cuda.h.
-DATA_TYPES = {"u8": 0, "bool": 0, "u32": 2, "i32": 3, "f16": 6, "f32": 7, "bf16": 9}
+WIDTHS = {"f32": 4, "f16": 2, "bf16": 2, "f8e4m3": 1, "i32": 4, "u32": 4, "u8": 1, "bool": 1}
+# CUtensorMapDataType of cuda.h, which has no 8-bit floats: bytes are copied as they are.
+DATA_TYPES = {"u8": 0, "bool": 0, "f8e4m3": 0, "u32": 2, "i32": 3, "f16": 6, "f32": 7, "bf16": 9}
 # As in runtime/cuda/tensor-map-values.ts: not interleaved, rows of 128 bytes swizzled, 256 bytes into the L2 cache, zeros outside.
 MODES = (0, 3, 3, 0)
 

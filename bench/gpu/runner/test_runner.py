@@ -44,6 +44,7 @@ WALKING = {
 }
 PROGRAM = {
     "form": "cp.async ring",
+    "function": "denoise",
     "buffers": [{"kind": "input", "label": "a", "bytes": 512}, {"kind": "result", "label": "r", "bytes": 512}],
     "launches": [
         {
@@ -147,6 +148,19 @@ class LaunchTest(unittest.TestCase):
             # What stands where the second map belongs is the structure of parameters.
             self.program(walking_program(map_of(0))).run_all()
 
+    def test_copies_8_bit_floats_as_bytes(self):
+        codes = [{"name": name, "storage": "f8e4m3", "access": "read"} for name in "ab"]
+        kernels = {**SmallBundle.kernels, "walk": {**WALKING, "buffers": codes}}
+        bundle = SmallBundle()
+        bundle.kernels = kernels
+        rows = [map_of(at, extents=[128, 8], boxes=[128, 8]) for at in (0, 1)]
+        self.assertEqual(check_program(bundle, "p", walking_program(*rows)), [])
+        self.assertIn("boxes [64, 8]", check_program(bundle, "p", walking_program(map_of(0), rows[1]))[0])
+        self.driver.start()
+        functions = Functions(self.driver, bundle, "sm_90a")
+        Program(functions, walking_program(*rows), lambda buffer, _: self.library.allocate(buffer["bytes"]), None)
+        self.assertEqual([kind for kind, *_ in self.library.maps], [0, 0])
+
     def test_refuses_tensor_maps_that_the_driver_would(self):
         self.driver.start()
         broken = [
@@ -216,7 +230,7 @@ class FormsTest(unittest.TestCase):
             return {**PROGRAM, "form": form, "launches": [small, made], **more}
 
         self.programs = {
-            "contraction": program("tensor copies, walking tiles", "walk", launches=[]),
+            "contraction": program("tensor copies, walking tiles", "walk", launches=[], function="contraction"),
             "dev.denoise": program("tensor copies, walking tiles", "walk"),
             "dev.denoise, cp.async ring": program("cp.async ring", "ring", of="dev.denoise"),
             "klein-4b.denoise": program("cp.async ring", "other"),
@@ -226,6 +240,12 @@ class FormsTest(unittest.TestCase):
         order = order_for_measuring(self.programs)
         found = [(launch["kernel"], form_of(self.programs, name, launch)) for name, launch in order]
         self.assertEqual(found, [("walk", "tensor copies, walking tiles"), ("ring", "cp.async ring"), ("scale", "")])
+
+
+    def test_put_plain_products_first_whatever_their_operands(self):
+        flop = {**PROGRAM["launches"][0], "flop": 1e9, "label": "w.f8", "kernel": "codes"}
+        self.programs["contraction, fp8"] = {**self.programs["contraction"], "launches": [flop]}
+        self.assertEqual([name for name, _ in order_for_measuring(self.programs)][:2], ["contraction, fp8", "dev.denoise"])
 
 
 class ElfTest(unittest.TestCase):
