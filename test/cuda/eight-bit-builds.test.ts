@@ -32,7 +32,8 @@ const buildsOf = async (path: string) => (await openArtifactFolder(path)).manife
 
 describe('operands in fp8', () => {
   it('are for all GPUs that have them, unless some are named', async () => {
-    const inspected = await runCommandLine(['inspect', '--component', 'denoise', ...fp8, '--json']);
+    const klein = ['inspect', '--config', 'klein-4b', '--component', 'denoise'];
+    const inspected = await runCommandLine([...klein, ...fp8, '--json']);
     expect(inspected.exitCode, inspected.stderr).toBe(0);
     expect(inspected.stderr).toContain(leftOut);
     const report = JSON.parse(inspected.stdout) as InspectReport;
