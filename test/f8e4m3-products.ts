@@ -1,3 +1,4 @@
+import { encodeRow } from '../ir/quantize.js';
 import { parseThreadKernel } from '../ir/kernel/thread-parse.js';
 import { f8e4m3Values } from './f8e4m3-cases.js';
 import { Random } from './random.js';
@@ -77,7 +78,14 @@ export interface F8Product {
   readonly w: Uint8Array;
   /** x wᵀ, rounded to f32 behind each 32 of the contracted axis; what is between is exact in f64. */
   readonly y: Float32Array;
+  /** x wᵀ as matrix units add it that keep `keptBits`. */
+  readonly truncated: Float32Array;
+  /** How far those two may be apart: 33 terms of each 32 products lose less than a unit of their last bit. */
+  readonly bounds: Float64Array;
 }
+
+/** Bits behind the leading one of the largest term that Hopper's sums are made of. */
+const keptBits = 13;
 
 /** Operands of all codes but NaN, where there are so many numbers. */
 export function f8Product(rows: number, columns: number, depth: number): F8Product {
@@ -86,19 +94,48 @@ export function f8Product(rows: number, columns: number, depth: number): F8Produ
     const all = Array.from({ length }, (_, at) => [0, 0x80][at % 2]! + ((at >> 1) % 0x7f));
     return Uint8Array.from(random.shuffle(all));
   };
-  const [x, w] = [codes(rows * depth), codes(columns * depth)];
-  const y = new Float32Array(rows * columns);
+  return multiplyF8(codes(rows * depth), codes(columns * depth), rows, columns);
+}
+
+/** Operands of normally distributed numbers around `mean`, quantised by rows. */
+export function normalF8Product(rows: number, columns: number, depth: number, mean: number): F8Product {
+  const random = new Random(rows + columns + depth);
+  const normal = (): number =>
+    mean + Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+  const [x, w] = [rows, columns].map((count) => {
+    const codes = new Uint8Array(count * depth);
+    for (let row = 0; row < count; row++) {
+      encodeRow(Float32Array.from({ length: depth }, normal), codes.subarray(row * depth, (row + 1) * depth));
+    }
+    return codes;
+  }) as [Uint8Array, Uint8Array];
+  return multiplyF8(x, w, rows, columns);
+}
+
+function multiplyF8(x: Uint8Array, w: Uint8Array, rows: number, columns: number): F8Product {
+  const depth = x.length / rows;
+  const [y, truncated] = [new Float32Array(rows * columns), new Float32Array(rows * columns)];
+  const bounds = new Float64Array(rows * columns);
   for (let at = 0; at < y.length; at++) {
     const [row, column] = [Math.floor(at / columns), at % columns];
-    for (let first = 0; first < depth; first += 32) {
-      let sum = 0;
-      for (let k = first; k < Math.min(first + 32, depth); k++) {
-        sum += f8e4m3Values[x[row * depth + k]!]! * f8e4m3Values[w[column * depth + k]!]!;
-      }
-      y[at]! += sum;
+    // Kernels multiply whole rows of 128 bytes; zeros behind the end cut bits off as well.
+    for (let first = 0; first < Math.ceil(depth / 128) * 128; first += 32) {
+      const products = Array.from(
+        x.subarray(row * depth + first, row * depth + Math.min(first + 32, depth)),
+        (code, k) => {
+          return f8e4m3Values[code]! * f8e4m3Values[w[column * depth + first + k]!]!;
+        },
+      );
+      const terms = [...products, truncated[at]!];
+      const largest = Math.max(...terms.map(Math.abs));
+      if (largest === 0) continue;
+      const unit = 2 ** (Math.floor(Math.log2(largest)) - keptBits);
+      truncated[at] = terms.reduce((sum, term) => sum + (term - (term % unit)), 0);
+      y[at]! += products.reduce((sum, product) => sum + product, 0);
+      bounds[at]! += terms.length * unit;
     }
   }
-  return { rows, columns, depth, x, w, y };
+  return { rows, columns, depth, x, w, y, truncated, bounds };
 }
 
 export const fragmentKernel = parseThreadKernel(fragmentProduct);

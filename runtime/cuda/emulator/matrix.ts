@@ -81,7 +81,7 @@ template <typename T> inline u32x4 load_matrix(const Shared<T>& array, int index
   return load.result;
 }
 
-/** What matrices are of. Sums are exact here but for one rounding to f32, also those of 8-bit numbers, of which a GPU keeps less. */
+/** What matrices are of. Sums of a warp's products are exact here but for one rounding to f32, also of 8-bit numbers. */
 enum Operands { of_bf16, of_f16, of_f8e4m3 };
 /** Numbers in a word, the first in the low bits. */
 constexpr int numbers_of_word(int operands) { return operands == of_f8e4m3 ? 4 : 2; }
