@@ -10,3 +10,6 @@ export const numbersOfWord: Readonly<Record<MatrixType, 2 | 4>> = { bf16: 2, f16
 export function productDepth(operands: MatrixType): 16 | 32 {
   return numbersOfWord[operands] === 4 ? 32 : 16;
 }
+
+/** Columns that products of matrices in workgroup memory are made of: what the CUDA prelude has functions for. */
+export const sharedColumns: readonly number[] = [64, 128, 256];

@@ -1,8 +1,5 @@
-import { matrixTypes, numbersOfWord, productDepth } from '../../../ir/kernel/matrix-types.js';
+import { matrixTypes, numbersOfWord, productDepth, sharedColumns } from '../../../ir/kernel/matrix-types.js';
 import type { MatrixType } from '../../../ir/kernel/thread.js';
-
-/** Columns that products are written for. */
-export const wgmmaColumns = [64, 128, 256] as const;
 
 const ptxTypes: Readonly<Record<MatrixType, string>> = { bf16: 'bf16', f16: 'f16', f8e4m3: 'e4m3' };
 
@@ -37,7 +34,7 @@ F2C_FUNCTION void wgmma_${shape}_${type}(${start === 'zero' ? 'FromZero, ' : ''}
 `;
 }
 
-const products = wgmmaColumns.flatMap((columns) =>
+const products = sharedColumns.flatMap((columns) =>
   matrixTypes.flatMap((type) => {
     // Fragments of 8-bit numbers are multiplied from shared memory only.
     const lefts = numbersOfWord[type] === 2 ? (['shared', 'registers'] as const) : (['shared'] as const);

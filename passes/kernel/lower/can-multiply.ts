@@ -1,17 +1,12 @@
 import type { Target } from '../../../backends/target.js';
-import { productDepth } from '../../../ir/kernel/matrix-types.js';
+import { productDepth, sharedColumns } from '../../../ir/kernel/matrix-types.js';
 import type { Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import { Emitter } from './emitter.js';
 import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
 import { Coordinates } from './positions.js';
+import { blockPieces } from './staging.js';
 import { asRectangle } from './tensor-maps.js';
-
-/** Pieces of 16 bytes in a row of 128 bytes. */
-const piecesOfRow = 8;
-
-/** Columns that four subgroups multiply at once: those the CUDA prelude has functions for. */
-const sharedColumns = [64, 128, 256];
 
 /** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments. */
 export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
@@ -29,7 +24,7 @@ export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp
     const whole = [along, ...(left.kind === 'memory' ? [statement.over] : [])];
     if (
       schedule.matrix?.unit === 'wgmma' &&
-      whole.some((axis) => at.axis(axis).tile % (piecesOfRow * rowLengthOf(operands)) !== 0)
+      whole.some((axis) => at.axis(axis).tile % (blockPieces * rowLengthOf(operands)) !== 0)
     )
       return false;
     if (schedule.matrix?.walk === undefined) return true;

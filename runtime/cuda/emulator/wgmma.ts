@@ -1,7 +1,6 @@
-import { wgmmaColumns } from '../../../backends/cuda/prelude/wgmma.js';
-import { matrixTypes, productDepth } from '../../../ir/kernel/matrix-types.js';
+import { matrixTypes, productDepth, sharedColumns } from '../../../ir/kernel/matrix-types.js';
 
-const macros = wgmmaColumns.flatMap((columns) =>
+const macros = sharedColumns.flatMap((columns) =>
   matrixTypes.map(
     (type) =>
       `#define wgmma_m64n${columns}k${productDepth(type)}_${type}(...) ` +
