@@ -5,6 +5,11 @@ export interface Target {
   readonly backend: 'webgpu' | 'cpu' | 'cuda';
   /** f16 arithmetic and storage in kernels (WebGPU `shader-f16`). */
   readonly f16: boolean;
+  /**
+   * Conversions of e4m3 numbers in kernels, which are stored a byte at a time: products may have 8-bit operands. With `matrix`, its
+   * products of them (32 deep), too.
+   */
+  readonly fp8?: boolean;
   /** Subgroup operations with a size in this range; absent when there are none. */
   readonly subgroups?: { readonly min: number; readonly max: number };
   /** Bytes of workgroup memory; 0 means no workgroup memory and no barriers. */
@@ -19,6 +24,15 @@ export interface Target {
   readonly matrix?: 'mma' | 'wgmma';
   /** Copies into workgroup memory run beside the computation (`cp.async`). */
   readonly asyncCopy?: boolean;
+  /**
+   * One invocation copies boxes of tensors into workgroup memory, which arrive at barriers there (`cp.async.bulk.tensor`, `mbarrier`),
+   * and roles of a workgroup share its registers out among themselves (`setmaxnreg`).
+   */
+  readonly tensorCopies?: boolean;
+  /** Elements narrower than a word can be stored one at a time: memory is not made of words. */
+  readonly narrowStores?: boolean;
+  /** A launch can start as many workgroups as run at once, which walk over its tiles (`walksTiles` of kernels). */
+  readonly tileWalks?: boolean;
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxBindingBytes: number;
@@ -27,6 +41,11 @@ export interface Target {
   readonly maxStorageBuffers: number;
   /** Bytes that a binding's offset must be a multiple of. */
   readonly bindingAlignment: number;
+}
+
+/** What kernels for a target are known by: how they multiply matrices where it can, otherwise the backend. */
+export function familyOf({ matrix, backend }: Target): string {
+  return matrix ?? backend;
 }
 
 /**

@@ -69,7 +69,11 @@ async function timeKernel(
   workgroups: number,
   repetition: Repetition,
 ): Promise<Summary> {
-  await device.loadKernels([{ name: kernel.name, kernel, source: kernelPrinter(device.target)(kernel) }]);
+  await device.loadKernels(
+    [{ name: kernel.name, kernel, source: kernelPrinter(device.target)(kernel) }],
+    undefined,
+    repetition.signal,
+  );
   const bindings = buffers.map((buffer) => ({ buffer, byteOffset: 0, byteLength: buffer.byteLength }));
   const launch = { kernel: kernel.name, label: kernel.name, bindings, parameters: Int32Array.from(parameters) };
   const sequence = device.record([{ ...launch, workgroups: [workgroups, 1, 1] }], kernel.name);

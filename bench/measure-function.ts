@@ -23,7 +23,8 @@ export async function measureFunction(
   const bound = instantiatePlan(plan, sizes, device.target, kernels);
   const { launches, isStep } = repeatedLaunches(bound.steps);
   const used = [...kernels.values()].filter((kernel) => launches.some((launch) => launch.kernel === kernel.name));
-  await device.loadKernels(used.map(({ name: kernel, thread, source }) => ({ name: kernel, kernel: thread, source })));
+  const loadable = used.map(({ name: kernel, thread, source }) => ({ name: kernel, kernel: thread, source }));
+  await device.loadKernels(loadable, undefined, repetition.signal);
   const buffers = await allocate(bound, device);
   const record = (which: readonly PlannedLaunch[]): Sequence => recordLaunches(which, buffers, device);
   const whole = record(launches);
@@ -124,6 +125,7 @@ async function timeEach(
   }
   // Without a clock on the device each launch is a submission of its own, whose overhead is measured along.
   for (const [at, launch] of launches.entries()) {
+    repetition.signal?.throwIfAborted();
     const single = record([launch]);
     for (let run = 0; run <= repetition.repeats; run++) {
       const start = performance.now();

@@ -29,7 +29,7 @@ export async function measureStages(
     if (!functions.includes(name)) continue;
     onStage(stage);
     const sizes = sizesOf(name);
-    const network = await model.open(name);
+    const network = await model.open(name, undefined, repetition.signal);
     const inputs = makeInputs(network.inputs, sizes);
     timings.push({ name: stage, times: await measure(async () => void (await network.run(inputs)), repetition) });
     if (name === 'denoise') {

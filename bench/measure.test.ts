@@ -9,7 +9,7 @@ import { measure } from './stopwatch.js';
 
 describe('measureFunction', () => {
   it.each(['denoise', 'vae_decoder'] as const)('times every launch of %s once a repetition', async (name) => {
-    await withSubject({ target: cpuTarget }, async (subject) => {
+    await withSubject({ targets: [{ target: cpuTarget, architectures: [] }] }, async (subject) => {
       const device = new NullDevice(cpuTarget);
       const sizes = bindSizesOf(name, resolveSizes({ width: 32, height: 32 }, subject.defaults));
       const timing = await measureFunction(subject.compile(name, []), sizes, device, { warmups: 1, repeats: 2 });

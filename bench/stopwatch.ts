@@ -11,14 +11,20 @@ export interface Times {
 export interface Repetition {
   readonly warmups: number;
   readonly repeats: number;
+  /** Ends measuring before the next run, and compilers at work; its reason is thrown. */
+  readonly signal?: AbortSignal;
 }
 
 /** Runs `work` `warmups` times, then measures `repeats` runs of it. */
-export async function measure(work: () => Promise<void>, { warmups, repeats }: Repetition): Promise<Times> {
-  for (let run = 0; run < warmups; run++) await work();
+export async function measure(work: () => Promise<void>, { warmups, repeats, signal }: Repetition): Promise<Times> {
+  for (let run = 0; run < warmups; run++) {
+    signal?.throwIfAborted();
+    await work();
+  }
   const wall: number[] = [];
   const cpu: number[] = [];
   for (let run = 0; run < repeats; run++) {
+    signal?.throwIfAborted();
     const cpuStart = process.cpuUsage();
     const start = performance.now();
     await work();

@@ -7,7 +7,8 @@ import type { ByteSource } from '../frontend/checkpoint/index.js';
 import { openFileSource } from '../frontend/checkpoint/node/file-source.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { ArtifactFlux2Model } from '../models/flux2/artifact-model.js';
-import { type Artifact, decodeArtifact, MANIFEST, sha256, type WeightFile } from '../runtime/artifact.js';
+import { type Artifact, MANIFEST, openArtifact, sha256, type WeightFile } from '../runtime/artifact.js';
+import { chooseBuild } from '../runtime/artifact/choose-build.js';
 import { decodeManifest } from '../runtime/artifact/manifest.js';
 import { artifactWeights } from '../runtime/artifact/weights.js';
 import type { Device } from '../runtime/device.js';
@@ -24,7 +25,8 @@ export async function isArtifact(path: string): Promise<boolean> {
 export async function artifactBackend(path: string): Promise<Target['backend'] | undefined> {
   if (!(await isArtifact(path))) return undefined;
   const manifest = join(path, MANIFEST);
-  return (await decodeManifest(await readFile(manifest), manifest)).target.backend;
+  const { builds } = await decodeManifest(await readFile(manifest), manifest);
+  return [...builds.values()][0]?.target.backend;
 }
 
 /**
@@ -93,9 +95,9 @@ async function requireReplaceable(path: string): Promise<void> {
   });
 }
 
-/** Loads and checks an artifact; errors as `decodeArtifact`. */
-export function readArtifactFolder(path: string): Promise<Artifact> {
-  return decodeArtifact(path, async (name) => {
+/** Opens an artifact; errors as `openArtifact`. */
+export function openArtifactFolder(path: string): Promise<Artifact> {
+  return openArtifact(path, async (name) => {
     const file = join(path, name);
     const status = await stat(file).catch(() => undefined);
     if (status?.isFile() !== true) return undefined;
@@ -110,10 +112,14 @@ export function readArtifactFolder(path: string): Promise<Artifact> {
   });
 }
 
-/** A model that runs from an artifact. F2C535 when a file with weights is missing or has changed, F2C53x of the artifact. */
+/**
+ * A model that runs from the artifact's build for the device. F2C533 when there is none, F2C535 when a file with weights is
+ * missing or has changed, F2C53x of the artifact.
+ */
 export async function openArtifactModel(path: string, device: Device): Promise<ArtifactFlux2Model> {
-  const artifact = await readArtifactFolder(path);
-  const { weights } = artifact.manifest;
+  const artifact = await openArtifactFolder(path);
+  const { builds, weights } = artifact.manifest;
+  const build = await artifact.loadBuild(chooseBuild(path, builds, device));
   const sources: ByteSource[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(sources.map((source) => source.close()));
@@ -122,7 +128,7 @@ export async function openArtifactModel(path: string, device: Device): Promise<A
     for (const file of weights?.files ?? []) sources.push(await openWeightFile(path, file));
     const openWeights = (component: string): ReturnType<typeof artifactWeights> =>
       artifactWeights(path, weights, component, sources);
-    return new ArtifactFlux2Model(artifact, device, openWeights, close);
+    return new ArtifactFlux2Model(artifact, build, device, openWeights, close);
   } catch (error) {
     await close();
     throw error;

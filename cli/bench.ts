@@ -88,7 +88,8 @@ async function bench(model: string | undefined, options: BenchOptions, context: 
     throw contradiction('stages need weights, which --config has not', 'Take --only kernels, or name a model.');
   }
   const line = createProgressLine(context.stderr, options.quiet === true);
-  const device = await context.openDevice(options, (sentence) => line.notice(sentence));
+  const choice = { ...options, ...(model !== undefined && { model }) };
+  const device = await context.openDevice(choice, (sentence) => line.notice(sentence));
   try {
     const result = await measureAll(model, options, device, line, context);
     line.finish();
@@ -109,10 +110,12 @@ async function measureAll(
   context: CliContext,
 ): Promise<BenchResult> {
   const { repeats, warmups, only } = options;
-  const repetition = { repeats, warmups };
-  const request = { ...options, target: device.target, ...(model !== undefined && { model }) };
+  const { signal } = context;
+  const repetition = { repeats, warmups, signal };
+  const targets = [{ target: device.target, architectures: [] }];
+  const request = { ...options, targets, device, ...(model !== undefined && { model }) };
   line.notice('measuring the ceilings of the device');
-  const ceilings = await calibrate(device, { warmups: 2, repeats: 30 });
+  const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
   return withSubject(request, async (subject) => {
     const sizes = resolveSizes(options, subject.defaults);
     const names = chooseFunctions(subject.functions, options);

@@ -5,25 +5,34 @@ import { findKernelCompiler } from '../runtime/cuda/node/open-compiler.js';
 import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
 
 export interface CubinRequest {
-  readonly kernels: ReadonlyMap<string, LoadableKernel>;
+  /** With what each is for. */
+  readonly builds: readonly {
+    readonly kernels: ReadonlyMap<string, LoadableKernel>;
+    readonly architectures: readonly CudaArchitecture[];
+  }[];
   readonly headers: ReadonlyMap<string, string>;
-  readonly architectures: readonly CudaArchitecture[];
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, of: number) => void;
 }
 
+/** By kernel, then by architecture. */
+export type MachineCode = ReadonlyMap<string, ReadonlyMap<CudaArchitecture, Uint8Array>>;
+
 /**
- * The kernels with machine code for each architecture; or why there is none, when the machine has no compiler for them.
- * Throws F2C511 with the kernel that does not compile, and the signal's reason.
+ * Machine code of each kernel for the architectures of all builds that have it; or why there is none, when the machine has no
+ * compiler for them. Throws F2C511 with the kernel that does not compile, and the signal's reason.
  */
-export async function compileCubins(request: CubinRequest): Promise<ReadonlyMap<string, LoadableKernel> | string> {
-  const { kernels, headers, architectures, signal, onProgress } = request;
+export async function compileCubins(request: CubinRequest): Promise<MachineCode | string> {
+  const { builds, headers, signal, onProgress } = request;
   const compiler = await findKernelCompiler();
   if (typeof compiler === 'string') return compiler;
-  const made = new Map([...kernels.keys()].map((name) => [name, new Map<string, Uint8Array>()]));
-  const jobs = [...kernels.values()].flatMap(({ name, source }) =>
-    architectures.map((architecture) => ({ source: { name, text: source, headers }, architecture })),
+  const made = new Map<string, Map<CudaArchitecture, Uint8Array>>();
+  const jobs = builds.flatMap(({ kernels, architectures }) =>
+    [...kernels.values()].flatMap(({ name, source }) =>
+      architectures.map((architecture) => ({ source: { name, text: source, headers }, architecture })),
+    ),
   );
+  for (const { source } of jobs) made.set(source.name, new Map());
   let done = 0;
   onProgress(done, jobs.length);
   await forEachParallel(
@@ -35,7 +44,5 @@ export async function compileCubins(request: CubinRequest): Promise<ReadonlyMap<
     },
     signal,
   );
-  // In the order asked for, not in which they were done.
-  const inOrder = (name: string) => new Map(architectures.map((each) => [each, made.get(name)!.get(each)!] as const));
-  return new Map([...kernels].map(([name, kernel]) => [name, { ...kernel, binaries: inOrder(name) }]));
+  return made;
 }

@@ -1,4 +1,4 @@
-/** The C++ program of `compile --target cuda --host cpp`. */
+/** The C++ programs of `compile --target cuda --host cpp`. */
 import type { CudaArchitecture } from '../backends/cuda/cuda-target.js';
 import { hostHeader, hostHeaderName } from '../backends/cuda/host/host-header.js';
 import { printHost } from '../backends/cuda/host/print-host.js';
@@ -10,21 +10,30 @@ import { planLifetimes } from '../runtime/plan/plan-lifetimes.js';
 export interface HostRequest {
   /** The model's name. */
   readonly name: string;
+  readonly builds: readonly HostBuild[];
+  readonly weights: ArtifactWeights | null;
+}
+
+export interface HostBuild {
+  readonly name: string;
   readonly functions: ReadonlyMap<string, { readonly component: string; readonly plan: Plan }>;
   readonly kernels: ReadonlyMap<string, { readonly thread: ThreadKernel }>;
-  readonly weights: ArtifactWeights | null;
   readonly architectures: readonly CudaArchitecture[];
 }
 
-/** In the artifact's folder. */
-export const HOST_SOURCE = 'host.cu';
-
 /**
- * What builds the program, in the artifact's folder. For several architectures nvcc asks the GPU that is there; -arch names
- * another.
+ * What builds the program of each build, in the artifact's folder, in the builds' order. For several architectures nvcc asks
+ * the GPU that is there; -arch names another.
  */
-export function hostBuildLine(architectures: readonly CudaArchitecture[]): string {
-  return `nvcc -std=c++17 -O2 ${architectureOption(architectures)} ${HOST_SOURCE} -o host`;
+export function hostBuildLines(builds: readonly Pick<HostBuild, 'name' | 'architectures'>[]): readonly string[] {
+  return builds.map(
+    (build) => `nvcc -std=c++17 -O2 ${architectureOption(build.architectures)} ${sourceOf(build, builds)} -o host`,
+  );
+}
+
+/** `host.cu`; `host.wgmma.cu` where there are other builds. */
+function sourceOf({ name }: { readonly name: string }, builds: readonly unknown[]): string {
+  return builds.length === 1 ? 'host.cu' : `host.${name}.cu`;
 }
 
 function architectureOption([only, ...others]: readonly CudaArchitecture[]): string {
@@ -33,18 +42,18 @@ function architectureOption([only, ...others]: readonly CudaArchitecture[]): str
   return only.endsWith('a') ? `-gencode arch=${only.replace('sm', 'compute')},code=${only}` : `-arch=${only}`;
 }
 
-/** The program's files by their paths in the artifact. Errors as `printHost`. */
-export function printHostFiles(request: HostRequest): ReadonlyMap<string, string> {
-  const { name, functions, kernels, weights, architectures } = request;
-  const source = printHost({
-    name,
-    functions: new Map([...functions].map(([key, fn]) => [key, { ...fn, lifetimes: planLifetimes(fn.plan) }])),
-    kernels: new Map([...kernels].map(([key, { thread }]) => [key, thread])),
-    weights,
-    buildLine: hostBuildLine(architectures),
+/** A program for each build, and what they share, by their paths in the artifact. Errors as `printHost`. */
+export function printHostFiles({ name, builds, weights }: HostRequest): ReadonlyMap<string, string> {
+  const lines = hostBuildLines(builds);
+  const programs = builds.map((build, index): [string, string] => {
+    const source = printHost({
+      name,
+      functions: new Map([...build.functions].map(([key, fn]) => [key, { ...fn, lifetimes: planLifetimes(fn.plan) }])),
+      kernels: new Map([...build.kernels].map(([key, { thread }]) => [key, thread])),
+      weights,
+      buildLine: lines[index]!,
+    });
+    return [sourceOf(build, builds), source];
   });
-  return new Map([
-    [HOST_SOURCE, source],
-    [hostHeaderName, hostHeader],
-  ]);
+  return new Map([...programs, [hostHeaderName, hostHeader]]);
 }

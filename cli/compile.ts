@@ -1,24 +1,24 @@
 /** `flux2c compile`: a model into an artifact. */
 import { Command, Option } from 'commander';
-import type { Target } from '../backends/target.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { TOKENIZER_FOLDER, tokenizerFiles } from '../models/flux2/artifact-model.js';
-import { compileFunctions, type CompiledFunctions, usedTensors } from '../models/flux2/compile-artifact.js';
-import { describeModel } from '../models/flux2/compiled-model.js';
+import { usedTensors } from '../models/flux2/compile-artifact.js';
+import { describeModel, describeRelease } from '../models/flux2/compiled-model.js';
 import { availableFunctions, componentOf } from '../models/flux2/component-functions.js';
 import { encodeDescription } from '../models/flux2/description-json.js';
 import { closeModel, loadModel, type LoadedModel, storedTypes } from '../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../models/flux2/networks.js';
 import { openModelFiles } from '../models/flux2/node/open-model.js';
-import { pipelineConfigOf } from '../models/flux2/pipeline-config.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
-import { type ArtifactWeights, encodeArtifact } from '../runtime/artifact.js';
+import type { CompiledKernel } from '../passes/compiled.js';
+import { type BuildParts, encodeArtifact } from '../runtime/artifact.js';
 import { kernelHeaders } from '../runtime/cuda/node/open-cuda.js';
 import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
-import type { PlanStep } from '../ir/plan.js';
 import { writeArtifactFolder } from './artifact-folder.js';
-import { compileCubins } from './compile-cubins.js';
-import { hostBuildLine, printHostFiles } from './compile-host.js';
+import { compileBuilds, type CompiledBuild } from './compile-builds.js';
+import { compileCubins, type MachineCode } from './compile-cubins.js';
+import { printHostFiles } from './compile-host.js';
+import { reportCompiled } from './compile-report.js';
 import { packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
 import {
@@ -29,10 +29,11 @@ import {
   integersOf,
   operandsOption,
 } from './options.js';
-import type { ComponentOptions, OperandPrecision, ReportOptions } from './options.js';
+import type { Operands } from '../passes/compile.js';
+import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
-import { createProgressLine, formatSeconds, type ProgressLine } from './progress-line.js';
-import { addTargetOptions, chosenArchitectures, type TargetOptions, targetOf } from './target-options.js';
+import { createProgressLine, type ProgressLine } from './progress-line.js';
+import { addTargetOptions, describeLeftOut, type TargetOptions, targetsOf } from './target-options.js';
 import { VERSION } from './version.js';
 
 interface CompileOptions
@@ -44,7 +45,7 @@ interface CompileOptions
   readonly component?: readonly string[];
   readonly packWeights?: boolean;
   readonly layers?: readonly number[];
-  readonly operands?: OperandPrecision;
+  readonly operands?: Operands;
 }
 
 const help = `
@@ -84,27 +85,24 @@ async function compile(model: string | undefined, options: CompileOptions, conte
     if (model !== undefined) throw contradiction('--config takes the place of a model', 'Leave out one of the two.');
     if (options.packWeights === true)
       throw contradiction('--config has no weights to pack', 'Leave out --pack-weights.');
-    await compileDescribed(describeVariant(options.config), undefined, options, context);
+    await compileDescribed(describeRelease(options.config, options), undefined, options, context);
     return;
   }
-  const { vae, textEncoder, tokenizer, layers } = options;
+  const { vae, textEncoder, tokenizer, cachedReferences, layers } = options;
   const files = await openModelFiles(model, {
     ...(vae !== undefined && { vae }),
     ...(textEncoder !== undefined && { textEncoder }),
     ...(tokenizer !== undefined && { tokenizer }),
   });
-  const loaded = await loadModel(files, layers === undefined ? {} : { textEncoderLayers: layers });
+  const loaded = await loadModel(files, {
+    ...(layers !== undefined && { textEncoderLayers: layers }),
+    ...(cachedReferences !== undefined && { cachedReferences }),
+  });
   try {
     await compileDescribed(describeModel(loaded), loaded, options, context);
   } finally {
     await closeModel(loaded);
   }
-}
-
-function describeVariant(name: VariantName): Flux2Description {
-  const { transformer, autoencoder, textEncoder } = variants[name];
-  const pipeline = pipelineConfigOf(variants[name], !transformer.guidanceEmbeds);
-  return { name, pipeline, transformer, autoencoder, textEncoder };
 }
 
 async function compileDescribed(
@@ -120,92 +118,96 @@ async function compileDescribed(
     throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
-    const target = targetOf(options);
-    const compiled = compileFunctions({
+    const targets = targetsOf(options);
+    const leftOut = describeLeftOut(options);
+    if (leftOut !== undefined) line.notice(leftOut);
+    const builds = compileBuilds({
       description,
       functions: chooseFunctions(description, options),
-      target,
+      targets,
       ...(options.operands && { operands: options.operands }),
       dtypesOf: (component) => (loaded ? storedTypes(component, loaded[component]!) : () => 'bf16'),
       ...(options.layers && { layers: options.layers }),
-      instrumentsOf: (name) => createInstruments(options, target, name, (text) => void context.stderr.write(text)),
-      onFunction: (step, of) => line.update({ stage: 'compile', step, of, secondsLeft: undefined }),
+      instrumentsOf: (name) =>
+        createInstruments(options, targets[0]!.target, name, (text) => void context.stderr.write(text)),
+      onFunction: (step, of, family) => {
+        const detail = targets.length > 1 ? { detail: `for ${family}` } : {};
+        line.update({ stage: 'compile', ...detail, step, of, secondsLeft: undefined });
+      },
     });
     const compileSeconds = (performance.now() - started) / 1000;
     context.signal.throwIfAborted();
-    const planned = loaded && (await planWeights(loaded, compiled, options));
-    const kernels = await withMachineCode(compiled.kernels, options, context, line);
+    const planned = loaded && (await planWeights(loaded, builds, options));
+    const weights = planned?.weights ?? null;
+    const code = await makeMachineCode(builds, options, context, line);
     const files = await encodeArtifact({
       compiler: VERSION,
-      target,
       model: encodeDescription(description),
-      functions: compiled.functions,
-      kernels,
-      ...(target.backend === 'cuda' && { headers: kernelHeaders }),
+      functions: builds[0]!.functions,
+      builds: new Map(builds.map((build) => [build.name, partsOf(build, code)])),
+      ...(options.target === 'cuda' && { headers: kernelHeaders }),
       files: new Map([
-        ...(compiled.functions.has('text_encoder') && loaded ? await readTokenizer(loaded) : []),
-        ...(options.host === undefined
-          ? []
-          : printHostFiles(hostRequest(description.name, compiled, planned, options))),
+        ...(builds[0]!.functions.has('text_encoder') && loaded ? await readTokenizer(loaded) : []),
+        ...(options.host === undefined ? [] : printHostFiles({ name: description.name, builds, weights })),
       ]),
-      weights: planned?.weights ?? null,
+      weights,
     });
     await writeArtifactFolder(options.output, files, async (folder) => {
       await planned?.write(folder);
       context.signal.throwIfAborted();
     });
     line.finish();
-    report({ compiled, kernels, target, compileSeconds, weights: planned?.weights }, options, context);
+    reportCompiled({ builds, code, compileSeconds, weights }, options, context.stdout);
   } finally {
     line.finish();
   }
 }
 
-function hostRequest(
-  name: string,
-  { functions, kernels }: CompiledFunctions,
-  planned: PlannedWeights | undefined,
-  options: CompileOptions,
-): Parameters<typeof printHostFiles>[0] {
-  const architectures = chosenArchitectures(options);
-  return { name, functions, kernels, weights: planned?.weights ?? null, architectures };
+function partsOf(build: CompiledBuild, code: MachineCode): BuildParts {
+  const { target, architectures, functions, kernels } = build;
+  const withCode = (kernel: CompiledKernel): LoadableKernel => {
+    const binaries = code.get(kernel.name);
+    return binaries === undefined ? kernel : { ...kernel, binaries };
+  };
+  return {
+    target,
+    architectures,
+    plans: new Map([...functions].map(([name, { plan }]) => [name, plan])),
+    kernels: new Map([...kernels].map(([name, kernel]) => [name, withCode(kernel)])),
+  };
 }
 
-/** The kernels as they go into the artifact. Without a compiler for them the device's computer needs one. */
-async function withMachineCode(
-  kernels: CompiledFunctions['kernels'],
+/** Empty where there is none to make, or no compiler for it: then the device's computer needs one. */
+async function makeMachineCode(
+  builds: readonly CompiledBuild[],
   options: CompileOptions,
   { signal }: CliContext,
   line: ProgressLine,
-): Promise<ReadonlyMap<string, LoadableKernel>> {
-  if (options.target !== 'cuda' || !options.cubin) return kernels;
+): Promise<MachineCode> {
+  if (options.target !== 'cuda' || !options.cubin) return new Map();
   const made = await compileCubins({
-    kernels,
+    builds,
     headers: kernelHeaders,
-    architectures: chosenArchitectures(options),
     signal,
     onProgress: (step, of) => line.update({ stage: 'compile', step, of, secondsLeft: undefined }),
   });
   if (typeof made !== 'string') return made;
   line.notice(`No machine code goes into the artifact (${made}): the GPU's computer will compile the kernels.`);
-  return kernels;
+  return new Map();
 }
 
 function planWeights(
   loaded: LoadedModel,
-  compiled: CompiledFunctions,
+  builds: readonly CompiledBuild[],
   options: CompileOptions,
 ): Promise<PlannedWeights> {
-  const used = usedTensors(compiled);
+  const used = usedTensors(builds);
   return options.packWeights === true ? packWeights(loaded, used) : pointToWeights(loaded, used);
 }
 
 /** The functions that `--component` names: themselves, or all that a network has. */
-function chooseFunctions(
-  description: Flux2Description,
-  { component: wanted, layers }: CompileOptions,
-): readonly NetworkName[] {
-  const known = availableFunctions(description, layers);
+function chooseFunctions(description: Flux2Description, { component: wanted }: CompileOptions): readonly NetworkName[] {
+  const known = availableFunctions(description);
   if (wanted === undefined) return known;
   const names = [...new Set([...known, ...known.map((name) => componentOf[name])])];
   for (const name of wanted) {
@@ -226,52 +228,4 @@ async function readTokenizer({ files }: LoadedModel): Promise<ReadonlyMap<string
     if (text !== undefined) texts.set(`${TOKENIZER_FOLDER}/${file}`, text);
   }
   return texts;
-}
-
-interface CompileReport {
-  readonly compiled: CompiledFunctions;
-  readonly kernels: ReadonlyMap<string, LoadableKernel>;
-  readonly target: Target;
-  readonly compileSeconds: number;
-  readonly weights: ArtifactWeights | undefined;
-}
-
-function report(
-  { compiled, kernels: made, target, compileSeconds, weights }: CompileReport,
-  options: CompileOptions,
-  context: CliContext,
-): void {
-  const functions = [...compiled.functions].map(([name, { plan }]) => ({ name, launches: countLaunches(plan.steps) }));
-  const kernels = made.size;
-  const architectures = [...new Set([...made.values()].flatMap(({ binaries }) => [...(binaries?.keys() ?? [])]))];
-  if (options.json === true) {
-    const files = weights?.files.map(({ path, byteLength }) => ({ path, byteLength })) ?? [];
-    const summary = {
-      output: options.output,
-      target,
-      functions,
-      kernels,
-      architectures,
-      weights: files,
-      compileSeconds,
-    };
-    context.stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
-    return;
-  }
-  const listed = functions.map(({ name, launches }) => `  ${name}: ${launches} launches\n`).join('');
-  context.stdout.write(
-    `${options.output}: ${kernels} kernels for ${[target.backend, ...architectures].join(', ')}, compiled in ${formatSeconds(compileSeconds)}\n${listed}`,
-  );
-  if (options.host === undefined) return;
-  context.stdout.write(
-    `Build the program with\n  ${hostBuildLine(chosenArchitectures(options))}\nin ${options.output}.\n`,
-  );
-}
-
-/** As written: a loop's once. */
-function countLaunches(steps: readonly PlanStep[]): number {
-  return steps.reduce((sum, step) => {
-    if (step.kind === 'loop') return sum + countLaunches(step.steps);
-    return sum + (step.kind === 'launch' ? 1 : 0);
-  }, 0);
 }

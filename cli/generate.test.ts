@@ -55,11 +55,21 @@ describe('flux2c generate', () => {
     const reference = join(folder, 'reference.png');
     await writeFile(reference, await encodeImage({ width: 64, height: 64, data: new Uint8Array(64 * 64 * 3) }, 'png'));
     const images = ['--image', reference, '--image', reference];
-    const options = ['--device', 'cpu', '--model', 'some/model', '--vae', 'some/vae', '--guidance', '2.5'];
+    const options = [
+      '--device',
+      'cpu',
+      '--model',
+      'some/model',
+      '--vae',
+      'some/vae',
+      '--cached-references',
+      '--guidance',
+      '2.5',
+    ];
     const run = await runCommandLine(['generate', 'x', '-o', join(folder, 'a.png'), ...small, ...images, ...options]);
     expect(run.exitCode).toBe(0);
     expect(run.deviceChoice).toMatchObject({ device: 'cpu' });
-    expect(run.modelRequest).toMatchObject({ model: 'some/model', vae: 'some/vae' });
+    expect(run.modelRequest).toMatchObject({ model: 'some/model', vae: 'some/vae', cachedReferences: true });
     const { inputs } = run.model.calls.find(({ name }) => name.startsWith('denoise'))!;
     expect(inputs['ref_ids']?.shape).toEqual([32, 4]);
     expect([...inputs['guidance']!.values]).toEqual([2.5]);
@@ -115,7 +125,7 @@ describe('flux2c generate', () => {
     [['--seed', '1,2'], 'F2C662', 'seeds'],
     [['--guidance', 'much'], 'F2C702', '--guidance'],
     [['--device', 'gpu'], 'F2C701', 'auto, webgpu, cpu'],
-    [['--operands', 'fp8'], 'F2C701', 'f32, f16'],
+    [['--operands', 'fp4'], 'F2C701', 'f32, f16, bf16, fp8'],
     [['--colour', 'red'], 'F2C701', '--colour'],
     [['--heigth', '64'], 'F2C701', 'Did you mean --height?'],
     [['--image', 'missing.png'], 'F2C634', 'missing.png'],

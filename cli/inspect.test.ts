@@ -90,6 +90,25 @@ describe('flux2c inspect', () => {
     expect(plan).toContain('launch attention_');
   });
 
+  it('shows operands in fp8 for GPUs that have them, and refuses them elsewhere', async () => {
+    const denoise = ['inspect', '--component', 'denoise', '--operands', 'fp8'];
+    const ada = ['--target', 'cuda', '--arch', 'sm_89'];
+    const graph = await runCommandLine([...denoise, ...ada, '--stop-after', 'quantize-products']);
+    expect(graph.stdout).toMatch(/weight @transformer\.\S+\.f8 : f8e4m3\[.*quantize_rows\(/);
+    const rows = graph.stdout.split('\n').filter((line) => line.includes('= quantize_rows(%'));
+    expect(rows.length).toBeGreaterThan(10);
+    // Not what comes in, what the timestep says and what goes out.
+    for (const name of ['x_embedder', 'context_embedder', 'modulation', 'proj_out', 'time_guidance_embed']) {
+      expect(graph.stdout).toMatch(new RegExp(`weight @transformer\\.\\S*${name}`));
+      expect(graph.stdout).not.toMatch(new RegExp(`weight @transformer\\.\\S*${name}\\S* : f8e4m3`));
+    }
+    const plan = await runCommandLine([...denoise, ...ada, '--emit', 'plan']);
+    expect(plan.stdout).toContain('f8e4m3');
+    const refused = await runCommandLine([...denoise, '--emit', 'plan']);
+    expect(refused.stderr).toContain('error F2C307');
+    expect(refused.stderr).toContain('compute capability 8.9');
+  });
+
   it('prints, times and dumps passes', async () => {
     const line = ['inspect', '--component', 'text_encoder', '--time-passes', '--verify-each', '--dump-dir', folder];
     const { stderr, exitCode } = await runCommandLine([...line, '--print-after', 'merge-projections']);
@@ -126,6 +145,8 @@ describe('flux2c inspect', () => {
     [['--width', '40'], 'F2C702'],
     [['model', '--config', 'dev'], 'F2C703'],
     [['/nowhere'], 'F2C401'],
+    [['--cached-references'], 'F2C614'],
+    [['--config', 'dev', '--cached-references'], 'F2C614'],
     [['--target', 'cpu', '--emit', 'source', '--component', 'vae_decoder'], 'F2C709'],
   ])('refuses %j', async (options, code) => {
     const { exitCode, stderr } = await runCommandLine(['inspect', ...options]);

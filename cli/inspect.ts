@@ -16,14 +16,15 @@ import { type InspectReport, reportComponents, reportFunction, weightsOf } from 
 import { bindSizesOf, describeSizes, type PictureSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { type InspectedFunction, type InspectSubject, withSubject } from './inspect/subject.js';
 import { formatReport } from './inspect/summary.js';
-import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, type ReportOptions } from './options.js'; // prettier-ignore
+import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
-import { addTargetOptions, type TargetOptions, targetOf } from './target-options.js';
+import { addTargetOptions, describeLeftOut, type TargetOptions, targetsOf } from './target-options.js';
 import { VERSION } from './version.js';
 
 interface InspectOptions extends ComponentOptions, ReportOptions, PassOptions, SizeOptions, TargetOptions {
   readonly config?: VariantName;
   readonly component?: NetworkName;
+  readonly build?: string;
   readonly html?: string;
 }
 
@@ -48,11 +49,13 @@ export function inspectCommand(context: CliContext): Command {
         Object.keys(componentOf),
       ),
     )
+    .option('--build <name>', 'which build of an artifact, or of those for several GPUs (default: the first)')
     .option('--width <pixels>', 'multiple of 16', integerOf('--width', 16))
     .option('--height <pixels>', 'multiple of 16', integerOf('--height', 16))
     .option('--steps <number>', 'denoising steps', integerOf('--steps', 1, 1000))
     .option('--references <number>', 'reference pictures, of the same size', integerOf('--references', 0, 10))
     .option('--text-tokens <number>', 'tokens of the prompt', integerOf('--text-tokens', 1, 4096))
+    .addOption(operandsOption())
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
   addPassOptions(addComponentOptions(addReportOptions(addTargetOptions(command), 'the report')));
@@ -71,8 +74,10 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   if (options.emit !== undefined && options.json === true) {
     throw contradiction('--emit prints text, --json the report', 'Leave out one of the two.');
   }
-  const target = targetOf(options);
-  await withSubject({ ...options, target, ...(file !== undefined && { model: file }) }, async (subject) => {
+  const targets = targetsOf(options);
+  const leftOut = describeLeftOut(options);
+  if (leftOut !== undefined && options.quiet !== true) context.stderr.write(`${leftOut}\n`);
+  await withSubject({ ...options, targets, ...(file !== undefined && { model: file }) }, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);
     else await report(subject, names, options, context);
@@ -137,6 +142,8 @@ async function report(
     name: subject.name,
     source: subject.source,
     target: subject.target,
+    build: subject.buildName,
+    builds: subject.builds,
     components: reportComponents(inspected.map(({ compiled }) => describeWeights(subject, compiled))),
     functions: inspected.map((one) => one.report),
     misfits,

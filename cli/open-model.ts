@@ -5,25 +5,28 @@ import { openModelFiles } from '../models/flux2/node/open-model.js';
 import type { Flux2Model } from '../models/flux2/networks.js';
 import type { Device } from '../runtime/device.js';
 import { isArtifact, openArtifactModel } from './artifact-folder.js';
-import { type ComponentOptions, contradiction, type OperandPrecision } from './options.js';
+import type { Operands } from '../passes/compile.js';
+import { type ComponentOptions, contradiction } from './options.js';
 
 export interface OpenModelRequest extends ComponentOptions {
   /** Default: the embedded checkpoint. */
   readonly model?: string;
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
-  readonly operands?: OperandPrecision;
+  readonly operands?: Operands;
 }
 
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
 export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
-  const { model, vae, textEncoder, tokenizer, layers, operands } = request;
+  const { model, vae, textEncoder, tokenizer, cachedReferences, layers, operands } = request;
   if (model !== undefined && (await isArtifact(model))) {
-    const given = [vae, textEncoder, tokenizer, layers, operands].filter((option) => option !== undefined);
+    const given = [vae, textEncoder, tokenizer, cachedReferences, layers, operands].filter(
+      (option) => option !== undefined,
+    );
     if (given.length === 0) return openArtifactModel(model, device);
     throw contradiction(
       'an artifact is complete: its components, layers and operands were chosen when it was compiled',
-      'Leave out --vae, --text-encoder, --tokenizer, --layers and --operands.',
+      'Leave out --vae, --text-encoder, --tokenizer, --cached-references, --layers and --operands.',
     );
   }
   const files = await openModelFiles(model, {
@@ -31,7 +34,10 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
     ...(textEncoder !== undefined && { textEncoder }),
     ...(tokenizer !== undefined && { tokenizer }),
   });
-  const loadOptions = layers === undefined ? {} : { textEncoderLayers: layers };
+  const loadOptions = {
+    ...(layers !== undefined && { textEncoderLayers: layers }),
+    ...(cachedReferences !== undefined && { cachedReferences }),
+  };
   const compileOptions = operands === undefined ? loadOptions : { ...loadOptions, operands };
   return new CompiledFlux2Model(await loadModel(files, loadOptions), device, compileOptions);
 }

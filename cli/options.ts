@@ -1,6 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { type Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
+import type { Operands } from '../passes/compile.js';
 import { type DeviceName, deviceNames } from '../runtime/node/open-device.js';
 
 /** The error of an option whose value cannot be used. */
@@ -77,10 +78,8 @@ export interface DeviceOptions {
   readonly device: DeviceName;
   readonly adapter?: string;
   /** What the factors of products are rounded to before they are multiplied. */
-  readonly operands?: OperandPrecision;
+  readonly operands?: Operands;
 }
-
-export type OperandPrecision = (typeof operandTypes)[number];
 
 export function addDeviceOptions(command: Command): Command {
   return command
@@ -96,10 +95,12 @@ export function addDeviceOptions(command: Command): Command {
     .addOption(operandsOption());
 }
 
-const operandTypes = ['f32', 'f16', 'bf16'] as const;
+const operandTypes: readonly Operands[] = ['f32', 'f16', 'bf16', 'fp8'];
 
 export function operandsOption(): Option {
-  const what = 'what the factors of products are rounded to; sums stay f32, and f16 needs shader-f16 on WebGPU';
+  const what =
+    'what the factors of products are rounded to; sums stay f32. f16 needs shader-f16 on WebGPU, fp8 (e4m3 with scales by rows, ' +
+    'in the linear layers of transformer and text encoder; the others bf16) an NVIDIA GPU of sm_89 or later';
   return new Option(
     '--operands <type>',
     `${what} (default: with CUDA what the weights are stored in, otherwise f32)`,
@@ -111,11 +112,17 @@ export interface ComponentOptions {
   readonly vae?: string;
   readonly textEncoder?: string;
   readonly tokenizer?: string;
+  /** Of a model whose files do not say it. */
+  readonly cachedReferences?: boolean;
 }
 
 export function addComponentOptions(command: Command): Command {
   return command
     .option('--vae <path>', 'folder or file of the autoencoder, when the model has none')
     .option('--text-encoder <folder>', 'folder of the text encoder, when the model has none')
-    .option('--tokenizer <folder>', "folder of the tokenizer (default: in or beside the text encoder's)");
+    .option('--tokenizer <folder>', "folder of the tokenizer (default: in or beside the text encoder's)")
+    .option(
+      '--cached-references',
+      'run reference pictures once, before the steps: for a klein 9b-kv without its model_index.json, which says so itself',
+    );
 }

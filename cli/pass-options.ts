@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Target } from '../backends/target.js';
 import { dumpEach, expectPassName, printAfter, stopAfter, timePasses, verifyEach } from '../passes/instrument.js';
+import { type Operands, pipelineOptionsOf } from '../passes/compile.js';
 import type { Instrument } from '../passes/pass.js';
 import { graphPassesFor } from '../passes/pipeline.js';
 
@@ -20,6 +21,8 @@ export interface PassOptions {
   readonly stopAfter?: string;
   readonly timePasses?: boolean;
   readonly verifyEach?: boolean;
+  /** Some need passes of their own. */
+  readonly operands?: Operands;
 }
 
 export function addPassOptions(command: Command): Command {
@@ -55,7 +58,7 @@ export function createInstruments(
   folder: string,
   write: (text: string) => void,
 ): readonly Instrument[] {
-  const passes = graphPassesFor(target);
+  const passes = graphPassesFor(target, pipelineOptionsOf(options.operands));
   const instruments: Instrument[] = [];
   if (options.verifyEach === true) instruments.push(verifyEach());
   if (options.printAfter !== undefined) {

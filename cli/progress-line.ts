@@ -62,7 +62,7 @@ class TerminalLine implements ProgressLine {
 
 class PlainLines implements ProgressLine {
   private last = -Infinity;
-  private stage: Stage | undefined;
+  private begun = '';
 
   constructor(
     private readonly stream: TerminalStream,
@@ -71,12 +71,13 @@ class PlainLines implements ProgressLine {
 
   update(progress: Progress): void {
     const time = this.now();
-    const begins = progress.stage !== this.stage;
+    const what = describe(progress);
+    const begins = what !== this.begun;
     const ends = progress.step === progress.of && progress.of > 1;
     if (!begins && !ends && time - this.last < PLAIN_INTERVAL_MS) return;
-    this.stage = progress.stage;
+    this.begun = what;
     this.last = time;
-    this.stream.write(`${begins ? words[progress.stage] : formatText(progress)}\n`);
+    this.stream.write(`${begins ? what : formatText(progress)}\n`);
   }
 
   notice(sentence: string): void {
@@ -90,16 +91,21 @@ class PlainLines implements ProgressLine {
 
 function formatLine(progress: Progress): string {
   const { step, of } = progress;
-  if (of <= 1) return `${words[progress.stage]} …`;
+  if (of <= 1) return `${describe(progress)} …`;
   const filled = Math.round((BAR_CELLS * step) / of);
   return `[${'#'.repeat(filled)}${'.'.repeat(BAR_CELLS - filled)}] ${formatText(progress)}`;
 }
 
-function formatText({ stage, step, of, secondsLeft }: Progress): string {
+function describe({ stage, detail }: Progress): string {
+  return detail === undefined ? words[stage] : `${words[stage]} ${detail}`;
+}
+
+function formatText(progress: Progress): string {
+  const { stage, step, of, secondsLeft } = progress;
   const left = secondsLeft === undefined || step === of ? '' : `, ${formatSeconds(secondsLeft)} left`;
   // Weights count bytes.
   const done = stage === 'load' ? `${Math.floor((100 * step) / of)} %` : `${step}/${of}`;
-  return `${words[stage]} ${done}${left}`;
+  return `${describe(progress)} ${done}${left}`;
 }
 
 /** `0.4 s`, `12 s`, `3:05 min`, `1:02:03 h`. */

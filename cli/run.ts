@@ -64,7 +64,7 @@ async function run(model: string, options: RunOptions, context: CliContext): Pro
   try {
     const opened = await context.openModel({ ...options, model }, device);
     try {
-      const network = await opened.open(component, (progress) => line.update(progress));
+      const network = await opened.open(component, (progress) => line.update(progress), context.signal);
       const names = network.inputs.map(({ name }) => name);
       const file = await TensorFile.read(options.inputs, names);
       const inputs: Record<string, NetworkTensor> = {};

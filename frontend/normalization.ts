@@ -1,7 +1,8 @@
 import type { ReduceKind } from '../ir/graph/attributes.js';
+import type { Value } from '../ir/graph/graph.js';
 import type { FloatType, SubtractRanks, Wider } from './tensor-types.js';
 import { add, mul } from './elementwise.js';
-import { emitOne, resolveAxis, type Tensor } from './tensor.js';
+import { emitAll, emitOne, resolveAxis, Tensor } from './tensor.js';
 
 export interface NormalizationOptions {
   /** Added to the variance (or mean square) before the root; above 0. */
@@ -80,6 +81,17 @@ export function groupApply<D extends FloatType, R extends number, W extends Floa
 /** exp(x) / sum of exp(x) over the last axis: x[..., C] -> [..., C]. */
 export function softmax<D extends FloatType, R extends number>(x: Tensor<D, R>): Tensor<D, R> {
   return emitOne('softmax', [x], {});
+}
+
+/**
+ * Rows of the last axis in 8 bits: x[..., R, C] -> values f8e4m3[..., R, C] and scales f32[..., R, 1], values · scales being nearly x.
+ * A row's scale is its largest magnitude / 448, so that the whole range of f8e4m3 is used.
+ */
+export function quantizeRows<D extends FloatType, R extends number>(
+  x: Tensor<D, R>,
+): { readonly values: Tensor<'f8e4m3', R>; readonly scales: Tensor<'f32', R> } {
+  const [values, scales] = emitAll('quantize_rows', [x], {});
+  return { values: new Tensor(x.graph, values as Value), scales: new Tensor(x.graph, scales as Value) };
 }
 
 /**

@@ -1,17 +1,17 @@
 import { Flux2cError } from '../ir/diagnostics.js';
-import type { FloatType, MaxRank, Wider } from './tensor-types.js';
+import type { FloatType, MaxRank, Product, Wider } from './tensor-types.js';
 import { emitOne, type Tensor } from './tensor.js';
 
 /**
  * x[..., K] · weight[N, K]ᵀ (+ bias[N]) -> [..., N]: a linear layer as checkpoints store it. The result has the wider
- * of the operands' types: f32 activations with bf16 weights give f32. x has rank 2 or more.
+ * of the operands' types: f32 activations with bf16 weights give f32, and so do two of f8e4m3. x has rank 2 or more.
  */
 export function linear<A extends FloatType, R extends number, W extends FloatType, B extends FloatType = W>(
   x: Tensor<A, R>,
   weight: Tensor<W, 2>,
   bias?: Tensor<B, 1>,
-): Tensor<Wider<Wider<A, W>, B>, R> {
-  const product: Tensor<Wider<Wider<A, W>, B>, R> = emitOne('matmul', [x, weight], { transposeB: true });
+): Tensor<Wider<Product<A, W>, B>, R> {
+  const product: Tensor<Wider<Product<A, W>, B>, R> = emitOne('matmul', [x, weight], { transposeB: true });
   return bias === undefined ? product : addBias(product, bias);
 }
 
@@ -23,7 +23,7 @@ export function matmul<A extends FloatType, B extends FloatType, RA extends numb
   a: Tensor<A, RA>,
   b: Tensor<B, RB>,
   { transposeB = false }: { readonly transposeB?: boolean } = {},
-): Tensor<Wider<A, B>, MaxRank<RA, RB>> {
+): Tensor<Product<A, B>, MaxRank<RA, RB>> {
   return emitOne('matmul', [a, b], { transposeB });
 }
 
@@ -45,9 +45,9 @@ export function conv2d<A extends FloatType, W extends FloatType, B extends Float
   x: Tensor<A, 4>,
   weight: Tensor<W, 4>,
   { bias, stride = 1, padding = 0 }: ConvolutionOptions<B> = {},
-): Tensor<Wider<Wider<A, W>, B>, 4> {
+): Tensor<Wider<Product<A, W>, B>, 4> {
   const sides = typeof padding === 'number' ? ([padding, padding, padding, padding] as const) : padding;
-  const product: Tensor<Wider<Wider<A, W>, B>, 4> = emitOne('conv2d', [x, weight], { stride, padding: sides });
+  const product: Tensor<Wider<Product<A, W>, B>, 4> = emitOne('conv2d', [x, weight], { stride, padding: sides });
   return bias === undefined ? product : addBias(product, bias);
 }
 
@@ -77,7 +77,7 @@ export function attention<Q extends FloatType, K extends FloatType, V extends Fl
   k: Tensor<K, 4>,
   v: Tensor<V, 4>,
   { mask, scale, causal = false }: AttentionOptions = {},
-): Tensor<Wider<Wider<Q, K>, V>, 4> {
+): Tensor<Product<Product<Q, K>, V>, 4> {
   const attributes = { scale: scale ?? 1 / Math.sqrt(constantHeadSize(q)), causal };
   return emitOne('attention', mask === undefined ? [q, k, v] : [q, k, v, mask], attributes);
 }

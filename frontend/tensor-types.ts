@@ -1,12 +1,12 @@
 import type { DType } from '../ir/dtype.js';
 
 /** Element types that arithmetic with fractions makes sense in. */
-export type FloatType = 'f64' | 'f32' | 'f16' | 'bf16';
+export type FloatType = 'f64' | 'f32' | 'f16' | 'bf16' | 'f8e4m3';
 
 /** What may stand beside `A` in an elementwise operation: any float beside a float, otherwise the same type. */
 export type Beside<A extends DType> = A extends FloatType ? FloatType : A;
 
-/** The element type of an operation on both: f64 > f32 > {f16, bf16}; f16 with bf16 is f32. Other types must be equal. */
+/** The element type of an operation on both: f64 > f32 > {f16, bf16} > f8e4m3; f16 with bf16 is f32. Other types must be equal. */
 export type Wider<A extends DType, B extends DType> = A extends DType
   ? B extends DType
     ? WiderOfTwo<A, B>
@@ -19,9 +19,14 @@ type WiderOfTwo<A extends DType, B extends DType> = A extends B
     ? B extends FloatType
       ? 'f64' extends A | B
         ? 'f64'
-        : 'f32'
+        : 'f8e4m3' extends A | B
+          ? Exclude<A | B, 'f8e4m3'>
+          : 'f32'
       : never
     : never;
+
+/** The element type of a sum of products of both: the wider one, f32 where both are f8e4m3. */
+export type Product<A extends DType, B extends DType> = Wider<A, B> extends 'f8e4m3' ? 'f32' : Wider<A, B>;
 
 type Tuple<N extends number, T extends readonly unknown[] = readonly []> = T['length'] extends N
   ? T

@@ -1,7 +1,12 @@
-/** Element types of the IR. `i64` and `f64` exist in files and ONNX graphs; no backend computes in them. */
-export type DType = 'f64' | 'f32' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u32' | 'i8' | 'u8' | 'bool';
+/**
+ * Element types of the IR. `i64` and `f64` exist in files and ONNX graphs; no backend computes in them. `f8e4m3` has a sign, 4 bits of
+ * exponent and 3 of fraction, no infinity and one NaN (Open Compute Project, 8-bit Floating Point Specification 1.0, E4M3).
+ */
+export type DType = 'f64' | 'f32' | 'f16' | 'bf16' | 'f8e4m3' | 'i64' | 'i32' | 'u32' | 'i8' | 'u8' | 'bool';
 
-export const dtypes: readonly DType[] = ['f64', 'f32', 'f16', 'bf16', 'i64', 'i32', 'u32', 'i8', 'u8', 'bool'];
+export const dtypes: readonly DType[] = [
+  'f64', 'f32', 'f16', 'bf16', 'f8e4m3', 'i64', 'i32', 'u32', 'i8', 'u8', 'bool',
+]; // prettier-ignore
 
 export function isDType(text: string): text is DType {
   return (dtypes as readonly string[]).includes(text);
@@ -20,6 +25,7 @@ export function byteSize(dtype: DType): number {
     case 'f16':
     case 'bf16':
       return 2;
+    case 'f8e4m3':
     case 'i8':
     case 'u8':
     case 'bool':
@@ -27,11 +33,11 @@ export function byteSize(dtype: DType): number {
   }
 }
 
-export type FloatDType = 'f64' | 'f32' | 'f16' | 'bf16';
+export type FloatDType = 'f64' | 'f32' | 'f16' | 'bf16' | 'f8e4m3';
 export type IntegerDType = Exclude<DType, FloatDType>;
 
 export function isFloat(dtype: DType): dtype is FloatDType {
-  return dtype === 'f64' || dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
+  return dtype === 'f64' || dtype === 'f32' || dtype === 'f16' || dtype === 'bf16' || dtype === 'f8e4m3';
 }
 
 const scratch = new DataView(new ArrayBuffer(4));
@@ -71,6 +77,37 @@ export function f32ToF16(value: number): number {
   const exponent = Math.floor(Math.log2(magnitude));
   const exact = magnitude / 2 ** exponent >= 2 ? exponent + 1 : magnitude / 2 ** exponent < 1 ? exponent - 1 : exponent;
   return sign | (((exact + 15) << 10) + roundTiesToEven((magnitude / 2 ** exact - 1) * 1024));
+}
+
+/** The largest f8e4m3. */
+export const largestF8e4m3 = 448;
+
+/** The value of an f8e4m3 bit pattern. */
+export function f8e4m3ToF32(bits: number): number {
+  const sign = bits & 0x80 ? -1 : 1;
+  const exponent = (bits >>> 3) & 0xf;
+  const fraction = bits & 7;
+  if (exponent === 0) return sign * fraction * 2 ** -9;
+  return (bits & 0x7f) === 0x7f ? NaN : sign * (1 + fraction / 8) * 2 ** (exponent - 7);
+}
+
+const floats = new Float32Array(1);
+const words = new Uint32Array(floats.buffer);
+
+/**
+ * Bits of the f8e4m3 nearest to an f32 number, ties to even; values beyond 448, infinities too, become ±448, NaN becomes 0x7f: as
+ * `cvt.rn.satfinite.e4m3x2.f32` of the PTX ISA does.
+ */
+export function f32ToF8e4m3(value: number): number {
+  floats[0] = value;
+  const bits = words[0] as number;
+  const exact = bits & 0x7fffffff;
+  if (exact > 0x7f800000) return 0x7f;
+  const sign = (bits >>> 24) & 0x80;
+  // 448 is 0x43e00000, 2^-6 is 0x3c800000. Below it codes are multiples of 2^-9, as numbers from 2^14 on are in f32.
+  const magnitude = Math.min(exact, 0x43e00000);
+  if (magnitude < 0x3c800000) return sign | ((Math.fround(Math.abs(value) + 16384) - 16384) * 512);
+  return sign | (((magnitude + 0x7ffff + ((magnitude >>> 20) & 1)) >>> 20) - 960);
 }
 
 function roundTiesToEven(value: number): number {

@@ -1,10 +1,16 @@
 import { expect, it } from 'vitest';
 import { hostTensor } from '../test/run-operation.js';
 import { dtypes } from './dtype.js';
-import { compareTensors, hostTensorFromBytes, hostTensorToBytes, rowMajorStrides } from './host-tensor.js';
+import {
+  compareTensors,
+  hostTensorFromBytes,
+  hostTensorToBytes,
+  isSameButForOnes,
+  rowMajorStrides,
+} from './host-tensor.js';
 
 it.each(dtypes)('%s survives a round trip through bytes', (dtype) => {
-  const values = dtype === 'bool' ? [0, 1, 1] : dtype.startsWith('u') ? [0, 1, 200] : [0, -1, 100];
+  const values = dtype === 'bool' ? [0, 1, 1] : dtype.startsWith('u') ? [0, 1, 200] : [0, -1, 96];
   const tensor = hostTensor(dtype, [3, 1], values);
   const bytes = hostTensorToBytes(tensor);
   expect(hostTensorFromBytes(dtype, [3, 1], bytes)).toEqual(tensor);
@@ -25,6 +31,16 @@ it('refuses bytes of another length', () => {
   expect(() => hostTensorFromBytes('f32', [2, 2], new Uint8Array(15))).toThrow(
     expect.objectContaining({ code: 'F2C170', detail: { expected: '16 bytes', found: '15 bytes' } }),
   );
+});
+
+it.each([
+  [[8, 4, 1, 1], [8, 4], true],
+  [[], [1, 1], true],
+  [[8, 4], [4, 8], false],
+  [[84], [8, 4], false],
+  [[8, 4, 2], [8, 4], false],
+])('tells shapes that only differ in axes of size 1: %j and %j', (one, other, isSame) => {
+  expect([isSameButForOnes(one, other), isSameButForOnes(other, one)]).toEqual([isSame, isSame]);
 });
 
 it('compares', () => {

@@ -1,5 +1,5 @@
 import { Flux2cError } from './diagnostics.js';
-import { bf16ToF32, byteSize, f16ToF32, f32ToBf16, f32ToF16 } from './dtype.js';
+import { bf16ToF32, byteSize, f16ToF32, f32ToBf16, f32ToF16, f32ToF8e4m3, f8e4m3ToF32 } from './dtype.js';
 import type { DType } from './dtype.js';
 
 /** A tensor of the interpreter: numbers in doubles, row-major, rounded to `dtype` unless they come from an f64 evaluation. */
@@ -12,6 +12,12 @@ export interface HostTensor {
 /** Number of elements of a concrete shape; 1 for a scalar. */
 export function countElements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Whether shapes are equal but for axes of size 1: a 1x1 convolution may be declared as a matrix. */
+export function isSameButForOnes(one: readonly number[], other: readonly number[]): boolean {
+  const withoutOnes = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join();
+  return withoutOnes(one) === withoutOnes(other);
 }
 
 /** Elements to skip per step along each axis of a row-major tensor. */
@@ -48,6 +54,8 @@ function readElements(dtype: DType, buffer: ArrayBufferLike, offset: number, cou
       return Float64Array.from(new Uint16Array(buffer, offset, count), f16ToF32);
     case 'bf16':
       return Float64Array.from(new Uint16Array(buffer, offset, count), bf16ToF32);
+    case 'f8e4m3':
+      return Float64Array.from(new Uint8Array(buffer, offset, count), f8e4m3ToF32);
     case 'i64':
       return Float64Array.from(new BigInt64Array(buffer, offset, count), Number);
     case 'i32':
@@ -79,6 +87,8 @@ function writeElements(dtype: DType, data: Float64Array): ArrayBufferView {
       return Uint16Array.from(data, (value) => f32ToF16(Math.fround(value)));
     case 'bf16':
       return Uint16Array.from(data, f32ToBf16);
+    case 'f8e4m3':
+      return Uint8Array.from(data, (value) => f32ToF8e4m3(Math.fround(value)));
     case 'i64':
       return BigInt64Array.from(Array.from(data, (value) => BigInt(Math.trunc(value))));
     case 'i32':

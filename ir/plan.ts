@@ -55,7 +55,7 @@ export interface LaunchStep {
   readonly label: string;
   /** In the order of the kernel's buffers. */
   readonly bindings: readonly BufferBinding[];
-  /** In the order of the kernel's parameters, without `origin_*` and `*_base`, which instantiation fills in. */
+  /** In the order of the kernel's parameters, without `origin_*`, `tiles_*` and `*_base`, which instantiation fills in. */
   readonly parameters: readonly { readonly name: string; readonly value: Dim }[];
   /** Coordinates to cover and coordinates of one workgroup, for x, y, z. */
   readonly grid: readonly [GridAxis, GridAxis, GridAxis];

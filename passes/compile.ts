@@ -6,11 +6,14 @@ import type { Schedule } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
 import type { CompiledModule } from './compiled.js';
 import type { OperandPrecision } from './kernel/from-group/group.js';
-import { graphPassesFor } from './pipeline.js';
+import type { MayQuantize } from './graph/quantize-products.js';
+import { graphPassesFor, type PipelineOptions } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
 import type { Instrument } from './pass.js';
 import { buildPlan } from './plan/build-plan.js';
-import { KernelStore, type PrintKernel } from './plan/kernel-store.js';
+import { KernelCache, KernelStore, type PrintKernel } from './plan/kernel-store.js';
+
+export { KernelCache };
 
 export interface CompileOptions {
   /** Prints a kernel for the target's backend; the driver's caller knows the backend, passes do not. */
@@ -20,27 +23,45 @@ export interface CompileOptions {
   readonly schedules?: ReadonlyMap<string, Schedule>;
   /**
    * What the factors of products (matmul, conv2d, attention) are rounded to before they are multiplied; sums and
-   * everything else stay f32. `f16` needs a target that has it. A target that multiplies matrix fragments keeps what only
-   * products read in 16 bits. `stored`: there the type that most weights are stored in, elsewhere `f32`. Default `f32`.
+   * everything else stay f32. `f16` needs a target that has it, `fp8` one with `fp8`: linear layers then multiply f8e4m3
+   * numbers with scales by rows of both factors (passes/graph/quantize-products.ts), other products bf16. A target that
+   * multiplies matrix fragments keeps what only products read in 16 bits. `stored`: there the type that most weights are
+   * stored in, elsewhere `f32`. Default `f32`.
    */
-  readonly operands?: OperandPrecision | 'stored';
+  readonly operands?: Operands | 'stored';
+  /** With operands in `fp8`, the stored tensors whose products may multiply 8 bits; all by default. */
+  readonly mayQuantize?: MayQuantize;
   /** Only these functions; all by default. */
   readonly functions?: readonly string[];
+  /** Takes kernels from there and leaves new ones; for calls with the same `print`, not together with `schedules`. */
+  readonly cache?: KernelCache;
 }
+
+export type { MayQuantize };
+
+/** What factors of products may be rounded to. */
+export type Operands = OperandPrecision | 'fp8';
 
 /**
  * Runs the whole way from a graph module to kernels and plans.
  *
- * @throws F2C307 operands in f16 for a target without it, and F2C1xx to F2C3xx of the stages
+ * @throws F2C307 operands in f16 or fp8 for a target without it, and F2C1xx to F2C3xx of the stages
  */
 export function compileModule(module: Module, target: Target, options: CompileOptions): CompiledModule {
-  const { print, schedules } = options;
-  const operands = options.operands === 'stored' ? storedPrecision(module, target) : (options.operands ?? 'f32');
-  expectOperands(operands, target);
+  const { print, schedules, cache } = options;
+  const chosen = options.operands === 'stored' ? storedPrecision(module, target) : (options.operands ?? 'f32');
+  expectOperands(chosen, target);
+  const operands = chosen === 'fp8' ? 'bf16' : chosen;
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
-  const fused = runGraphPasses({ ...module, functions }, graphPassesFor(target), target, options.instruments ?? []);
-  const kernels = new KernelStore(target, { print, operands, ...(schedules && { schedules }) });
+  const passes = graphPassesFor(target, pipelineOptionsOf(chosen, options.mayQuantize));
+  const fused = runGraphPasses({ ...module, functions }, passes, target, options.instruments ?? []);
+  const kernels = new KernelStore(target, {
+    print,
+    operands,
+    ...(schedules && { schedules }),
+    ...(cache && { cache }),
+  });
   const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
   const plans = new Map<string, Plan>();
   for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));
@@ -59,12 +80,29 @@ function storedPrecision({ weights }: Module, target: Target): OperandPrecision 
   return most === 'bf16' || most === 'f16' ? most : 'f32';
 }
 
-function expectOperands(operands: OperandPrecision, target: Target): void {
-  if (operands !== 'f16' || target.f16) return;
-  throw new Flux2cError('F2C307', 'the target has no f16 numbers for the operands of products', {
-    where: ['operands'],
-    expected: 'f32',
-    found: operands,
-    hint: 'Leave the operands in f32, or use an adapter with the feature shader-f16.',
-  });
+/** The passes that operands need. */
+export function pipelineOptionsOf(
+  operands: CompileOptions['operands'],
+  mayQuantize: MayQuantize = () => true,
+): PipelineOptions {
+  return operands === 'fp8' ? { mayQuantize } : {};
+}
+
+function expectOperands(operands: Operands, target: Target): void {
+  if (operands === 'f16' && !target.f16) {
+    throw new Flux2cError('F2C307', 'the target has no f16 numbers for the operands of products', {
+      where: ['operands'],
+      expected: 'f32',
+      found: operands,
+      hint: 'Leave the operands in f32, or use an adapter with the feature shader-f16.',
+    });
+  }
+  if (operands === 'fp8' && target.fp8 !== true) {
+    throw new Flux2cError('F2C307', 'the target has no 8-bit floats for the operands of products', {
+      where: ['operands'],
+      expected: target.backend === 'cuda' ? 'f32, f16 or bf16' : 'f32',
+      found: operands,
+      hint: 'NVIDIA GPUs from compute capability 8.9 on have them: --arch of sm_89, sm_90a and sm_120 only.',
+    });
+  }
 }

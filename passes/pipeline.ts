@@ -8,6 +8,7 @@ import { foldConstants } from './graph/fold-constants.js';
 import { fuse } from './graph/fuse.js';
 import { hoistLoopInvariants } from './graph/hoist-loop-invariants.js';
 import { mergeProjections } from './graph/merge-projections.js';
+import { type MayQuantize, quantizeProducts } from './graph/quantize-products.js';
 import { vectorizeSteps } from './graph/vectorize-steps.js';
 import type { GraphPass } from './pass.js';
 
@@ -29,10 +30,18 @@ const simplifyPasses: readonly GraphPass[] = [
   eliminateDeadCode,
 ];
 
-/** The same for all targets so far: what differs between them is decided in groups and schedules. */
-const graphPasses: readonly GraphPass[] = [...simplifyPasses, divideProducts, eliminateDeadCode, fuse];
+/** What is decided for a module before its passes run. */
+export interface PipelineOptions {
+  /** Set where linear layers multiply numbers of 8 bits: which weights may be quantised. */
+  readonly mayQuantize?: MayQuantize;
+}
 
-/** The graph passes of a target, in order. */
-export function graphPassesFor(_target: Target): readonly GraphPass[] {
-  return graphPasses;
+/**
+ * The graph passes of a target, in order. The same for all targets so far: what differs between them is decided in groups and
+ * schedules.
+ */
+export function graphPassesFor(_target: Target, { mayQuantize }: PipelineOptions = {}): readonly GraphPass[] {
+  const quantize: readonly GraphPass[] =
+    mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
+  return [...simplifyPasses, divideProducts, eliminateDeadCode, ...quantize, fuse];
 }

@@ -10,22 +10,14 @@ import { printThreadKernel } from '../ir/kernel/thread-print.js';
 import { verifyThreadKernel } from '../ir/kernel/thread-verify.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { Plan } from '../ir/plan.js';
-import {
-  ARTIFACT_VERSION,
-  type ArtifactFile,
-  type ArtifactKernel,
-  type ArtifactManifest,
-  type ArtifactWeights,
-  decodeManifest,
-  encodeManifest,
-  sha256,
-} from './artifact/manifest.js';
 import { decodeAccesses, encodeAccesses } from './artifact/access-json.js';
+import { type ArtifactBuild, type ArtifactFile, type ArtifactKernel, type ArtifactManifest, type ArtifactWeights, decodeManifest, encodeManifest, sha256 } from './artifact/manifest.js'; // prettier-ignore
+import { ARTIFACT_VERSION } from './artifact/manifest-body.js';
 import { decodePlan, encodePlan } from './artifact/plan-json.js';
 import type { LoadableKernel } from './plan/bound-plan.js';
 
 export { sha256 } from './artifact/manifest.js';
-export type { ArtifactManifest, ArtifactWeights, WeightEntry, WeightFile } from './artifact/manifest.js';
+export type { ArtifactBuild, ArtifactManifest, ArtifactWeights, WeightEntry, WeightFile } from './artifact/manifest.js';
 
 export const MANIFEST = 'manifest.json';
 /** Beside the kernels, where their texts can be compiled by hand. */
@@ -34,12 +26,12 @@ const HEADER_FOLDER = 'kernels/';
 /** What an artifact is made of. */
 export interface ArtifactParts {
   readonly compiler: string;
-  readonly target: Target;
   /** Plain data. */
   readonly model: JsonValue;
-  readonly functions: ReadonlyMap<string, { readonly component: string; readonly plan: Plan }>;
-  /** Headers are the same for all. */
-  readonly kernels: ReadonlyMap<string, LoadableKernel>;
+  /** By name, with the network whose weights they use. */
+  readonly functions: ReadonlyMap<string, { readonly component: string }>;
+  /** By name. A kernel of the same name in several of them is one. */
+  readonly builds: ReadonlyMap<string, BuildParts>;
   /** Texts of what the kernels' texts include, by name. */
   readonly headers?: ReadonlyMap<string, string>;
   /** Texts of further files by their paths. */
@@ -47,13 +39,29 @@ export interface ArtifactParts {
   readonly weights: ArtifactWeights | null;
 }
 
-/** A loaded artifact, checked: hashes, structure, kernels. */
+/** What one kind of device runs. */
+export interface BuildParts {
+  readonly target: Target;
+  /** As `ArtifactBuild`'s. */
+  readonly architectures: readonly string[];
+  /** Of each function. */
+  readonly plans: ReadonlyMap<string, Plan>;
+  /** Headers are the same for all. */
+  readonly kernels: ReadonlyMap<string, LoadableKernel>;
+}
+
+/** An opened artifact: its manifest is checked, other files when they are read. */
 export interface Artifact {
   readonly manifest: ArtifactManifest;
-  readonly plans: ReadonlyMap<string, Plan>;
-  readonly kernels: ReadonlyMap<string, LoadableKernel>;
+  /** The plans and kernels of one of `manifest.builds`, checked: hashes, structure, kernels. Errors as `openArtifact`. */
+  loadBuild(name: string): Promise<LoadedBuild>;
   /** The text of one of `manifest.files`; undefined when there is none of that path. */
   readText(path: string): Promise<string | undefined>;
+}
+
+export interface LoadedBuild {
+  readonly plans: ReadonlyMap<string, Plan>;
+  readonly kernels: ReadonlyMap<string, LoadableKernel>;
 }
 
 /** The files of an artifact by path; equal parts give equal bytes. The manifest is the last to be written. */
@@ -64,13 +72,16 @@ export async function encodeArtifact(parts: ArtifactParts): Promise<ReadonlyMap<
     return { path, sha256: await sha256(bytes) };
   };
   const add = (path: string, text: string): Promise<ArtifactFile> => addBytes(path, new TextEncoder().encode(text));
-  const functions = new Map<string, { component: string; plan: ArtifactFile }>();
-  for (const [name, { component, plan }] of sorted(parts.functions)) {
-    functions.set(name, { component, plan: await add(`plans/${name}.json`, encodePlan(plan)) });
+  const builds = new Map<string, ArtifactBuild>();
+  for (const [name, { target, architectures, plans, kernels }] of parts.builds) {
+    const files = new Map<string, ArtifactFile>();
+    for (const [fn, plan] of sorted(plans)) files.set(fn, await add(`plans/${fn}.${name}.json`, encodePlan(plan)));
+    builds.set(name, { target, architectures, plans: files, kernels: [...kernels.keys()].sort() });
   }
-  const extension = parts.target.backend === 'cuda' ? 'cu' : 'wgsl';
   const kernels = new Map<string, ArtifactKernel>();
-  for (const [name, { thread, accesses, source, binaries = new Map<string, Uint8Array>() }] of sorted(parts.kernels)) {
+  for (const [name, { thread, accesses, source, binaries = new Map<string, Uint8Array>() }] of sorted(
+    joinKernels(parts),
+  )) {
     const binaryFiles = new Map<string, ArtifactFile>();
     for (const [architecture, bytes] of sorted(binaries)) {
       binaryFiles.set(architecture, await addBytes(`kernels/${name}.${architecture}.cubin`, bytes));
@@ -78,7 +89,7 @@ export async function encodeArtifact(parts: ArtifactParts): Promise<ReadonlyMap<
     kernels.set(name, {
       thread: await add(`kernels/${name}.thread`, printThreadKernel(thread)),
       accesses: await add(`kernels/${name}.accesses.json`, encodeAccesses(accesses)),
-      source: source === '' ? null : await add(`kernels/${name}.${extension}`, source),
+      source: source === '' ? null : await add(`kernels/${name}.${extensionOf(parts)}`, source),
       binaries: binaryFiles,
     });
   }
@@ -88,72 +99,104 @@ export async function encodeArtifact(parts: ArtifactParts): Promise<ReadonlyMap<
   }
   const files: ArtifactFile[] = [];
   for (const [path, text] of sorted(parts.files)) files.push(await add(path, text));
-  const { compiler, target, model, weights } = parts;
+  const { compiler, model, weights } = parts;
+  const functions = new Map(sorted(parts.functions).map(([name, { component }]) => [name, { component }]));
   const version = ARTIFACT_VERSION;
-  const manifest: ArtifactManifest = { version, compiler, target, model, functions, kernels, headers, files, weights };
+  const manifest: ArtifactManifest = { version, compiler, model, functions, builds, kernels, headers, files, weights };
   written.set(MANIFEST, new TextEncoder().encode(await encodeManifest(manifest)));
   return written;
+}
+
+/** The kernels of all builds, each once, with the machine code that any of them brings. */
+function joinKernels({ builds }: ArtifactParts): ReadonlyMap<string, LoadableKernel> {
+  const joined = new Map<string, LoadableKernel>();
+  for (const kernel of [...builds.values()].flatMap(({ kernels }) => [...kernels.values()])) {
+    const { name, source, thread, binaries = new Map<string, Uint8Array>() } = kernel;
+    const known = joined.get(name);
+    if (known === undefined) {
+      joined.set(name, kernel);
+      continue;
+    }
+    if (known.source !== source || printThreadKernel(known.thread) !== printThreadKernel(thread)) {
+      throw new Error(`internal: two kernels are called ${name}`);
+    }
+    joined.set(name, { ...known, binaries: new Map([...(known.binaries ?? []), ...binaries]) });
+  }
+  return joined;
+}
+
+function extensionOf({ builds }: ArtifactParts): 'cu' | 'wgsl' {
+  return [...builds.values()].some(({ target }) => target.backend === 'cuda') ? 'cu' : 'wgsl';
 }
 
 /** A plan of a released model has under a million values; more is no plan. */
 const planLimits = { depth: 64, values: 20_000_000 };
 
 /**
- * Loads an artifact through `read`, which gives a file's bytes or undefined. Errors: F2C530 malformed, F2C531 another
+ * Opens an artifact through `read`, which gives a file's bytes or undefined. Errors: F2C530 malformed, F2C531 another
  * version, F2C532 a file that is missing or was changed, F2C2xx a kernel that is no kernel.
  */
-export async function decodeArtifact(
+export async function openArtifact(
   name: string,
   read: (path: string) => Promise<Uint8Array | undefined>,
 ): Promise<Artifact> {
   const text = await read(MANIFEST);
   if (text === undefined) throw changed(name, MANIFEST, 'none');
   const manifest = await decodeManifest(text, `${name}/${MANIFEST}`);
-  const readChecked = async (file: ArtifactFile): Promise<Uint8Array> => {
+  const readChecked: ReadFile = async (file) => {
     const bytes = await read(file.path);
     if (bytes === undefined) throw changed(name, file.path, 'none');
     const found = await sha256(bytes);
     if (found !== file.sha256) throw changed(name, file.path, `SHA-256 ${found.slice(0, 12)}…`);
     return bytes;
   };
-  const plans = new Map<string, Plan>();
-  for (const [fn, { plan }] of manifest.functions) {
-    const file = `${name}/${plan.path}`;
-    plans.set(fn, decodePlan(parseStrictJson(await readChecked(plan), file, 'F2C530', planLimits), file));
-  }
-  const headers = new Map<string, string>();
-  for (const file of manifest.headers) {
-    headers.set(file.path.slice(file.path.lastIndexOf('/') + 1), decodeText(await readChecked(file)));
-  }
-  const kernels = new Map<string, LoadableKernel>();
-  for (const [kernel, { thread: threadFile, accesses, source, binaries: binaryFiles }] of manifest.kernels) {
-    const thread = parseKernel(kernel, decodeText(await readChecked(threadFile)), manifest.target);
-    const where = `${name}/${accesses.path}`;
-    const binaries = new Map<string, Uint8Array>();
-    for (const [architecture, file] of binaryFiles) binaries.set(architecture, await readChecked(file));
-    kernels.set(kernel, {
-      name: kernel,
-      thread,
-      accesses: decodeAccesses(
-        parseStrictJson(await readChecked(accesses), where, 'F2C530', planLimits),
-        where,
-        thread,
-      ),
-      source: source === null ? '' : decodeText(await readChecked(source)),
-      ...(headers.size > 0 && { headers }),
-      ...(binaries.size > 0 && { binaries }),
-    });
-  }
-  requireKernels(name, plans, kernels);
   return {
     manifest,
-    plans,
-    kernels,
+    loadBuild: (build) => loadBuild(name, manifest, build, readChecked),
     readText: async (path) => {
       const file = manifest.files.find((candidate) => candidate.path === path);
       return file === undefined ? undefined : decodeText(await readChecked(file));
     },
   };
+}
+
+type ReadFile = (file: ArtifactFile) => Promise<Uint8Array>;
+
+async function loadBuild(
+  artifact: string,
+  manifest: ArtifactManifest,
+  name: string,
+  read: ReadFile,
+): Promise<LoadedBuild> {
+  const build = manifest.builds.get(name);
+  if (build === undefined) throw new Error(`internal: the artifact has no build ${name}`);
+  const plans = new Map<string, Plan>();
+  for (const [fn, plan] of build.plans) {
+    const file = `${artifact}/${plan.path}`;
+    plans.set(fn, decodePlan(parseStrictJson(await read(plan), file, 'F2C530', planLimits), file));
+  }
+  const headers = new Map<string, string>();
+  for (const file of manifest.headers) {
+    headers.set(file.path.slice(file.path.lastIndexOf('/') + 1), decodeText(await read(file)));
+  }
+  const kernels = new Map<string, LoadableKernel>();
+  for (const kernel of build.kernels) {
+    const { thread: threadFile, accesses, source, binaries: binaryFiles } = manifest.kernels.get(kernel)!;
+    const thread = parseKernel(kernel, decodeText(await read(threadFile)), build.target);
+    const where = `${artifact}/${accesses.path}`;
+    const binaries = new Map<string, Uint8Array>();
+    for (const [architecture, file] of binaryFiles) binaries.set(architecture, await read(file));
+    kernels.set(kernel, {
+      name: kernel,
+      thread,
+      accesses: decodeAccesses(parseStrictJson(await read(accesses), where, 'F2C530', planLimits), where, thread),
+      source: source === null ? '' : decodeText(await read(source)),
+      ...(headers.size > 0 && { headers }),
+      ...(binaries.size > 0 && { binaries }),
+    });
+  }
+  for (const [fn, plan] of plans) requireKernels(`${artifact}/${build.plans.get(fn)!.path}`, plan, kernels);
+  return { plans, kernels };
 }
 
 function parseKernel(name: string, text: string, target: Target): ThreadKernel {
@@ -167,22 +210,16 @@ function parseKernel(name: string, text: string, target: Target): ThreadKernel {
   });
 }
 
-function requireKernels(
-  artifact: string,
-  plans: ReadonlyMap<string, Plan>,
-  kernels: ReadonlyMap<string, LoadableKernel>,
-): void {
-  for (const [fn, plan] of plans) {
-    const pending = [...plan.steps];
-    for (let step = pending.pop(); step !== undefined; step = pending.pop()) {
-      if (step.kind === 'loop') pending.push(...step.steps);
-      if (step.kind !== 'launch' || kernels.has(step.kernel)) continue;
-      throw new Flux2cError('F2C530', 'the artifact is malformed', {
-        where: [artifact, `plans/${fn}.json`, step.label],
-        expected: `a kernel ${step.kernel}`,
-        found: 'none',
-      });
-    }
+function requireKernels(file: string, plan: Plan, kernels: ReadonlyMap<string, LoadableKernel>): void {
+  const pending = [...plan.steps];
+  for (let step = pending.pop(); step !== undefined; step = pending.pop()) {
+    if (step.kind === 'loop') pending.push(...step.steps);
+    if (step.kind !== 'launch' || kernels.has(step.kernel)) continue;
+    throw new Flux2cError('F2C530', 'the artifact is malformed', {
+      where: [file, step.label],
+      expected: `a kernel ${step.kernel}`,
+      found: 'none',
+    });
   }
 }
 

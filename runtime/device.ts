@@ -18,8 +18,12 @@ export interface Device {
   copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, byteLength: number): void;
   /** After all work queued before it. */
   read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array>;
-  /** Compiles in parallel; kernels already loaded under the same name and text are kept. */
-  loadKernels(kernels: readonly DeviceKernel[], onProgress?: (done: number, total: number) => void): Promise<void>;
+  /**
+   * Compiles in parallel; kernels already loaded under the same name and text are kept. Where that takes long (on GPUs and in
+   * the emulator), an abort begins no further kernel, ends compilers that are programs of their own, and rejects with the
+   * signal's reason.
+   */
+  loadKernels(kernels: readonly DeviceKernel[], onProgress?: OnKernelLoaded, signal?: AbortSignal): Promise<void>;
   /**
    * Binds launches once so that they can be run many times. WebGPU refuses (F2C514, naming the launch) a buffer that one
    * launch binds both read-only and writable, even in disjoint ranges, and overlapping writable ranges.
@@ -34,6 +38,9 @@ export interface Device {
   readonly usage: DeviceUsage;
   destroy(): Promise<void>;
 }
+
+/** How many kernels of all are ready. */
+export type OnKernelLoaded = (done: number, total: number) => void;
 
 export interface DeviceBuffer {
   readonly byteLength: number;

@@ -65,6 +65,7 @@ export function fromHostTensor({ dtype, shape, data }: HostTensor): HostArray {
     case 'f32':
     case 'f16':
     case 'bf16':
+    case 'f8e4m3':
       return { dtype, shape, data: Float32Array.from(data) };
     case 'i64':
       return { dtype, shape, data: BigInt64Array.from(Array.from(data, BigInt)) };

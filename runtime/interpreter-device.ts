@@ -1,9 +1,13 @@
 import type { Target } from '../backends/target.js';
+import { launchedGroups } from '../ir/kernel/launch.js';
 import { compileThreadKernel } from '../ir/kernel/thread-interpret.js';
 import type { RunThreadKernel } from '../ir/kernel/thread-interpret.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { BoundLaunch } from './device.js';
 import { HostMemoryDevice } from './host-memory-device.js';
+
+/** Groups that walk over tiles here: few, so that each walks over several. */
+const groupsAtOnce = 3;
 
 /**
  * Runs launches with the thread interpreter, in lockstep and with all its checks: slow, and the reference that says what
@@ -27,6 +31,10 @@ export class InterpreterDevice extends HostMemoryDevice {
       return [name, this.memoryOf(buffer).subarray(byteOffset, byteOffset + byteLength)] as const;
     });
     const parameters = kernel.parameters.map((name, index) => [name, launch.parameters[index] as number] as const);
-    run(Object.fromEntries(buffers), Object.fromEntries(parameters), launch.workgroups);
+    run(
+      Object.fromEntries(buffers),
+      Object.fromEntries(parameters),
+      launchedGroups(kernel, launch.workgroups, groupsAtOnce),
+    );
   }
 }

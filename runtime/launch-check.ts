@@ -40,6 +40,21 @@ export function checkLaunch(target: Target, kernel: ThreadKernel, launch: BoundL
         name,
       );
   });
+  checkTiles(kernel, launch, fail);
+}
+
+/** Kernels that walk over tiles count them by their parameters, whatever the grid is that starts them. */
+function checkTiles(
+  kernel: ThreadKernel,
+  { parameters, workgroups }: BoundLaunch,
+  fail: (what: string, expected: string, found: string) => never,
+): void {
+  const tiles = (['x', 'y', 'z'] as const).map((axis) => parameters[kernel.parameters.indexOf(`tiles_${axis}`)]);
+  const isWalking = kernel.walksTiles === true;
+  if (tiles.some((count, axis) => (count === undefined ? isWalking : count !== workgroups[axis])))
+    fail('the tiles are not the workgroups', workgroups.join(' x '), tiles.map((count) => count ?? 'none').join(' x '));
+  const all = workgroups[0] * workgroups[1] * workgroups[2];
+  if (isWalking && all > 2 ** 31 - 1) fail('too many tiles', `at most ${2 ** 31 - 1} in all`, `${all}`);
 }
 
 /**

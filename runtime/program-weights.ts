@@ -2,6 +2,7 @@ import { checkStrict, type Checkpoint, type WeightTable } from '../frontend/chec
 import { buildWeightTable } from '../frontend/checkpoint/names.js';
 import { unreachable } from '../ir/diagnostics.js';
 import type { Module, WeightPart } from '../ir/graph/graph.js';
+import { isSameButForOnes } from '../ir/host-tensor.js';
 import { checkLength, type HostArray, toHostTensor } from './host-array.js';
 import { memoryWeights, type WeightProvider } from './weight-provider.js';
 import { checkpointWeights } from './weights.js';
@@ -54,7 +55,7 @@ function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<strin
     switch (source.kind) {
       case 'tensor': {
         const found = table.get(source.tensor)?.shape;
-        tensors.set(source.tensor, found && withoutOnes(found) === withoutOnes(shape) ? found : shape);
+        tensors.set(source.tensor, found && isSameButForOnes(found, shape) ? found : shape);
         return;
       }
       case 'concat_rows':
@@ -62,6 +63,8 @@ function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<strin
         source.parts.forEach(visit);
         return;
       case 'permute':
+      case 'quantize_rows':
+      case 'row_scales':
         visit(source.of);
         return;
       default:
@@ -72,8 +75,4 @@ function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<strin
     visit({ shape: type.shape.map((dim) => dim.evaluate({})), source });
   }
   return tensors;
-}
-
-function withoutOnes(shape: readonly number[]): string {
-  return shape.filter((size) => size !== 1).join();
 }

@@ -33,6 +33,8 @@ export interface LoadOptions {
   /** Take weights that the module does not ask for, instead of refusing them. */
   readonly allowLeftOver?: boolean;
   readonly onProgress?: NonNullable<SessionOptions['onProgress']>;
+  /** Ends loading with F2C522 whose cause is the signal's reason; nothing stays on the device then. */
+  readonly signal?: AbortSignal;
 }
 
 /** A compiled module. Serves any sizes, and any number of devices of its kind. */
@@ -76,7 +78,7 @@ export class Program {
    *   no room
    */
   async load(device: Device, options: LoadOptions = {}): Promise<Model> {
-    const { weights = {}, allowLeftOver = false, onProgress } = options;
+    const { weights = {}, allowLeftOver = false, onProgress, signal } = options;
     this.checkDevice(device);
     const provider = provideWeights(this.module, weights, allowLeftOver);
     const { kernels } = this;
@@ -85,7 +87,8 @@ export class Program {
     try {
       for (const [name, plan] of this.plans) {
         const parts = { plan, kernels, device, store, weights: provider };
-        sessions.set(name, await Session.create({ ...parts, ...(onProgress && { onProgress }) }));
+        const watched = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
+        sessions.set(name, await Session.create({ ...parts, ...watched }));
       }
     } catch (error) {
       await Promise.all([...sessions.values()].map((session) => session.destroy()));

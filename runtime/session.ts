@@ -11,7 +11,7 @@ import type { BoundPlan, LoadableKernel } from './plan/bound-plan.js';
 import { roundUp } from './plan/storage-layout.js';
 import { bindInputs } from './session-inputs.js';
 import { SessionMemory } from './session-memory.js';
-import { StepRunner, throwIfAborted } from './step-runner.js';
+import { cancelled, StepRunner, throwIfAborted } from './step-runner.js';
 import type { OnIteration } from './step-runner.js';
 import { countWeightBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
@@ -29,6 +29,8 @@ export interface SessionOptions {
   /** Shares weights with other sessions of the device. Default: a store of its own. */
   readonly store?: WeightStore;
   readonly onProgress?: (progress: SessionProgress) => void;
+  /** Ends `Session.create`, compilers that it has started included, with F2C522 whose cause is the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Weights count bytes, kernels count kernels. */
@@ -99,10 +101,10 @@ export class Session {
   /**
    * Puts the function's weights on the device and loads its kernels.
    *
-   * @throws F2C314 a kernel is missing, F2C52x weights that do not fit, F2C50x no room; nothing stays on the device then
+   * @throws F2C314 a kernel is missing, F2C52x weights that do not fit, F2C50x no room, F2C522 cancelled; nothing stays on the device then
    */
   static async create(options: SessionOptions): Promise<Session> {
-    const { plan, device, onProgress } = options;
+    const { plan, device, onProgress, signal } = options;
     const store = options.store ?? new WeightStore(device);
     const loaded = new Map<string, LoadedWeight>();
     try {
@@ -110,12 +112,13 @@ export class Session {
       await device.loadKernels(
         kernels.map(({ thread, ...kernel }) => ({ ...kernel, kernel: thread })),
         (done, total) => onProgress?.({ stage: 'kernels', done, total }),
+        signal,
       );
       await loadWeights(options, store, loaded);
       await device.finish();
     } catch (error) {
       await Promise.all([...loaded.keys()].map((name) => store.release(name)));
-      throw nameFunction(error, plan);
+      throw nameFunction(signal?.aborted === true && error === signal.reason ? cancelled(error) : error, plan);
     }
     return new Session(options, store, loaded);
   }
@@ -308,7 +311,7 @@ function findKernels({ plan, kernels }: SessionOptions): readonly LoadableKernel
 }
 
 async function loadWeights(
-  { plan, weights, onProgress }: SessionOptions,
+  { plan, weights, onProgress, signal }: SessionOptions,
   store: WeightStore,
   loaded: Map<string, LoadedWeight>,
 ): Promise<void> {
@@ -321,6 +324,7 @@ async function loadWeights(
   const total = wanted.reduce((sum, { declaration }) => sum + countWeightBytes(declaration), 0);
   let done = 0;
   for (const { declaration, storage } of wanted) {
+    throwIfAborted(signal);
     const weight = await store.acquire(declaration, storage, weights, (bytes) => {
       done += bytes;
       onProgress?.({ stage: 'weights', done, total });

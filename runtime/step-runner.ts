@@ -123,6 +123,9 @@ export class StepRunner {
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  throw new Flux2cError('F2C522', 'the run was cancelled', { cause: signal.reason });
+  if (signal?.aborted === true) throw cancelled(signal.reason);
+}
+
+export function cancelled(reason: unknown): Flux2cError {
+  return new Flux2cError('F2C522', 'the run was cancelled', { cause: reason });
 }

@@ -3,12 +3,13 @@ import type { DType } from '../ir/dtype.js';
 import { countElements } from '../ir/host-tensor.js';
 import type { HostArray, HostData } from './host-array.js';
 
-/** The typed array of each element type: values, also of 16-bit floats. */
+/** The typed array of each element type: values, also of narrow floats. */
 export interface ValuesOf {
   readonly f64: Float64Array;
   readonly f32: Float32Array;
   readonly f16: Float32Array;
   readonly bf16: Float32Array;
+  readonly f8e4m3: Float32Array;
   readonly i64: BigInt64Array;
   readonly i32: Int32Array;
   readonly u32: Uint32Array;
@@ -29,6 +30,7 @@ const arrays: { readonly [D in DType]: new (values: Iterable<never>) => ValuesOf
   f32: Float32Array,
   f16: Float32Array,
   bf16: Float32Array,
+  f8e4m3: Float32Array,
   i64: BigInt64Array,
   i32: Int32Array,
   u32: Uint32Array,

@@ -4,6 +4,7 @@ import { encodeSafetensors, memorySource, readCheckpoint } from '../frontend/che
 import type { Checkpoint, WeightTable } from '../frontend/checkpoint/index.js';
 import { buildWeightTable } from '../frontend/checkpoint/names.js';
 import { Dim } from '../ir/dim.js';
+import { byteSize } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/graph.js';
 import { countElements, hostTensorToBytes } from '../ir/host-tensor.js';
@@ -45,6 +46,9 @@ describe('checkpointWeights', () => {
     conv: counted('f32', [4, 3, 2, 2]),
     bias: counted('f32', [5]),
     point: counted('f32', [4, 3, 1, 1]),
+    flat: counted('f32', [4, 12], -20.7),
+    half: counted('f16', [6, 4], 3.25),
+    single: counted('f32', [6, 4], -0.1),
     wide: counted('i64', [3, 2], -3),
   };
   const cases: readonly (readonly [string, WeightDeclaration])[] = [
@@ -65,6 +69,28 @@ describe('checkpointWeights', () => {
     ],
     ['a transpose', declare('bf16', [4, 6], { kind: 'permute', of: part('a', [6, 4]), permutation: [1, 0] })],
     ['eight-byte elements', declare('i64', [2, 3], { kind: 'permute', of: part('wide', [3, 2]), permutation: [1, 0] })],
+    ['rows in 8 bits', declare('f8e4m3', [6, 4], { kind: 'quantize_rows', of: part('b', [6, 4]) })],
+    [
+      'scales of packed rows',
+      declare('f32', [8], {
+        kind: 'row_scales',
+        of: { shape: [8, 4], source: { kind: 'concat_rows', parts: [part('a', [6, 4]), part('c', [2, 4])] } },
+      }),
+    ],
+    ['rows in 8 bits of f32', declare('f8e4m3', [4, 12], { kind: 'quantize_rows', of: part('flat', [4, 12]) })],
+    [
+      'rows in 8 bits of several types',
+      declare('f8e4m3', [18, 4], {
+        kind: 'quantize_rows',
+        of: {
+          shape: [18, 4],
+          source: {
+            kind: 'concat_rows',
+            parts: [part('a', [6, 4]), part('half', [6, 4]), part('single', [6, 4])],
+          },
+        },
+      }),
+    ],
     [
       'packs of packs',
       declare('bf16', [14, 4], {
@@ -85,7 +111,7 @@ describe('checkpointWeights', () => {
     const provider = checkpointWeights(checkpoint, table);
     const expected = await readWhole(memoryWeights(new Map(Object.entries(tensors))), declaration);
     expect(await readWhole(provider, declaration)).toEqual(expected);
-    const unit = declaration.type.dtype === 'bf16' ? 2 : declaration.type.dtype === 'i64' ? 8 : 4;
+    const unit = byteSize(declaration.type.dtype);
     await fc.assert(
       fc.asyncProperty(fc.nat(expected.byteLength / unit), fc.nat(expected.byteLength / unit), async (one, two) => {
         const [start, end] = [Math.min(one, two) * unit, Math.max(one, two) * unit];
@@ -120,6 +146,41 @@ describe('checkpointWeights', () => {
     expect(values).toEqual([...Array(12).keys()].map((index) => 12 + index).concat([...Array(12).keys()]));
     const middle = await readWhole(provider, declaration, { byteOffset: 40, byteLength: 16 });
     expect([...new Float32Array(middle.slice().buffer)]).toEqual([22, 23, 0, 1]);
+  });
+
+  it('reads a file once for rows in 8 bits and their scales', async () => {
+    const { checkpoint, table } = await open(tensors);
+    let requested = 0;
+    const counting: Checkpoint = {
+      ...checkpoint,
+      readRange: (name, byteOffset, byteLength) => {
+        requested += byteLength;
+        return checkpoint.readRange(name, byteOffset, byteLength);
+      },
+    };
+    const provider = checkpointWeights(counting, table);
+    // As from an artifact: equal sources that are different objects.
+    const of = (): WeightPart => ({
+      shape: [12, 4],
+      source: { kind: 'interleave_rows', group: 2, parts: [part('a', [6, 4]), part('b', [6, 4])] },
+    });
+    const codes = declare('f8e4m3', [12, 4], { kind: 'quantize_rows', of: of() });
+    const scales = declare('f32', [12], { kind: 'row_scales', of: of() });
+    const [wantCodes, wantScales] = await Promise.all(
+      [codes, scales].map((one) => readWhole(memoryWeights(new Map(Object.entries(tensors))), one)),
+    );
+    expect(await readWhole(provider, codes)).toEqual(wantCodes);
+    expect(requested).toBe(96);
+    expect(await readWhole(provider, scales, { byteOffset: 4, byteLength: 12 })).toEqual(wantScales?.subarray(4, 16));
+    expect(await readWhole(provider, scales)).toEqual(wantScales);
+    expect(requested).toBe(96);
+    // They have been forgotten by now.
+    expect(await readWhole(provider, scales)).toEqual(wantScales);
+    expect(requested).toBe(192);
+    // Scales of only the last rows have been made: of others they come from the file.
+    await readWhole(provider, codes, { byteOffset: 16, byteLength: 32 });
+    expect(await readWhole(provider, scales)).toEqual(wantScales);
+    expect(requested).toBe(192 + 64 + 96);
   });
 
   it('gives pieces of at most 64 MiB', async () => {

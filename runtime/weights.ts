@@ -3,8 +3,9 @@ import type { Checkpoint, WeightSlice, WeightTable } from '../frontend/checkpoin
 import { Flux2cError, unreachable } from '../ir/diagnostics.js';
 import { byteSize } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
-import type { WeightDeclaration, WeightPart } from '../ir/graph/graph.js';
-import { countElements, hostTensorToBytes, rowMajorStrides } from '../ir/host-tensor.js';
+import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/graph.js';
+import { countElements, hostTensorToBytes, isSameButForOnes, rowMajorStrides } from '../ir/host-tensor.js';
+import { KeptScales, quantizedRows, type Rows } from './quantized-rows.js';
 import { countWeightBytes, pieceBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
 
@@ -17,11 +18,12 @@ import type { WeightProvider } from './weight-provider.js';
  *   F2C401, F2C402 and F2C414 from the files
  */
 export function checkpointWeights(checkpoint: Checkpoint, table: WeightTable): WeightProvider {
+  const scales = new KeptScales();
   return {
     async *read(declaration, range) {
       const { byteOffset, byteLength } = range ?? { byteOffset: 0, byteLength: countWeightBytes(declaration) };
       if (byteLength === 0) return;
-      const rows = openRows(declaration, checkpoint, table);
+      const rows = openRows(declaration, checkpoint, table, scales);
       const end = byteOffset + byteLength;
       const lastRow = Math.ceil(end / rows.rowBytes);
       const rowsOfPiece = Math.max(1, Math.floor(pieceBytes / rows.rowBytes));
@@ -35,16 +37,14 @@ export function checkpointWeights(checkpoint: Checkpoint, table: WeightTable): W
   };
 }
 
-/** Rows (indices of the first axis) of a weight or of an ingredient of one, in the declared element type. */
-interface Rows {
-  readonly count: number;
-  readonly rowBytes: number;
-  read(first: number, count: number): Promise<Uint8Array>;
-}
-
-function openRows(declaration: WeightDeclaration, checkpoint: Checkpoint, table: WeightTable): Rows {
+function openRows(
+  declaration: WeightDeclaration,
+  checkpoint: Checkpoint,
+  table: WeightTable,
+  scales: KeptScales,
+): Rows {
   const { dtype, shape } = declaration.type;
-  const opener = new RowOpener(declaration.name, dtype, checkpoint, table);
+  const opener = new RowOpener(declaration.name, dtype, checkpoint, table, scales);
   return opener.open({ shape: shape.map((dim) => dim.evaluate({})), source: declaration.source });
 }
 
@@ -54,6 +54,7 @@ class RowOpener {
     private readonly dtype: DType,
     private readonly checkpoint: Checkpoint,
     private readonly table: WeightTable,
+    private readonly scales: KeptScales,
   ) {}
 
   open(part: WeightPart): Rows {
@@ -67,6 +68,9 @@ class RowOpener {
         return this.interleave(part, this.openParts(part, source.parts), source.group);
       case 'permute':
         return this.permute(part, source.of, source.permutation);
+      case 'quantize_rows':
+      case 'row_scales':
+        return this.quantize(source.kind, source.of);
       default:
         return unreachable(source, 'weight source');
     }
@@ -80,9 +84,7 @@ class RowOpener {
         expected: `[${part.shape.join(', ')}] for @${this.name}`,
       });
     }
-    // A 1x1 convolution may be declared as a matrix.
-    const withoutOnes = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join();
-    if (withoutOnes(slice.shape) !== withoutOnes(part.shape)) this.rejectShape(part, slice.shape, tensor);
+    if (!isSameButForOnes(slice.shape, part.shape)) this.rejectShape(part, slice.shape, tensor);
     const rowElements = countElements(part.shape.slice(1));
     return {
       count: part.shape[0] ?? 1,
@@ -114,6 +116,7 @@ class RowOpener {
     const bytes = joinPieces(pieces);
     if (slice.dtype === this.dtype) return bytes;
     const values = widenToF32(bytes, slice.fileDType, [this.checkpoint.name, slice.name]);
+    if (this.dtype === 'f32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     return hostTensorToBytes({ dtype: this.dtype, shape: [count], data: Float64Array.from(values) });
   }
 
@@ -183,6 +186,28 @@ class RowOpener {
       return (await whole).subarray(first * rowBytes, (first + rows) * rowBytes);
     };
     return { count, rowBytes, read };
+  }
+
+  /** Rows in 8 bits, or their scales. */
+  private quantize(kind: 'quantize_rows' | 'row_scales', of: WeightPart): Rows {
+    const from = this.storedType(of.source) === 'bf16' ? 'bf16' : 'f32';
+    const source = new RowOpener(this.name, from, this.checkpoint, this.table, this.scales).open(of);
+    return quantizedRows(kind, of, source, from, this.scales);
+  }
+
+  /** The element type that all tensors of a source have in the files; undefined if they differ. */
+  private storedType(source: WeightSource): DType | undefined {
+    switch (source.kind) {
+      case 'tensor':
+        return this.table.get(source.tensor)?.dtype;
+      case 'concat_rows':
+      case 'interleave_rows': {
+        const types = new Set(source.parts.map((part) => this.storedType(part.source)));
+        return types.size === 1 ? [...types][0] : undefined;
+      }
+      default:
+        return this.storedType(source.of.source);
+    }
   }
 
   private rowBytes(part: WeightPart): number {

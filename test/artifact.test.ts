@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openArtifactModel, readArtifactFolder, writeArtifactFolder } from '../cli/artifact-folder.js';
+import { openArtifactModel, writeArtifactFolder } from '../cli/artifact-folder.js';
 import { embeddedCheckpoint } from '../models/flux2/node/open-model.js';
 import { Flux2Pipeline } from '../models/flux2/pipeline.js';
 import { NullDevice } from '../runtime/null-device.js';
@@ -186,13 +186,16 @@ describe('writing an artifact', () => {
     const line = ['compile', model, '-o', pointing, '--target', 'cpu', '--component', 'vae_decoder'];
     expect((await runCommandLine(line, { signal: controller.signal })).exitCode).toBe(130);
     expect(contents(pointing)).toEqual(before);
-    await readArtifactFolder(pointing);
+    await openAndClose(pointing);
   });
 
   it.each([
     [['--config', 'dev', model], 'F2C703'],
     [['--config', 'dev', '--pack-weights'], 'F2C703'],
     [['--config', 'schnell'], 'F2C701'],
+    [[model, '--cached-references'], 'F2C614'],
+    [['--config', 'dev', '--cached-references'], 'F2C614'],
+    [['--config', 'klein-9b', '--component', 'denoise_cached'], 'F2C618'],
     [['--component', 'unet'], 'F2C618'],
     [['no/such/model'], 'F2C401'],
   ])('refuses %j', async (options, code) => {

@@ -22,6 +22,7 @@ import {
 } from '../ir/kernel/expressions.js';
 import { runThreadKernel } from '../ir/kernel/thread-interpret.js';
 import type { Expression, RegisterType, Statement, StorageType, ThreadKernel } from '../ir/kernel/thread.js';
+import { f8e4m3Inputs, f8e4m3Values, nearestF8e4m3 } from './f8e4m3-cases.js';
 import { openEmulator, emulate } from './cuda-tools.js';
 import { asF32, buffer, bytesOf, deviceCases, letIn, load, store, worstError } from './device-cases.js';
 import { randomKernelInputs, randomThreadKernel } from './random-kernel.js';
@@ -140,6 +141,34 @@ if (device !== undefined) {
           else expect(bits[at], name).toBe(narrow(value));
           expect(asF32(z as Uint8Array)[at], `f16 register of ${value}`).toBe(f16ToF32(f32ToF16(value)));
         });
+      }
+    });
+
+    it('widens and rounds f8e4m3 at every width', async () => {
+      const codes = Uint8Array.from({ length: 256 }, (_, code) => code);
+      const cases = ([1, 2, 4] as const).map((lanes) => {
+        const type = vectorOf('f32', lanes);
+        const copy = (name: string, from: StorageType, to: StorageType): ThreadKernel =>
+          kernelOf(`${name}_${lanes}`, [buffer('x', from, lanes), buffer('y', to, lanes, 'write')], [
+            store('y', i, load('x', i, type)),
+          ]); // prettier-ignore
+        return { lanes, widen: copy('widen', 'f8e4m3', 'f32'), narrow: copy('narrow', 'f32', 'f8e4m3') };
+      });
+      await device.loadKernels(
+        cases.flatMap(({ widen, narrow }) =>
+          [widen, narrow].map((kernel) => ({ name: kernel.name, kernel, source: printCuda(kernel) })),
+        ),
+      );
+      for (const { lanes, widen, narrow } of cases) {
+        const workgroups = (kernel: ThreadKernel, count: number) =>
+          [count / lanes / kernel.workgroupSize, 1, 1] as const;
+        const wide = [codes, new Uint8Array(4 * 256)];
+        const [, values] = await emulate(device, { kernel: widen, buffers: wide, workgroups: workgroups(widen, 256) });
+        expect([...asF32(values as Uint8Array)]).toEqual(f8e4m3Values);
+        const count = f8e4m3Inputs.length;
+        const buffers = [bytesOf(f8e4m3Inputs), new Uint8Array(count)];
+        const [, bits] = await emulate(device, { kernel: narrow, buffers, workgroups: workgroups(narrow, count) });
+        expect([...(bits as Uint8Array)]).toEqual([...f8e4m3Inputs].map(nearestF8e4m3));
       }
     });
 

@@ -10,9 +10,10 @@ import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { printCuda } from '../backends/cuda/cuda.js';
 import { cudaPrelude, cudaPreludeName } from '../backends/cuda/prelude/prelude.js';
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../ir/dtype.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f32ToF8e4m3, f8e4m3ToF32 } from '../ir/dtype.js';
 import { vectorOf } from '../ir/kernel/expressions.js';
-import type { ThreadKernel } from '../ir/kernel/thread.js';
+import { numbersOfWord, productDepth } from '../ir/kernel/matrix-types.js';
+import type { MatrixType, ThreadKernel } from '../ir/kernel/thread.js';
 import { emulate, hasProgram, openEmulator } from './cuda-tools.js';
 import { asF32, buffer, bytesOf, pseudoRandom } from './device-cases.js';
 
@@ -43,9 +44,9 @@ const multiply = shell(
   [buffer('a', 'u32', 4), buffer('b', 'u32', 2), buffer('upper', 'f32', 2, 'read_write'), buffer('lower', 'f32', 2, 'read_write')],
   0,
 ); // prettier-ignore
-const multiplyBody = (type: string): string => `  f2c::f32x2 c0 = f2c::load(upper, lane);
+const multiplyBody = (type: MatrixType): string => `  f2c::f32x2 c0 = f2c::load(upper, lane);
   f2c::f32x2 c1 = f2c::load(lower, lane);
-  f2c::mma_m16n8k16_${type}(c0, c1, f2c::load(a, lane), f2c::load(b, lane));
+  f2c::mma_m16n8k${productDepth(type)}_${type}(c0, c1, f2c::load(a, lane), f2c::load(b, lane));
   f2c::store(upper, lane, c0);
   f2c::store(lower, lane, c1);
 `;
@@ -125,36 +126,41 @@ if (device !== undefined) {
     it.each([
       ['bf16', f32ToBf16, bf16ToF32],
       ['f16', f32ToF16, f16ToF32],
-    ] as const)('mma_m16n8k16_%s has the fragments of mma.sync', async (type, narrow, widen) => {
-      const [a, b] = [256, 128].map((count, seed) => Uint16Array.from(pseudoRandom(count, seed + 20), narrow)) as [
-        Uint16Array,
-        Uint16Array,
+      ['f8e4m3', f32ToF8e4m3, f8e4m3ToF32],
+    ] as const)('products of %s have the fragments of mma.sync', async (type, narrow, widen) => {
+      const [n, depth] = [numbersOfWord[type], productDepth(type)];
+      const [a, b] = [16, 8].map((count, seed) => Array.from(pseudoRandom(count * depth, seed + 20), narrow)) as [
+        number[],
+        number[],
       ];
+      const packed = (codes: readonly number[]): Uint8Array =>
+        n === 4 ? Uint8Array.from(codes) : bytesOf(Uint16Array.from(codes));
       const c = pseudoRandom(128, 22);
-      // PTX ISA, figures of "Matrix Fragments for mma.m16n8k16 with floating point type": element i of a lane.
+      // PTX ISA, figures of "Matrix Fragments for mma.m16n8k16 with floating point type", "for mma.m16n8k32": element i of a lane.
       const aOf = (lane: number, i: number): number => {
-        const row = (lane >> 2) + (i < 2 || (i >= 4 && i < 6) ? 0 : 8);
-        const column = (lane % 4) * 2 + (i & 1) + (i >= 4 ? 8 : 0);
-        return a[row * 16 + column] as number;
+        const row = (lane >> 2) + (i < n || (i >= 2 * n && i < 3 * n) ? 0 : 8);
+        const column = (lane % 4) * n + (i % n) + (i >= 2 * n ? 4 * n : 0);
+        return a[row * depth + column] as number;
       };
       const bOf = (lane: number, i: number): number => {
-        const row = (lane % 4) * 2 + (i & 1) + (i >= 2 ? 8 : 0);
+        const row = (lane % 4) * n + (i % n) + (i >= n ? 4 * n : 0);
         return b[row * 8 + (lane >> 2)] as number;
       };
       const place = (lane: number, i: number): number => ((lane >> 2) + (i < 2 ? 0 : 8)) * 8 + (lane % 4) * 2 + (i & 1);
       const fragments = (count: number, of: (lane: number, i: number) => number): Uint8Array =>
-        bytesOf(Uint16Array.from({ length: 32 * count }, (_, at) => of(Math.floor(at / count), at % count)));
+        packed(Array.from({ length: 32 * count }, (_, at) => of(Math.floor(at / count), at % count)));
       const sums = (part: number): Uint8Array =>
         bytesOf(Float32Array.from({ length: 64 }, (_, at) => c[place(at >> 1, 2 * part + (at & 1))] as number));
       const source = withBody(multiply, multiplyBody(type));
-      const buffers = [fragments(8, aOf), fragments(4, bOf), sums(0), sums(1)];
+      const buffers = [fragments(4 * n, aOf), fragments(2 * n, bOf), sums(0), sums(1)];
       const [, , upper, lower] = await emulate(device, { kernel: multiply, source, buffers });
       for (let lane = 0; lane < 32; lane++) {
         for (let i = 0; i < 4; i++) {
           const at = place(lane, i);
           const [row, column] = [at >> 3, at & 7];
           let want = c[at] as number;
-          for (let k = 0; k < 16; k++) want += widen(a[row * 16 + k] as number) * widen(b[k * 8 + column] as number);
+          for (let k = 0; k < depth; k++)
+            want += widen(a[row * depth + k] as number) * widen(b[k * 8 + column] as number);
           const got = asF32((i < 2 ? upper : lower) as Uint8Array)[lane * 2 + (i & 1)];
           expect(got, `lane ${lane}, element ${i}`).toBeCloseTo(want, 5);
         }

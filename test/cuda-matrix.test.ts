@@ -1,21 +1,21 @@
-/** Products of 16-bit operands by matrix fragments, on the thread interpreter, for both families of GPUs. */
+/** Products of 16-bit operands by matrix fragments, on the thread interpreter, in every way that a family of GPUs has. */
 import { describe, expect, it } from 'vitest';
-import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import { parseThreadKernel } from '../ir/kernel/thread-parse.js';
 import { printThreadKernel } from '../ir/kernel/thread-print.js';
 import { verifyThreadKernel } from '../ir/kernel/thread-verify.js';
 import { InterpreterDevice } from '../runtime/interpreter-device.js';
-import { expectSameNumbers, matrixCases, prepareMatrixCase } from './matrix-cases.js';
+import { expectSameNumbers, matrixCases, matrixTargets, prepareMatrixCase } from './matrix-cases.js';
 
-describe.each(['sm_80', 'sm_90a'] as const)('matrix products for %s', (architecture) => {
-  const target = cudaTarget([architecture]);
-
+describe.each(matrixTargets)('matrix products %s', (_, target) => {
   it.each(matrixCases)('$what', async (test) => {
     const run = prepareMatrixCase(test, target, () => '');
     const kernels = [...run.compiled.kernels.values()];
-    const units = kernels.map(({ schedule }) => schedule.matrix?.unit);
-    expect(units.filter((unit) => unit !== undefined)).toHaveLength(test.fragments);
-    expect(units.filter((unit) => unit === 'wgmma')).toHaveLength(architecture === 'sm_90a' ? test.shared : 0);
+    const products = kernels.flatMap(({ schedule }) => schedule.matrix ?? []);
+    expect(products).toHaveLength(test.fragments);
+    expect(products.filter(({ unit }) => unit === 'wgmma')).toHaveLength(target.matrix === 'wgmma' ? test.shared : 0);
+    expect(products.filter(({ walk }) => walk !== undefined)).toHaveLength(
+      target.tensorCopies === true ? test.walking : 0,
+    );
     for (const { thread } of kernels) {
       verifyThreadKernel(thread, target);
       expect(parseThreadKernel(printThreadKernel(thread))).toEqual(thread);

@@ -4,9 +4,9 @@ import { printCuda } from '../backends/cuda/cuda.js';
 import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import { CudaEmulatorDevice } from '../runtime/cuda/node/emulator-device.js';
 import { hasProgram } from './cuda-tools.js';
-import { expectSameNumbers, matrixCases, prepareMatrixCase } from './matrix-cases.js';
+import { expectSameNumbers, matrixCases, prepareMatrixCase, withoutTensorCopies } from './matrix-cases.js';
 
-const target = cudaTarget(['sm_90a']);
+const target = withoutTensorCopies(cudaTarget(['sm_90a']));
 const product = matrixCases[0]!;
 
 if (await hasProgram('g++', 'bugs planted in products by four warps')) {
@@ -16,7 +16,7 @@ if (await hasProgram('g++', 'bugs planted in products by four warps')) {
 
     it.each([
       ['without the fence between copies and products', /^ *f2c::fence_proxy_async\(\);\n/m, '', 'F2C238', /copy_async_16/],
-      ['without the fence of the registers', /^ *f2c::wgmma_fence\(\);\n/m, '', 'F2C237', /invocation/],
+      ['without the fence of the registers', /^ *f2c::wgmma_fence\(.*\n/m, '', 'F2C237', /invocation/],
       ['where copies are not waited for', 'f2c::copy_async_wait<1>', 'f2c::copy_async_wait<2>', 'F2C249', /copy_async_16/],
       ['without the barrier behind the wait', /^ *__syncthreads\(\);\n/m, '', 'F2C244', /after invocation/],
       ['that are left running while their stage is filled again', 'f2c::wgmma_wait<1>', 'f2c::wgmma_wait<4>', 'F2C249', /copy_async_16/],
@@ -33,7 +33,7 @@ if (await hasProgram('g++', 'bugs planted in products by four warps')) {
 
     it('give other numbers where the sums are not waited for', async () => {
       const run = prepareMatrixCase(product, target, (kernel) =>
-        printCuda(kernel).replace('f2c::wgmma_wait<0>();', ''),
+        printCuda(kernel).replace(/f2c::wgmma_wait<0>\(.*\);/, ''),
       );
       await expect(expectSameNumbers(run, device)).rejects.toThrowError(/y: expected/);
     });

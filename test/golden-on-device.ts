@@ -37,7 +37,7 @@ export class RunningNetwork {
   static async open(
     network: GoldenNetwork,
     device: Device,
-    options: Pick<CompileOptions, 'operands'> = {},
+    options: Pick<CompileOptions, 'operands' | 'mayQuantize'> = {},
   ): Promise<RunningNetwork> {
     const { module, weights } = await network.load();
     const compiled = compileModule(module, device.target, { ...options, print: kernelPrinter(device.target) });
@@ -76,7 +76,7 @@ export function describeGoldenCases(
   device: () => Device,
   networks: readonly GoldenNetwork[],
   tolerance?: Tolerance,
-  options: Pick<CompileOptions, 'operands'> = {},
+  options: Pick<CompileOptions, 'operands' | 'mayQuantize'> = {},
 ): void {
   describe.each(networks)('$name', { timeout: compilingTimeoutMs }, (network) => {
     let running: Promise<RunningNetwork> | undefined;

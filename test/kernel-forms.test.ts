@@ -6,7 +6,7 @@ import type { Target } from '../backends/target.js';
 import { createModule } from '../frontend/index.js';
 import type { ModuleGraph } from '../frontend/index.js';
 import type { DimBinding } from '../ir/dim.js';
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, isFloat } from '../ir/dtype.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f8e4m3ToF32, isFloat } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
 import { opKinds } from '../ir/graph/attribute-forms.js';
 import { compareTensors, countElements } from '../ir/host-tensor.js';
@@ -97,6 +97,8 @@ function decode(storage: StorageType, bytes: Uint8Array): Float64Array {
       return Float64Array.from(new Uint16Array(buffer, 0, length), bf16ToF32);
     case 'f16':
       return Float64Array.from(new Uint16Array(buffer, 0, length), f16ToF32);
+    case 'f8e4m3':
+      return Float64Array.from(bytes, f8e4m3ToF32);
     case 'u8':
     case 'bool':
       return Float64Array.from(bytes);

@@ -15,6 +15,7 @@ import {
   upsampleNearest,
 } from '../frontend/index.js';
 import type { Tensor } from '../frontend/index.js';
+import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import type { Target } from '../backends/target.js';
 import type { Module } from '../ir/graph/graph.js';
 import { interpretFunction } from '../ir/graph/interpret.js';
@@ -38,6 +39,20 @@ export interface MatrixCase {
   /** Kernels that multiply fragments, and those of them that take operands from workgroup memory where a target can. */
   readonly fragments: number;
   readonly shared: number;
+  /** Those of them whose operands are boxes of tensors. */
+  readonly walking: number;
+}
+
+/** Targets of each way to multiply matrices. */
+export const matrixTargets: readonly (readonly [what: string, target: Target])[] = [
+  ['from fragments', cudaTarget(['sm_80'])],
+  ['from workgroup memory, all invocations copying', withoutTensorCopies(cudaTarget(['sm_90a']))],
+  ['from workgroup memory, a role copying', cudaTarget(['sm_90a'])],
+];
+
+/** All invocations copy then, as they do where what is read is no rectangle. */
+export function withoutTensorCopies({ tensorCopies: _, ...target }: Target): Target {
+  return target;
 }
 
 /** What a map kernel writes and only products read is kept in 16 bits. */
@@ -68,6 +83,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 77, 328] },
     fragments: 1,
     shared: 1,
+    walking: 1,
   },
   {
     what: 'a product of several row and column tiles with bias, gate and residual',
@@ -80,6 +96,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 150, 192], residual: [1, 150, 512], gate: [512] },
     fragments: 1,
     shared: 1,
+    walking: 1,
   },
   {
     what: 'a product cut into pieces that other products read',
@@ -94,6 +111,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 45, 128] },
     fragments: 3,
     shared: 3,
+    walking: 3,
   },
   {
     what: 'a gated pair of products in one',
@@ -105,6 +123,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 133, 192] },
     fragments: 2,
     shared: 2,
+    walking: 2,
   },
   {
     what: 'a batch of products of two computed matrices',
@@ -116,6 +135,30 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [3, 37, 64], other: [3, 64, 80] },
     fragments: 1,
     shared: 1,
+    walking: 1,
+  },
+  {
+    what: 'a product over nothing',
+    build: (g) => {
+      const x = narrow(g.input('x', 'f32', [1, 'tokens', '8*k']));
+      const y = narrow(g.input('other', 'f32', [1, 128, '8*k']));
+      g.output({ y: matmul(x, transpose(y, [0, 2, 1])) });
+    },
+    inputs: { x: [1, 130, 0], other: [1, 128, 0] },
+    fragments: 1,
+    shared: 1,
+    walking: 1,
+  },
+  {
+    what: 'attention that sees nothing',
+    build: (g) => {
+      const read = (name: string, tokens: string): Tensor<'f32', 4> => narrow(g.input(name, 'f32', [1, 2, tokens, 64]));
+      g.output({ y: attention(read('x', 'tokens'), read('k', 'keys'), read('v', 'keys')) });
+    },
+    inputs: { x: [1, 2, 130, 64], k: [1, 2, 0, 64], v: [1, 2, 0, 64] },
+    fragments: 1,
+    shared: 1,
+    walking: 1,
   },
   {
     what: 'few columns',
@@ -126,6 +169,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 33, 72] },
     fragments: 1,
     shared: 0,
+    walking: 0,
   },
   {
     what: 'three columns, of which no pairs can be made',
@@ -136,15 +180,31 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 33, 72] },
     fragments: 0,
     shared: 0,
+    walking: 0,
   },
-  { what: 'attention with heads of 64', build: heads(2, 64), inputs: { x: [2, 150, 128] }, fragments: 2, shared: 2 },
-  { what: 'attention with heads of 128', build: heads(2, 128), inputs: { x: [1, 200, 256] }, fragments: 2, shared: 2 },
+  {
+    what: 'attention with heads of 64',
+    build: heads(2, 64),
+    inputs: { x: [2, 150, 128] },
+    fragments: 2,
+    shared: 2,
+    walking: 2,
+  },
+  {
+    what: 'attention with heads of 128',
+    build: heads(2, 128),
+    inputs: { x: [1, 200, 256] },
+    fragments: 2,
+    shared: 2,
+    walking: 2,
+  },
   {
     what: 'causal attention with a mask and heads of 48',
     build: heads(2, 48, true, true),
     inputs: { x: [2, 71, 96], mask: [2, 71] },
     fragments: 2,
     shared: 1,
+    walking: 1,
   },
   {
     what: 'causal attention with a mask and heads of 128',
@@ -152,6 +212,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 139, 256], mask: [1, 139] },
     fragments: 2,
     shared: 2,
+    walking: 2,
   },
   {
     what: 'one head as wide as a picture has channels',
@@ -164,6 +225,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 35, 512] },
     fragments: 1,
     shared: 1,
+    walking: 1,
   },
   {
     what: 'a padded convolution',
@@ -175,6 +237,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [2, 9, 11, 64] },
     fragments: 1,
     shared: 1,
+    walking: 0,
   },
   {
     what: 'a strided convolution padded on the far sides, of few channels',
@@ -186,6 +249,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 12, 10, 24] },
     fragments: 1,
     shared: 0,
+    walking: 0,
   },
   {
     what: 'a convolution of an enlarged picture',
@@ -197,6 +261,7 @@ export const matrixCases: readonly MatrixCase[] = [
     inputs: { x: [1, 5, 7, 64] },
     fragments: 1,
     shared: 1,
+    walking: 0,
   },
 ];
 

@@ -657,11 +657,43 @@ describe('rows and statistics', () => {
   });
 });
 
-describe('16-bit types', () => {
-  it.each(['f16', 'bf16'] as const)('round to %s exactly', (dtype) => {
+describe('quantised rows', () => {
+  const product = `weight @w : f32[12, 8] = tensor "w"
+    func @f(%x: f32[b, n, 8], %g: f32[b, 1, 8]) -> (y: %y) {
+      %l = layer_norm(%x) {eps = 1e-6}
+      %m = mul(%l, %g)
+      %q, %s = quantize_rows(%m)
+      %u, %t = quantize_rows(@w)
+      %r = reshape(%t) {shape = [12]}
+      %p = matmul(%q, %u) {transposeB = true}
+      %a = mul(%p, %s)
+      %y = mul(%a, %r)
+    }`;
+
+  it('are multiplied and scaled by rows and columns', () => {
+    checkText(product, { b: 2, n: 5 });
+    checkText(product, { b: 1, n: 33 });
+  });
+
+  it('lie apart, in any order', () => {
+    checkText(
+      `func @f(%x: f32[n, 3, 8]) -> (y: %y, z: %s) {
+        %t = transpose(%x) {permutation = [1, 0, 2]}
+        %q, %s = quantize_rows(%t)
+        %c = cast(%q) {dtype = f32}
+        %y = mul(%c, %s)
+      }`,
+      { n: 6 },
+    );
+  });
+});
+
+describe('narrow types', () => {
+  it.each(['f16', 'bf16', 'f8e4m3'] as const)('round to %s exactly', (dtype) => {
     const special = [0, -0, 1, 65504, 65519.99, 65520, -1e6, 2 ** -24, 2 ** -25, 3 * 2 ** -25, 2 ** -14, 1 + 2 ** -11];
+    const small = [17, 19, 449, 464, 2 ** -9, 2 ** -10, 3 * 2 ** -10, 2 ** -6, 0.0146];
     const ties = [1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -9, 6.1e-5, 5.96e-8, 1e-30, 3e38, Infinity, -Infinity, NaN];
-    const values = [...special, ...ties, ...ties.map((value) => -value)].map(Math.fround);
+    const values = [...special, ...small, ...ties, ...ties.map((value) => -value)].map(Math.fround);
     const module = parseModule(
       `func @f(%x: f32[n], %y: f32[4*m]) -> (a: %b, c: %d) {
         %a = cast(%x) {dtype = ${dtype}}

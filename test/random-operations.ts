@@ -275,6 +275,7 @@ export const candidates: { readonly [K in PlainOpKind]: Propose<K> } = {
     return propose<'rms_norm'>([x, weight], { eps: g.random.pick([1e-6, 0.01]) });
   },
   softmax: (g) => propose<'softmax'>([g.pickFloat((value) => rankOf(value) > 0)], {}),
+  quantize_rows: (g) => propose<'quantize_rows'>([g.pickFloat((value) => rankOf(value) > 0)], {}),
   group_norm: (g) => {
     const found = withGroups(g);
     if (found === undefined) return undefined;

@@ -25,7 +25,9 @@ async function compileEmbedded(
       dtypesOf: (component) => storedTypes(component, loaded[component]!),
     });
     const model = encodeDescription(description);
-    const parts = { compiler: 'test', target, model, functions, kernels, files: new Map(), weights: null };
+    const plans = new Map([...functions].map(([name, { plan }]) => [name, plan]));
+    const builds = new Map([['only', { target, architectures: [], plans, kernels }]]);
+    const parts = { compiler: 'test', model, functions, builds, files: new Map(), weights: null };
     const files = await encodeArtifact(parts);
     return new Map([...files].map(([path, bytes]) => [path, new TextDecoder().decode(bytes)]));
   } finally {

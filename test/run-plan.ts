@@ -1,14 +1,19 @@
 import { bindSizes } from '../ir/graph/bind-sizes.js';
 import type { DimBinding } from '../ir/dim.js';
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../ir/dtype.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f32ToF8e4m3, f8e4m3ToF32 } from '../ir/dtype.js';
 import type { OpKind } from '../ir/graph/attributes.js';
 import type { WeightDeclaration } from '../ir/graph/graph.js';
 import type { OpDefinition } from '../ir/graph/op-table.js';
 import { opTable } from '../ir/graph/ops/index.js';
 import { countElements, type HostTensor } from '../ir/host-tensor.js';
+import { launchedGroups } from '../ir/kernel/launch.js';
 import { compileThreadKernel, type RunThreadKernel } from '../ir/kernel/thread-interpret.js';
 import type { CopyStep, HostOperand, HostStepOf, LaunchStep, Plan, PlanStep, Storage } from '../ir/plan.js';
+import type { StorageType } from '../ir/kernel/thread.js';
 import type { CompiledModule } from '../passes/compiled.js';
+
+/** Groups that walk over tiles here: few, so that each walks over several. */
+const groupsAtOnce = 3;
 
 /** What a run of a plan tells besides its results. */
 export interface PlanRun {
@@ -17,7 +22,7 @@ export interface PlanRun {
   readonly executed: readonly string[];
 }
 
-type Memory = Float32Array | Int32Array | Uint32Array | Uint16Array;
+type Memory = Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
 
 /** Nothing in a plan may depend on what memory held before: a number that shows up in any sum. */
 const poison = { float: NaN, integer: -0x5a5a5a5a };
@@ -115,7 +120,9 @@ class PlanRunner {
       run = compileThreadKernel(thread);
       this.kernels.set(step.kernel, run);
     }
-    run(buffers, values, workgroups as [number, number, number]);
+    const grid = workgroups as [number, number, number];
+    [values.tiles_x, values.tiles_y, values.tiles_z] = grid;
+    run(buffers, values, launchedGroups(thread, grid, groupsAtOnce));
     this.executed.push(step.kernel);
   }
 
@@ -174,17 +181,24 @@ class PlanRunner {
   private write(storage: number, data: Float64Array): void {
     const memory = this.memory[storage] as Memory;
     const kind = (this.plan.storages[storage] as Storage).storage;
-    const encode = kind === 'bf16' ? f32ToBf16 : kind === 'f16' ? f32ToF16 : (value: number): number => value;
+    const encode = codecs[kind]?.encode ?? ((value: number): number => value);
     data.forEach((value, at) => (memory[at] = encode(value)));
   }
 
   private read(storage: number, count: number): Float64Array {
     const memory = this.memory[storage] as Memory;
     const kind = (this.plan.storages[storage] as Storage).storage;
-    const decode = kind === 'bf16' ? bf16ToF32 : kind === 'f16' ? f16ToF32 : (value: number): number => value;
+    const decode = codecs[kind]?.decode ?? ((value: number): number => value);
     return Float64Array.from(memory.subarray(0, count), decode);
   }
 }
+
+/** Narrow floats are their bits in memory. */
+const codecs: { readonly [kind in StorageType]?: Record<'encode' | 'decode', (number: number) => number> } = {
+  bf16: { encode: f32ToBf16, decode: bf16ToF32 },
+  f16: { encode: f32ToF16, decode: f16ToF32 },
+  f8e4m3: { encode: f32ToF8e4m3, decode: f8e4m3ToF32 },
+};
 
 /** Vectors of four may reach past an odd end, as they may in a buffer. */
 function roundUp(count: number): number {
@@ -204,6 +218,9 @@ function allocate({ storage }: Storage, count: number): Memory {
     case 'bf16':
       // Weights only, which are written whole.
       return new Uint16Array(length).fill(0x7fff);
+    case 'f8e4m3':
+      // NaN.
+      return new Uint8Array(length).fill(0x7f);
     case 'u8':
     case 'bool':
       throw new Error(`plans have no storage of ${storage}`);

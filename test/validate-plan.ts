@@ -19,7 +19,7 @@ export interface PlanSample {
 
 /** Sums come in another order than the interpreter's. */
 const relativeTolerance = 1e-5;
-/** A value of 16 bits that lies between two may go either way: a unit in the last place of bf16. */
+/** A value of 16 or 8 bits that lies between two may go either way: a unit in the last place of bf16. */
 const narrowTolerance = 2 ** -8;
 
 /**
@@ -51,11 +51,11 @@ export function validatePlan(sample: PlanSample, target: Target): PlanRun & { re
   return { ...run, compiled };
 }
 
-/** Something that is not just read has a type of 16 bits. */
+/** Something that is not just read has a narrow type. */
 function computesNarrow({ operations }: Block): boolean {
   return operations.some(
     ({ kind, results, body }) =>
-      (kind !== 'weight' && results.some(({ type }) => isFloat(type.dtype) && byteSize(type.dtype) === 2)) ||
+      (kind !== 'weight' && results.some(({ type }) => isFloat(type.dtype) && byteSize(type.dtype) <= 2)) ||
       (body !== undefined && computesNarrow(body)),
   );
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../ir/dtype.js';
+import { f8e4m3Inputs, f8e4m3Values, nearestF8e4m3 } from './f8e4m3-cases.js';
 import {
   add,
   binary,
@@ -143,6 +144,28 @@ export async function describeWgslExecution(driver: DriverName): Promise<void> {
       }
     });
 
+    it.runIf(dawn !== undefined)('widens and rounds f8e4m3', async () => {
+      const run = async (from: StorageType, to: StorageType, lanes: 1 | 2 | 4, x: Uint8Array, y: Uint8Array) => {
+        const kernel: ThreadKernel = {
+          ...copyKernel('f32', lanes, lanes, 'f32'),
+          buffers: [
+            { name: 'x', storage: from, lanes, access: 'read' },
+            { name: 'y', storage: to, lanes, access: 'write' },
+          ],
+        };
+        const elements = to === 'f32' ? y.length / 4 : y.length;
+        const got = await dawn?.run(printWgsl(kernel), kernel, { x, y }, {}, [elements / lanes / 8, 1, 1]);
+        return got?.['y'] as Uint8Array;
+      };
+      for (const lanes of [1, 2, 4] as const) {
+        const codes = Uint8Array.from({ length: 256 }, (_, code) => code);
+        const wide = await run('f8e4m3', 'f32', lanes, codes, new Uint8Array(1024));
+        expect([...new Float32Array(wide.buffer, wide.byteOffset, 256)]).toEqual(f8e4m3Values);
+      }
+      const bits = await run('f32', 'f8e4m3', 4, bytesOf(f8e4m3Inputs), new Uint8Array(f8e4m3Inputs.length));
+      expect([...bits]).toEqual([...f8e4m3Inputs].map(nearestF8e4m3));
+    });
+
     it.runIf(dawn !== undefined)('computes functions within the accuracy WGSL promises', async () => {
       const values = Float32Array.from({ length: 64 }, (_, at) => (at - 31.5) * 0.37);
       const positive = values.map((value) => Math.abs(value) + 0.01);
@@ -154,6 +177,7 @@ export async function describeWgslExecution(driver: DriverName): Promise<void> {
         (value: number, exact: number) => number,
       ])[] = [
         ['exp', Math.exp, values, (value, exact) => (3 + 2 * Math.abs(value)) * ulp(exact)],
+        ['exp2', (value) => 2 ** value, values, (value, exact) => (3 + 2 * Math.abs(value)) * ulp(exact)],
         ['log', Math.log, positive, (_, exact) => Math.max(3 * ulp(exact), 2 ** -21)],
         ['sqrt', Math.sqrt, positive, (_, exact) => 3 * ulp(exact)],
         ['rsqrt', (value) => 1 / Math.sqrt(value), positive, (_, exact) => 2 * ulp(exact)],

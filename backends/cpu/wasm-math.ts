@@ -4,7 +4,8 @@ import { FunctionWriter, type ImportedFunction } from './wasm-binary.js';
  * Functions that a module carries when its kernel needs them: v128 in, v128 out, four lanes at a time. Scalars take the
  * same way with a splat, so scalar and vector code give the same bits.
  */
-export type HelperName = 'exp' | 'tanh' | 'round_bf16' | 'widen_f16' | 'round_f16';
+export type HelperName =
+  'exp' | 'exp2' | 'tanh' | 'round_bf16' | 'widen_f16' | 'round_f16' | 'widen_f8e4m3' | 'round_f8e4m3';
 
 /** Functions of JavaScript's Math, called lane by lane: rare in image models, and accurate to the last bit or two. */
 export const mathImports: Readonly<Record<'log' | 'sin' | 'cos' | 'pow', ImportedFunction>> = {
@@ -17,10 +18,13 @@ export const mathImports: Readonly<Record<'log' | 'sin' | 'cos' | 'pow', Importe
 /** Other helpers that a helper calls. */
 export const helperCalls: Readonly<Record<HelperName, readonly HelperName[]>> = {
   exp: [],
+  exp2: [],
   tanh: ['exp'],
   round_bf16: [],
   widen_f16: [],
   round_f16: [],
+  widen_f8e4m3: [],
+  round_f8e4m3: [],
 };
 
 export function writeHelper(name: HelperName): FunctionWriter {
@@ -28,6 +32,9 @@ export function writeHelper(name: HelperName): FunctionWriter {
   switch (name) {
     case 'exp':
       writeExp(writer);
+      break;
+    case 'exp2':
+      writeExp2(writer);
       break;
     case 'tanh':
       writeTanh(writer);
@@ -40,6 +47,12 @@ export function writeHelper(name: HelperName): FunctionWriter {
       break;
     case 'round_f16':
       writeRoundF16(writer);
+      break;
+    case 'widen_f8e4m3':
+      writeWidenF8e4m3(writer);
+      break;
+    case 'round_f8e4m3':
+      writeRoundF8e4m3(writer);
       break;
   }
   return writer;
@@ -57,7 +70,6 @@ const expCoefficients = [
 function writeExp(writer: FunctionWriter): void {
   const x = writer.local('v128');
   const n = writer.local('v128');
-  const half = writer.local('v128');
   // Clamped where the result is 0 or infinite anyway, so that n fits the exponent arithmetic; NaN stays.
   writer.get(0).f32x4(-104).op('f32x4.max').f32x4(89).op('f32x4.min').tee(x);
   writer.f32x4(Math.LOG2E).ops('f32x4.mul', 'f32x4.nearest').set(n);
@@ -68,10 +80,27 @@ function writeExp(writer: FunctionWriter): void {
     .f32x4(Math.LN2 - 0.693359375)
     .ops('f32x4.mul', 'f32x4.sub')
     .set(x);
+  writeScaledExp(writer, x, n);
+}
+
+/** exp2(x) = 2^n · exp((x - n) · ln2), n = round(x): the difference is exact. */
+function writeExp2(writer: FunctionWriter): void {
+  const r = writer.local('v128');
+  const n = writer.local('v128');
+  // As above: results past these are 0 or infinite.
+  writer.get(0).f32x4(-151).op('f32x4.max').f32x4(129).op('f32x4.min').tee(r);
+  writer.op('f32x4.nearest').set(n);
+  writer.get(r).get(n).op('f32x4.sub').f32x4(Math.LN2).op('f32x4.mul').set(r);
+  writeScaledExp(writer, r, n);
+}
+
+/** 2^n · exp(r) of two locals; n, which holds whole numbers, is overwritten. */
+function writeScaledExp(writer: FunctionWriter, r: number, n: number): void {
+  const half = writer.local('v128');
   expCoefficients.forEach((coefficient, index) => {
     writer.f32x4(coefficient);
     if (index > 0) writer.op('f32x4.add');
-    if (index < expCoefficients.length - 1) writer.get(x).op('f32x4.mul');
+    if (index < expCoefficients.length - 1) writer.get(r).op('f32x4.mul');
   });
   writer.get(n).op('i32x4.trunc_sat_f32x4_s').tee(n).i32(1).op('i32x4.shr_s').tee(half);
   const power = (): FunctionWriter => writer.i32x4(127).op('i32x4.add').i32(23).ops('i32x4.shl', 'f32x4.mul');
@@ -140,4 +169,34 @@ function writeRoundF16(writer: FunctionWriter): void {
     .i32x4(143 << 23)
     .ops('i32x4.ge_u', 'v128.bitselect');
   writer.get(0).i32(16).op('i32x4.shr_u').i32x4(0x8000).ops('v128.and', 'v128.or');
+}
+
+/** Bits of e4m3 in the lowest bytes of the lanes to f32; the other bytes are zero. */
+function writeWidenF8e4m3(writer: FunctionWriter): void {
+  const code = writer.local('v128');
+  writer.get(0).i32x4(0x7f).op('v128.and').tee(code).i32(20).op('i32x4.shl');
+  // The exponents' biases differ by 120; subnormal numbers come out right by the same product.
+  writer.f32x4(2 ** 120).op('f32x4.mul');
+  writer.get(code).i32x4(0x7f).op('i32x4.eq').i32x4(0x7fc00000).ops('v128.and', 'v128.or');
+  writer.get(0).i32x4(0x80).op('v128.and').i32(24).ops('i32x4.shl', 'v128.or');
+}
+
+/** f32 to bits of e4m3, nearest even, at most ±448, in the lowest bytes of the lanes; the other bytes are zero. */
+function writeRoundF8e4m3(writer: FunctionWriter): void {
+  const magnitude = writer.local('v128');
+  writer.i32x4(0x7f);
+  writer.get(0).i32x4(0x7fffffff).op('v128.and').i32x4(0x43e00000).op('i32x4.min_u').set(magnitude);
+  // Below 2^-6: an addition to 16384 rounds to multiples of 2^-9, the smallest number.
+  writer.get(magnitude).f32x4(16384).op('f32x4.add').i32x4(0x46800000).op('i32x4.sub');
+  writer
+    .get(magnitude)
+    .i32x4(0x7ffff - (120 << 23))
+    .op('i32x4.add');
+  writer.get(magnitude).i32(20).op('i32x4.shr_u').i32x4(1).ops('v128.and', 'i32x4.add').i32(20).op('i32x4.shr_u');
+  writer
+    .get(magnitude)
+    .i32x4(121 << 23)
+    .ops('i32x4.lt_s', 'v128.bitselect');
+  writer.get(0).i32(24).op('i32x4.shr_u').i32x4(0x80).ops('v128.and', 'v128.or');
+  writer.get(0).get(0).ops('f32x4.ne', 'v128.bitselect');
 }

@@ -34,7 +34,7 @@ function writeAddress(
   return foldable ? offset : 0;
 }
 
-/** Leaves the loaded value on the stack, 16-bit floats widened. */
+/** Leaves the loaded value on the stack, narrow floats widened. */
 export function writeLoad(
   scope: WasmScope,
   name: string,
@@ -65,6 +65,12 @@ export function writeLoad(
       scope.callHelper('widen_f16');
       if (lanes === 1) writer.op('f32x4.extract_lane', 0);
       return;
+    case 'f8e4m3':
+      if (lanes === 1) writer.memory('i32.load8_u', offset).op('i32x4.splat');
+      else writeLoad8(scope, lanes, offset);
+      scope.callHelper('widen_f8e4m3');
+      if (lanes === 1) writer.op('f32x4.extract_lane', 0);
+      return;
     case 'u8':
     case 'bool':
       if (lanes === 1) {
@@ -72,9 +78,7 @@ export function writeLoad(
         if (storage === 'bool') writer.i32(0).op('i32.ne');
         return;
       }
-      if (lanes === 2) writer.memory('i32.load16_u', offset).op('i32x4.splat');
-      else writer.memory('v128.load32_zero', offset);
-      writer.ops('i16x8.extend_low_i8x16_u', 'i32x4.extend_low_i16x8_u');
+      writeLoad8(scope, lanes, offset);
       if (storage === 'bool') writer.i32x4(0).op('i32x4.ne');
       return;
   }
@@ -85,10 +89,19 @@ function writeLoad16(scope: WasmScope, lanes: 2 | 4, offset: number): void {
   else scope.writer.memory('v128.load32_zero', offset).op('i32x4.extend_low_i16x8_u');
 }
 
+function writeLoad8({ writer }: WasmScope, lanes: 2 | 4, offset: number): void {
+  if (lanes === 2) writer.memory('i32.load16_u', offset).op('i32x4.splat');
+  else writer.memory('v128.load32_zero', offset);
+  writer.ops('i16x8.extend_low_i8x16_u', 'i32x4.extend_low_i16x8_u');
+}
+
 /** Bytes of each lane that are stored, from its lowest: lane bytes packed to the front by a shuffle. */
-const packedBytes: Readonly<Record<'f16' | 'bf16' | 'u8', { readonly first: number; readonly count: 1 | 2 }>> = {
+const packedBytes: Readonly<
+  Record<'f16' | 'bf16' | 'f8e4m3' | 'u8', { readonly first: number; readonly count: 1 | 2 }>
+> = {
   f16: { first: 0, count: 2 },
   bf16: { first: 2, count: 2 },
+  f8e4m3: { first: 0, count: 1 },
   u8: { first: 0, count: 1 },
 };
 
@@ -123,6 +136,12 @@ export function writeStore(
       writer.op('i32x4.extract_lane', 0);
       if (storage === 'bf16') writer.i32(16).op('i32.shr_u');
       writer.memory('i32.store16', offset);
+      return;
+    case 'f8e4m3':
+      if (lanes === 1) writer.op('f32x4.splat');
+      scope.callHelper('round_f8e4m3');
+      if (lanes !== 1) break;
+      writer.op('i32x4.extract_lane', 0).memory('i32.store8', offset);
       return;
     case 'u8':
     case 'bool':

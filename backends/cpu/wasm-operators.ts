@@ -48,6 +48,7 @@ export function writeUnary(scope: WasmScope, operator: UnaryOperator, type: Regi
       return;
     }
     case 'exp':
+    case 'exp2':
     case 'tanh':
       writeHelperCall(scope, operator, vector);
       return;

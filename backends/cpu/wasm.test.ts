@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../ir/dtype.js';
+import { f8e4m3Inputs, f8e4m3Values, nearestF8e4m3 } from '../../test/f8e4m3-cases.js';
 import {
   add,
   binary,
@@ -104,6 +105,15 @@ describe('mathematical functions', () => {
     expect([...found]).toEqual([0, 0, Math.fround(Math.exp(-103)), 1, Infinity, Infinity, Infinity, NaN]);
   });
 
+  it('computes exp2 within 2 ulp from underflow to overflow, exactly for whole numbers', () => {
+    const inputs = grid(-126, 127.99, 100_001);
+    const found = evaluate(inputs, 4, (x) => unary('exp2', x));
+    expect(worstUlps(found, inputs, (value) => 2 ** value)).toBeLessThan(2);
+    const special = Float32Array.of(-Infinity, -1e30, -149, -126, 0, 10, 127, 128, 1e30, Infinity, NaN);
+    const exact = Array.from(special, (value) => Math.fround(2 ** value));
+    expect([...evaluate(special, 4, (x) => unary('exp2', x))]).toEqual(exact);
+  });
+
   it('computes tanh within 3 ulp', () => {
     const inputs = Float32Array.from([...grid(-12, 12, 40_001), ...grid(-0.6, 0.6, 40_001), 1e-20, -1e-30]);
     expect(
@@ -186,6 +196,25 @@ describe('storage', () => {
       const output = new Uint8Array(input.length);
       runWasm(copy(storage, lanes, scalar), [input.slice(), output], new Int32Array(0), [count / lanes / 8, 1, 1]);
       expect(Buffer.compare(output, input)).toBe(0);
+    }
+  });
+
+  it('widens and rounds f8e4m3 at every width', () => {
+    for (const lanes of [1, 2, 4] as const) {
+      const kernel = (from: StorageType, to: StorageType): ThreadKernel =>
+        kernelOf(
+          [buffer('x', from, lanes), buffer('y', to, lanes, 'write')],
+          [store('y', element, load('x', element, vectorOf('f32', lanes)))],
+        );
+      const run = (one: ThreadKernel, x: Uint8Array, y: Uint8Array, count: number): void =>
+        void runWasm(one, [x, y], new Int32Array(0), [count / lanes / 8, 1, 1]);
+      const codes = Uint8Array.from({ length: 256 }, (_, code) => code);
+      const wide = new Float32Array(256);
+      run(kernel('f8e4m3', 'f32'), codes, new Uint8Array(wide.buffer), 256);
+      expect([...wide]).toEqual(f8e4m3Values);
+      const narrow = new Uint8Array(f8e4m3Inputs.length);
+      run(kernel('f32', 'f8e4m3'), bytesOf(f8e4m3Inputs), narrow, f8e4m3Inputs.length);
+      expect([...narrow]).toEqual([...f8e4m3Inputs].map(nearestF8e4m3));
     }
   });
 

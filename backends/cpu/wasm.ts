@@ -35,7 +35,7 @@ const parametersArgument = 6;
  *   bytes, buffers in the kernel's order and not below `guardBytes`
  *
  * Vectors are v128 values (two lanes use its lower half). Accesses are not checked: the launch must be valid. Throws
- * F2C215 for f16 registers, workgroup memory, barriers and subgroup operations, F2C216 for a malformed kernel.
+ * F2C215 for f16 registers, workgroup memory, barriers, subgroup operations and walks over tiles, F2C216 for a malformed kernel.
  */
 export function compileWasm(kernel: ThreadKernel, options: WasmOptions = {}): Uint8Array<ArrayBuffer> {
   const argumentCount = parametersArgument + 1 + kernel.buffers.length;
@@ -97,6 +97,7 @@ export function supportsRelaxedMultiplyAdd(): boolean {
 
 function checkSupport(scope: WasmScope): void {
   const { kernel } = scope;
+  if (kernel.walksTiles === true) throw unsupported(scope, 'a walk over tiles');
   if (kernel.shared.length > 0) throw unsupported(scope, `workgroup memory ${kernel.shared[0]?.name ?? ''}`);
   forEachExpression(kernel.body, (expression) => {
     if (typeOf(expression).scalar === 'f16') throw unsupported(scope, 'f16 registers');
@@ -173,6 +174,11 @@ function writeStatement(scope: WasmScope, statement: Statement): void {
     case 'begin_products':
     case 'commit_products':
     case 'wait_products':
+    case 'roles':
+    case 'copy_tensor':
+    case 'expect_copies':
+    case 'arrive':
+    case 'wait_barrier':
       throw unsupported(scope, statement.kind);
     default:
       unreachable(statement, 'statement');

@@ -142,6 +142,7 @@ function printUnary(operator: UnaryOperator, operand: Expression, scope: CudaSco
     }
     case 'abs':
     case 'exp':
+    case 'exp2':
     case 'log':
     case 'sqrt':
     case 'rsqrt':

@@ -19,6 +19,7 @@ import {
   vectorOf,
 } from '../../ir/kernel/expressions.js';
 import type { Expression, ThreadKernel } from '../../ir/kernel/thread.js';
+import { Dim } from '../../ir/dim.js';
 import { cudaEntryPoint, cudaSharedBytes, printCuda } from './cuda.js';
 
 const f32x4 = vectorOf('f32', 4);
@@ -119,6 +120,101 @@ scale_rows(
   __syncthreads();
   if (i < parameters.count) {
     f2c::store(template_, i, f2c::load(tile, 7 - local_index));
+  }
+}
+`);
+  });
+
+  it('prints tensor maps, barriers and roles', () => {
+    const text = printCuda({
+      ...kernel,
+      name: 'walk',
+      buffers: kernel.buffers.slice(0, 1),
+      parameters: ['count'],
+      tensorMaps: [
+        {
+          name: 'x_map',
+          buffer: 'x',
+          offset: Dim.of(0),
+          dimensions: [
+            { extent: Dim.symbol('count'), stride: Dim.of(1), box: 64 },
+            { extent: Dim.of(9), stride: Dim.symbol('count'), box: 16 },
+          ],
+        },
+      ],
+      barriers: [
+        { name: 'filled', length: 2, arrivals: 1 },
+        { name: 'emptied', length: 2, arrivals: 4 },
+      ],
+      walksTiles: true,
+      workgroupSize: 384,
+      shared: [
+        { name: 'tile', type: vectorOf('u32', 4), length: 256 },
+        { name: 'flags', type: vectorOf('bool', 1), length: 3 },
+      ],
+      body: [
+        {
+          kind: 'roles',
+          roles: [
+            { name: 'use', invocations: 128, registers: 240, body: [{ kind: 'wait_barrier', barrier: { array: 'filled', index: integer(1) }, parity: integer(0) }] },
+            { name: 'rest', invocations: 128, registers: 168, body: [{ kind: 'arrive', barrier: { array: 'emptied', index: builtin('group_index') } }] },
+            {
+              name: 'copy',
+              invocations: 128,
+              registers: 24,
+              body: [
+                { kind: 'expect_copies', barrier: { array: 'filled', index: integer(1) }, bytes: 2048 },
+                { kind: 'copy_tensor', array: 'tile', index: integer(128), map: 'x_map', at: [integer(64), builtin('group_count')], barrier: { array: 'filled', index: integer(1) } },
+              ],
+            },
+          ],
+        },
+      ],
+    }); // prettier-ignore
+    expect(`\n${text}`).toBe(`
+// @walk: 384 invocations a workgroup, 4136 bytes of shared memory
+//   0 x: read bf16 x4
+//   x_map: map of x, box 64x16, 2048 bytes
+//   filled: barriers of 1 arrivals x2
+//   emptied: barriers of 4 arrivals x2
+//   parameters count
+#include "flux2c.cuh"
+
+struct walk_parameters {
+  int count;
+};
+
+extern "C" __global__ void __launch_bounds__(384, 1)
+walk(
+    f2c::Read<f2c::bf16, 4> x,
+    const __grid_constant__ f2c::TensorMap x_map,
+    const walk_parameters parameters) {
+  const int group_index = int(blockIdx.x);
+  const int group_count = int(gridDim.x);
+  const auto tile = f2c::shared_array<f2c::u32x4>(0, 256);
+  const auto flags = f2c::shared_array<bool>(4096, 3);
+  const auto filled = f2c::barrier_array(4104, 2);
+  const auto emptied = f2c::barrier_array(4120, 2);
+  if (threadIdx.x == 0) {
+    f2c::prefetch_tensor_map(x_map);
+    f2c::set_up_barriers(filled, 1);
+    f2c::set_up_barriers(emptied, 4);
+    f2c::fence_barriers();
+  }
+  __syncthreads();
+  if (threadIdx.x < 128) {
+    // use
+    f2c::take_registers<240>();
+    f2c::wait_barrier(filled, 1, 0);
+  } else if (threadIdx.x < 256) {
+    // rest
+    f2c::take_registers<168>();
+    f2c::arrive(emptied, group_index);
+  } else {
+    // copy
+    f2c::give_registers<24>();
+    f2c::expect_copies(filled, 1, 2048);
+    f2c::copy_tensor(tile, 128, x_map, f2c::coordinates(64, group_count), filled, 1);
   }
 }
 `);

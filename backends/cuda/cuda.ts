@@ -1,19 +1,13 @@
-import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
 import { isSubgroupOperation } from '../../ir/kernel/expressions.js';
-import { forEachExpression, namesOf } from '../../ir/kernel/statements.js';
-import type {
-  BufferParameter,
-  Builtin,
-  Expression,
-  SharedMatrix,
-  Statement,
-  StorageType,
-  ThreadKernel,
-} from '../../ir/kernel/thread.js';
-import { cudaType, printExpression } from './cuda-expressions.js';
-import type { CudaScope } from './cuda-expressions.js';
+import { forEachExpression, forEachStatement, namesOf } from '../../ir/kernel/statements.js';
+import { tensorBoxBytes } from '../../ir/kernel/tensor-box.js';
+import type { BufferParameter, Builtin, StorageType, ThreadKernel } from '../../ir/kernel/thread.js';
+import { cudaType } from './cuda-expressions.js';
 import { cudaEntryPoint, cudaNames } from './cuda-names.js';
-import { cudaSharedBytes, placeSharedArrays } from './cuda-shared.js';
+import { cudaSharedBytes, placeBarriers, placeSharedArrays } from './cuda-shared.js';
+import { printBlock } from './cuda-statements.js';
+import type { CudaStatementScope } from './cuda-statements.js';
 
 export { cudaEntryPoint } from './cuda-names.js';
 export { cudaSharedBytes } from './cuda-shared.js';
@@ -27,9 +21,11 @@ const warpSize = 32;
  *
  * - Function `cudaEntryPoint(kernel)`. Grid: the workgroups; block: (workgroupSize, 1, 1); dynamic shared memory:
  *   `cudaSharedBytes(kernel)`.
- * - Arguments: a pointer for each buffer, in order, to the first byte of its binding; then, when there are parameters, a
- *   structure of i32 by value, in the order of `kernel.parameters`. What one binding writes no other binding may touch.
- * - `workgroup_x|y|z` are the block's numbers plus the parameter `origin_x|y|z` where the kernel has one.
+ * - Arguments: a pointer for each buffer, in order, to the first byte of its binding; then for each tensor map its 128 bytes, as
+ *   `cuTensorMapEncodeTiled` makes them; then, when there are parameters, a structure of i32 by value, in the order of
+ *   `kernel.parameters`. What one binding writes no other binding may touch.
+ * - `workgroup_x|y|z` are the block's numbers plus the parameter `origin_x|y|z` where the kernel has one; `group_index` and
+ *   `group_count` are the block's number and the number of blocks in a grid of one dimension.
  *
  * i32 sums and products must not overflow (indices never do; u32 wraps). Kernels whose subgroups are not warps throw F2C230.
  * The kernel must have passed the verifier.
@@ -37,15 +33,18 @@ const warpSize = 32;
 export function printCuda(kernel: ThreadKernel, comment = ''): string {
   checkSubgroups(kernel);
   const entryPoint = cudaEntryPoint(kernel);
-  const scope: CudaScope = {
+  const scope: CudaStatementScope = {
     names: cudaNames(namesOf(kernel), entryPoint),
     builtins: new Set(),
+    running: new Set(),
+    kernel,
   };
-  const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
+  const body = printBlock(kernel.body, scope, '  ');
   const parameters = `${entryPoint}_parameters`;
   const hasParameters = kernel.parameters.length > 0;
   const argumentTexts = [
     ...kernel.buffers.map((buffer) => `${bufferType(buffer)} ${scope.names.legal(buffer.name)}`),
+    ...(kernel.tensorMaps ?? []).map(({ name }) => `const __grid_constant__ f2c::TensorMap ${scope.names.legal(name)}`),
     ...(hasParameters ? [`const ${parameters} parameters`] : []),
   ];
   return [
@@ -55,17 +54,45 @@ export function printCuda(kernel: ThreadKernel, comment = ''): string {
     ...(hasParameters
       ? [`struct ${parameters} {`, ...kernel.parameters.map((name) => `  int ${scope.names.legal(name)};`), '};', '']
       : []),
-    `extern "C" __global__ void __launch_bounds__(${kernel.workgroupSize})`,
+    `extern "C" __global__ void __launch_bounds__(${launchBounds(kernel)})`,
     `${entryPoint}(${argumentTexts.map((text) => `\n    ${text}`).join(',')}) {`,
     ...builtinTexts(kernel, scope.builtins),
     ...placeSharedArrays(kernel).map(
       ({ array: { name, type, length }, byteOffset }) =>
         `  const auto ${scope.names.legal(name)} = f2c::shared_array<${cudaType(type)}>(${byteOffset}, ${length});`,
     ),
+    ...barrierTexts(kernel, scope),
     ...body,
     '}',
     '',
   ].join('\n');
+}
+
+/** Roles change the registers of their threads, which needs a number to begin with: that of one block a multiprocessor. */
+function launchBounds(kernel: ThreadKernel): string {
+  let hasRoles = false;
+  forEachStatement(kernel.body, ({ kind }) => {
+    if (kind === 'roles') hasRoles = true;
+  });
+  return `${kernel.workgroupSize}${hasRoles ? ', 1' : ''}`;
+}
+
+/** One thread sets the barriers up, for all and for the copies, which see memory by another way. */
+function barrierTexts(kernel: ThreadKernel, { names }: CudaStatementScope): readonly string[] {
+  const placed = placeBarriers(kernel);
+  if (placed.length === 0) return [];
+  return [
+    ...placed.map(
+      ({ barriers: { name, length }, byteOffset }) =>
+        `  const auto ${names.legal(name)} = f2c::barrier_array(${byteOffset}, ${length});`,
+    ),
+    '  if (threadIdx.x == 0) {',
+    ...(kernel.tensorMaps ?? []).map(({ name }) => `    f2c::prefetch_tensor_map(${names.legal(name)});`),
+    ...placed.map(({ barriers: { name, arrivals } }) => `    f2c::set_up_barriers(${names.legal(name)}, ${arrivals});`),
+    '    f2c::fence_barriers();',
+    '  }',
+    '  __syncthreads();',
+  ];
 }
 
 function header(kernel: ThreadKernel, comment: string): readonly string[] {
@@ -76,6 +103,13 @@ function header(kernel: ThreadKernel, comment: string): readonly string[] {
     ...kernel.buffers.map(
       ({ name, storage, lanes, access }, at) => `//   ${at} ${name}: ${access} ${storage} x${lanes}`,
     ),
+    ...(kernel.tensorMaps ?? []).map((map) => {
+      const box = map.dimensions.map((dimension) => dimension.box).join('x');
+      return `//   ${map.name}: map of ${map.buffer}, box ${box}, ${tensorBoxBytes(kernel, map)} bytes`;
+    }),
+    ...(kernel.barriers ?? []).map(
+      ({ name, length, arrivals }) => `//   ${name}: barriers of ${arrivals} arrivals x${length}`,
+    ),
     ...(kernel.parameters.length === 0 ? [] : [`//   parameters ${kernel.parameters.join(', ')}`]),
   ];
 }
@@ -84,6 +118,7 @@ const storageNames: Readonly<Record<StorageType, string>> = {
   f32: 'float',
   f16: 'f2c::f16',
   bf16: 'f2c::bf16',
+  f8e4m3: 'f2c::f8e4m3',
   i32: 'int',
   u32: 'unsigned',
   u8: 'f2c::u8',
@@ -102,81 +137,11 @@ function builtinTexts(kernel: ThreadKernel, used: ReadonlySet<Builtin>): readonl
       const origin = kernel.parameters.includes(`origin_${axis}`) ? ` + parameters.origin_${axis}` : '';
       return `  const int workgroup_${axis} = int(blockIdx.${axis})${origin};`;
     }),
+    ...(used.has('group_index') ? ['  const int group_index = int(blockIdx.x);'] : []),
+    ...(used.has('group_count') ? ['  const int group_count = int(gridDim.x);'] : []),
     ...(used.has('local_index') ? ['  const int local_index = int(threadIdx.x);'] : []),
     ...(used.has('subgroup_lane') ? [`  const int subgroup_lane = int(threadIdx.x) % ${warpSize};`] : []),
   ];
-}
-
-function printStatement(statement: Statement, scope: CudaScope, indent: string): readonly string[] {
-  const text = (expression: Expression): string => printExpression(expression, scope);
-  const block = (statements: readonly Statement[]): readonly string[] =>
-    statements.flatMap((inner) => printStatement(inner, scope, `${indent}  `));
-  switch (statement.kind) {
-    case 'let':
-    case 'var': {
-      const type = `${statement.kind === 'let' ? 'const ' : ''}${cudaType(statement.type)}`;
-      return [`${indent}${type} ${scope.names.legal(statement.name)} = ${text(statement.value)};`];
-    }
-    case 'assign':
-      return [`${indent}${scope.names.legal(statement.name)} = ${text(statement.value)};`];
-    case 'store':
-    case 'store_shared': {
-      const memory = scope.names.legal(statement.kind === 'store' ? statement.buffer : statement.array);
-      return [`${indent}f2c::store(${memory}, ${text(statement.index)}, ${text(statement.value)});`];
-    }
-    case 'for': {
-      const variable = scope.names.legal(statement.variable);
-      const lines: string[] = [];
-      let end = text(statement.end);
-      if (statement.end.kind !== 'constant' && statement.end.kind !== 'parameter') {
-        const name = scope.names.invent(`${statement.variable}_end`);
-        lines.push(`${indent}const int ${name} = ${end};`);
-        end = name;
-      }
-      const step = statement.step === 1 ? `${variable}++` : `${variable} += ${statement.step}`;
-      lines.push(`${indent}for (int ${variable} = ${text(statement.start)}; ${variable} < ${end}; ${step}) {`);
-      return [...lines, ...block(statement.body), `${indent}}`];
-    }
-    case 'if': {
-      const lines = [`${indent}if (${text(statement.condition)}) {`, ...block(statement.then)];
-      if (statement.otherwise === undefined) return [...lines, `${indent}}`];
-      return [...lines, `${indent}} else {`, ...block(statement.otherwise), `${indent}}`];
-    }
-    case 'barrier':
-      return [`${indent}__syncthreads();`];
-    case 'copy_async': {
-      const [array, buffer] = [statement.array, statement.buffer].map((name) => scope.names.legal(name));
-      const [index, from, valid] = [statement.index, statement.from, statement.valid].map(text);
-      return [`${indent}f2c::copy_async_16(${[array, index, buffer, from, valid].join(', ')});`];
-    }
-    case 'commit_copies':
-      return [`${indent}f2c::copy_async_commit();`];
-    case 'wait_copies':
-      return [`${indent}f2c::copy_async_wait<${statement.pending}>();`];
-    case 'multiply_shared': {
-      const { accumulators, columns, operands } = statement;
-      const matrix = ({ array, index, byDepth, blockLength }: SharedMatrix): string =>
-        `f2c::shared_matrix<${byDepth}, ${blockLength}>(${scope.names.legal(array)}, ${text(index)})`;
-      const left = statement.a.kind === 'shared_matrix' ? matrix(statement.a) : text(statement.a);
-      const sums = accumulators.map((name) => scope.names.legal(name)).join(', ');
-      return [`${indent}f2c::wgmma_m64n${columns}k16_${operands}(${left}, ${matrix(statement.b)}, ${sums});`];
-    }
-    case 'share_writes':
-      return [`${indent}f2c::fence_proxy_async();`];
-    case 'begin_products':
-      return [`${indent}f2c::wgmma_fence();`];
-    case 'commit_products':
-      return [`${indent}f2c::wgmma_commit();`];
-    case 'wait_products':
-      return [`${indent}f2c::wgmma_wait<${statement.pending}>();`];
-    case 'multiply_matrices': {
-      const [upper, lower] = statement.accumulators.map((name) => scope.names.legal(name));
-      const operands = [upper, lower, text(statement.a), text(statement.b)].join(', ');
-      return [`${indent}f2c::mma_m16n8k16_${statement.operands}(${operands});`];
-    }
-    default:
-      return unreachable(statement, 'statement');
-  }
 }
 
 function checkSubgroups(kernel: ThreadKernel): void {

@@ -150,6 +150,7 @@ function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslSco
     }
     case 'abs':
     case 'exp':
+    case 'exp2':
     case 'log':
     case 'sqrt':
     case 'sin':

@@ -8,7 +8,7 @@ import type { BufferParameter } from '../../ir/kernel/thread.js';
  * |--------------|-------------------------|-----------------------|-------------|
  * | f32 i32 u32  | T                       | vec2<T>               | vec4<T>     |
  * | bf16 f16     | half of a u32           | u32                   | vec2<u32>   |
- * | u8 bool      | quarter of a u32        | half of a u32         | u32         |
+ * | f8e4m3 u8 bool | quarter of a u32      | half of a u32         | u32         |
  */
 export function storageElement(buffer: BufferParameter): string {
   switch (buffer.storage) {
@@ -19,6 +19,7 @@ export function storageElement(buffer: BufferParameter): string {
     case 'bf16':
     case 'f16':
       return buffer.lanes === 4 ? 'vec2<u32>' : 'u32';
+    case 'f8e4m3':
     case 'u8':
     case 'bool':
       return 'u32';
@@ -47,6 +48,8 @@ export function loadText(
       if (lanes === 1) return `${use('widen_f16')}(${name}[${shiftIndex(index, 1)}], ${index})`;
       if (lanes === 2) return `unpack2x16float(${name}[${index}])`;
       return `${use('widen_f16x4')}(${name}[${index}])`;
+    case 'f8e4m3':
+      return `${use(`widen_f8e4m3x${lanes}`)}(${loadBytes(lanes, name, index, use)})`;
     case 'u8':
       return loadBytes(lanes, name, index, use);
     case 'bool': {
@@ -78,6 +81,8 @@ export function storeText(buffer: BufferParameter, value: string, use: (helper: 
     case 'bf16':
     case 'f16':
       return `${use(`narrow_${buffer.storage}x${buffer.lanes}`)}(${value})`;
+    case 'f8e4m3':
+      return `${use('narrow_u8x4')}(${use('f8e4m3_bits')}(${value}))`;
     case 'u8':
       return `${use('narrow_u8x4')}(${value})`;
     case 'bool':
@@ -106,6 +111,21 @@ function narrowF16(lanes: 2 | 4, result: string, pack: string): string {
   return `fn narrow_f16x${lanes}(value: ${vector}) -> ${result} {
   let finite = select(value, sign(value) * 65520.0f, abs(value) > ${vector}(65520.0f));
   return ${pack};
+}`;
+}
+
+/** Small magnitudes are multiples of 2^-9; the exponents' biases of the others differ by 120. NaN has all bits. */
+function widenF8e4m3(lanes: 1 | 2 | 4): string {
+  const vector = (type: string): string => (lanes === 1 ? type : `vec${lanes}<${type}>`);
+  const [i32, u32, f32] = [vector('i32'), vector('u32'), vector('f32')];
+  return `fn widen_f8e4m3x${lanes}(bytes: ${i32}) -> ${f32} {
+  let bits = ${u32}(bytes);
+  let code = bits & ${u32}(127u);
+  let normal = (code << ${u32}(20u)) + ${u32}(0x3c000000u);
+  let small = bitcast<${u32}>(${f32}(code) * 0.001953125f);
+  let finite = select(normal, small, code < ${u32}(8u));
+  let magnitude = select(finite, ${u32}(0x7fc00000u), code == ${u32}(127u));
+  return bitcast<${f32}>(magnitude | ((bits & ${u32}(128u)) << ${u32}(24u)));
 }`;
 }
 
@@ -149,6 +169,20 @@ export const helperTexts: Readonly<Record<string, string>> = {
 }`,
   widen_u8x4: `fn widen_u8x4(word: u32) -> vec4<i32> {
   return vec4<i32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}`,
+  widen_f8e4m3x1: widenF8e4m3(1),
+  widen_f8e4m3x2: widenF8e4m3(2),
+  widen_f8e4m3x4: widenF8e4m3(4),
+  // To ±448, nearest even; numbers from 16384 on lie 2^-9 apart, as those below 2^-6 do here.
+  f8e4m3_bits: `fn f8e4m3_bits(value: vec4<f32>) -> vec4<i32> {
+  let bits = bitcast<vec4<u32>>(value);
+  let exact = bits & vec4<u32>(0x7fffffffu);
+  let magnitude = min(exact, vec4<u32>(0x43e00000u));
+  let odd = (magnitude >> vec4<u32>(20u)) & vec4<u32>(1u);
+  let normal = ((magnitude + vec4<u32>(0x7ffffu) + odd) >> vec4<u32>(20u)) - vec4<u32>(960u);
+  let small = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) + 16384.0f) - vec4<u32>(0x46800000u);
+  let code = select(normal, small, magnitude < vec4<u32>(0x3c800000u)) | ((bits >> vec4<u32>(24u)) & vec4<u32>(128u));
+  return vec4<i32>(select(code, vec4<u32>(127u), exact > vec4<u32>(0x7f800000u)));
 }`,
   narrow_bf16x2: narrowBf16(2, 'u32', 'half.x | (half.y << 16u)'),
   narrow_bf16x4: narrowBf16(4, 'vec2<u32>', 'half.xz | (half.yw << vec2<u32>(16u))'),

@@ -19,6 +19,7 @@ import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
  * operations and `shader-f16` where a register is f16, nothing else. The kernel must have passed the verifier.
  */
 export function printWgsl(kernel: ThreadKernel, comment = ''): string {
+  if (kernel.walksTiles === true) throw new Flux2cError('F2C231', 'WGSL has no walks over tiles');
   const scope: WgslScope = {
     names: wgslNames(namesOf(kernel), Object.keys(helperTexts)),
     buffers: new Map(kernel.buffers.map((buffer) => [buffer.name, buffer])),
@@ -151,6 +152,11 @@ function printStatement(statement: Statement, scope: WgslScope, indent: string):
     case 'begin_products':
     case 'commit_products':
     case 'wait_products':
+    case 'roles':
+    case 'copy_tensor':
+    case 'expect_copies':
+    case 'arrive':
+    case 'wait_barrier':
       throw new Flux2cError('F2C231', `WGSL has no ${statement.kind}`);
     default:
       return unreachable(statement, 'statement');

@@ -7,19 +7,22 @@ import type { NetworkName } from '../../models/flux2/networks.js';
 import { variants, type VariantName } from '../../models/flux2/variants.js';
 import { compileModule } from '../../passes/compile.js';
 import type { CompiledModule } from '../../passes/compiled.js';
+import type { ProgramOperands } from './bundle.js';
 import type { ProgramDescription } from './bundle-program.js';
 import { compileNetwork, sizesOf } from './model-kernels.js';
 
 export interface BundleCase {
-  /** `dev.denoise`, `contraction`. */
+  /** `dev.denoise`, `contraction`; behind a comma the operands where they are not bf16. */
   readonly name: string;
   readonly compile: (target: Target) => CompiledModule;
-  readonly description: ProgramDescription;
+  readonly description: Omit<ProgramDescription, 'form' | 'of'>;
+  /** Its kernels are measured in all forms that there are, see `compileForms`. */
+  readonly isCompared: boolean;
 }
 
 /**
  * dev's widest product, by a plain kernel: nothing before or behind it. As in a model, what only the product reads is kept in
- * bf16 by the kernel that makes it, here SiLU.
+ * bf16 by the kernel that makes it, here SiLU; with operands in fp8 a kernel between them quantises it.
  */
 function contraction(): Module {
   const fn = graph('contraction');
@@ -28,37 +31,54 @@ function contraction(): Module {
   return fn.build();
 }
 
-function single(name: string, build: () => Module): BundleCase {
+function single(name: string, build: () => Module, operands: ProgramOperands): BundleCase {
   return {
-    name,
-    compile: (target) => compileModule(build(), target, { print: kernelPrinter(target), operands: 'bf16' }),
-    description: { variant: 'single', function: name, sizes: { tokens: 4608 }, config: {} },
+    name: nameCase(name, operands),
+    compile: (target) => compileModule(build(), target, { print: kernelPrinter(target), operands }),
+    description: { variant: 'single', function: name, sizes: { tokens: 4608 }, config: {}, operands },
+    isCompared: true,
   };
 }
 
-export const singleKernelCases: readonly BundleCase[] = [single('contraction', contraction)];
+const singleKernelCases: readonly BundleCase[] = [
+  single('contraction', contraction, 'bf16'),
+  single('contraction', contraction, 'fp8'),
+];
 
 /** Without dev's text encoder: its 33 GB beside the transformer's 64 would not fit one GPU. */
-const functions: readonly (readonly [VariantName, NetworkName, steps: number])[] = [
-  ['dev', 'denoise', 1],
-  ['klein-4b', 'text_encoder', 1],
-  ['klein-4b', 'denoise', 4],
-  ['klein-4b', 'vae_encoder', 1],
-  ['klein-4b', 'vae_decoder', 1],
+const functions: readonly (readonly [VariantName, NetworkName, steps: number, ProgramOperands])[] = [
+  ['dev', 'denoise', 1, 'bf16'],
+  ['dev', 'denoise', 1, 'fp8'],
+  ['klein-4b', 'text_encoder', 1, 'bf16'],
+  ['klein-4b', 'denoise', 4, 'bf16'],
+  ['klein-4b', 'vae_encoder', 1, 'bf16'],
+  ['klein-4b', 'vae_decoder', 1, 'bf16'],
 ];
 
 export const bundleModels: readonly VariantName[] = [...new Set(functions.map(([variant]) => variant))];
 
-export function networkCases(models: readonly VariantName[]): readonly BundleCase[] {
+/** What a bundle for the target has of these models, single kernels first. */
+export function bundleCases(models: readonly VariantName[], target: Target): readonly BundleCase[] {
+  const cases = [...singleKernelCases, ...networkCases(models)];
+  return cases.filter(({ description }) => description.operands !== 'fp8' || target.fp8 === true);
+}
+
+function networkCases(models: readonly VariantName[]): readonly BundleCase[] {
   return functions
     .filter(([variant]) => models.includes(variant))
-    .map(([variant, name, steps]) => {
+    .map(([variant, name, steps, operands]) => {
       const { transformer, autoencoder } = variants[variant];
       const config = { ...(name.startsWith('vae') ? autoencoder : transformer) };
       return {
-        name: `${variant}.${name}`,
-        compile: (target) => compileNetwork(variant, name, target),
-        description: { variant, function: name, sizes: sizesOf(name, 1024, 0, steps), config },
+        name: nameCase(`${variant}.${name}`, operands),
+        compile: (target) => compileNetwork(variant, name, target, operands),
+        description: { variant, function: name, sizes: sizesOf(name, 1024, 0, steps), config, operands },
+        // The plain product says how forms compare in fp8; compiling dev's once more takes long.
+        isCompared: variant === 'dev' && operands === 'bf16',
       };
     });
+}
+
+function nameCase(name: string, operands: ProgramOperands): string {
+  return operands === 'bf16' ? name : `${name}, ${operands}`;
 }

@@ -1,6 +1,10 @@
 /** A compiled function with all sizes known, as `run.py` runs it. */
+import { cudaEntryPoint, cudaSharedBytes } from '../../backends/cuda/cuda.js';
 import type { DimBinding } from '../../ir/dim.js';
 import type { HostTensor } from '../../ir/host-tensor.js';
+import { bindTensorMaps } from '../../ir/kernel/launch.js';
+import { storageBytes } from '../../ir/kernel/thread-interpret-memory.js';
+import type { ThreadKernel } from '../../ir/kernel/thread.js';
 import type { HostStep, PlanValue } from '../../ir/plan.js';
 import { flux2InputValues } from './bundle-inputs.js';
 import type { CompiledModule } from '../../passes/compiled.js';
@@ -18,11 +22,15 @@ import type { WeightProvider } from '../../runtime/weight-provider.js';
 import type {
   BundleBuffer,
   BundleCopy,
+  BundleKernel,
   BundleLaunch,
   BundleProgram,
+  BundleTensorMap,
   BundleValue,
   BundleWeight,
   DataPlace,
+  ProgramForm,
+  ProgramOperands,
 } from './bundle.js';
 
 /** Takes bytes for the bundle's data file; gives where they lie. */
@@ -33,6 +41,24 @@ export interface ProgramDescription {
   readonly function: string;
   readonly sizes: DimBinding;
   readonly config: Readonly<Record<string, unknown>>;
+  readonly form: ProgramForm;
+  readonly of?: string;
+  readonly operands: ProgramOperands;
+}
+
+/** What the driver needs to know of a kernel. */
+export function describeInterface(
+  thread: ThreadKernel,
+): Pick<BundleKernel, 'entryPoint' | 'block' | 'shared' | 'buffers' | 'parameters' | 'tensorMaps' | 'walksTiles'> {
+  return {
+    entryPoint: cudaEntryPoint(thread),
+    block: thread.workgroupSize,
+    shared: cudaSharedBytes(thread),
+    buffers: thread.buffers.map(({ name, storage, access }) => ({ name, storage, access })),
+    parameters: thread.parameters,
+    tensorMaps: (thread.tensorMaps ?? []).map(({ name }) => name),
+    walksTiles: thread.walksTiles === true,
+  };
 }
 
 export async function bundleProgram(
@@ -47,7 +73,10 @@ export async function bundleProgram(
   const places = new Map<BoundStep, number>();
   const place = (step: PlannedLaunch | PlannedCopy): number => {
     const at =
-      places.get(step) ?? launches.push(step.kind === 'launch' ? describeLaunch(step) : describeCopy(step)) - 1;
+      places.get(step) ??
+      launches.push(
+        step.kind === 'launch' ? describeLaunch(step, kernels.get(step.kernel)!.thread) : describeCopy(step),
+      ) - 1;
     places.set(step, at);
     return at;
   };
@@ -80,7 +109,8 @@ export async function bundleProgram(
   };
 }
 
-function describeLaunch({ kernel, label, bindings, parameters, workgroups, flop, bytes }: PlannedLaunch): BundleLaunch {
+function describeLaunch(launch: PlannedLaunch, thread: ThreadKernel): BundleLaunch {
+  const { kernel, label, bindings, parameters, workgroups, flop, bytes } = launch;
   const block = /(?:^|\.)(double|single|single_transformer_blocks|transformer_blocks)\.(\d+)\./.exec(label);
   const kind = block?.[1] === 'transformer_blocks' ? 'double' : block?.[1]?.replace('_transformer_blocks', '');
   return {
@@ -90,10 +120,20 @@ function describeLaunch({ kernel, label, bindings, parameters, workgroups, flop,
     ...(block !== null && !label.endsWith('.all') ? { block: `${kind}.${block[2]}` } : {}),
     bindings: bindings.map(({ buffer, byteOffset, byteLength }) => [buffer, byteOffset, byteLength]),
     parameters: [...parameters],
+    tensorMaps: describeTensorMaps(thread, parameters),
     grid: workgroups,
     flop,
     bytes,
   };
+}
+
+function describeTensorMaps(thread: ThreadKernel, parameters: Int32Array): readonly BundleTensorMap[] {
+  const values = Object.fromEntries(thread.parameters.map((name, at) => [name, parameters[at]!]));
+  return bindTensorMaps(thread, values).map(({ buffer, offset, extents, strides, boxes }) => {
+    const bytes = storageBytes(thread.buffers[buffer]!.storage);
+    const byteStrides = strides.slice(1).map((stride) => stride * bytes);
+    return { binding: buffer, offset: offset * bytes, extents, strides: byteStrides, boxes };
+  });
 }
 
 function describeCopy({ label, from, to, byteLength }: PlannedCopy): BundleCopy {

@@ -4,7 +4,7 @@ import type { WeightSource } from '../../ir/graph/graph.js';
 import type { KernelResources } from './occupancy.js';
 import type { TileJson } from './tile-json.js';
 
-export const bundleFormat = 1;
+export const bundleFormat = 3;
 
 export interface Bundle {
   readonly format: typeof bundleFormat;
@@ -22,6 +22,10 @@ export interface BundleKernel {
   readonly shared: number;
   readonly buffers: readonly { readonly name: string; readonly storage: string; readonly access: string }[];
   readonly parameters: readonly string[];
+  /** Names of the tensor maps that it takes behind the pointers. */
+  readonly tensorMaps: readonly string[];
+  /** Launches of it start a block for each multiprocessor at most, and these walk over the grid's tiles. */
+  readonly walksTiles: boolean;
   /** By architecture: the file, and what ptxas says. */
   readonly cubins: Readonly<Partial<Record<CudaArchitecture, string>>>;
   readonly resources: Readonly<Partial<Record<CudaArchitecture, KernelResources>>>;
@@ -31,8 +35,18 @@ export interface BundleKernel {
   readonly tile: TileJson;
 }
 
+export type ProgramForm = 'tensor copies, walking tiles' | 'cp.async ring';
+
+/** What factors of products are rounded to; with `fp8` those of quantised linear layers, all others as with `bf16`. */
+export type ProgramOperands = 'bf16' | 'fp8';
+
 /** A function of a model, or a single kernel, for given sizes. */
 export interface BundleProgram {
+  /** How its products are scheduled, where the bundle has another program that does the same otherwise. */
+  readonly form: ProgramForm;
+  /** The program that this one is another form of. */
+  readonly of?: string;
+  readonly operands: ProgramOperands;
   readonly variant: string;
   readonly function: string;
   readonly sizes: Readonly<Record<string, number>>;
@@ -91,9 +105,24 @@ export interface BundleLaunch {
   /** Buffer, offset and bytes of each of the kernel's buffers. */
   readonly bindings: readonly (readonly [buffer: number, offset: number, bytes: number])[];
   readonly parameters: readonly number[];
+  /** Where the kernel's tensor maps lie, in order. */
+  readonly tensorMaps: readonly BundleTensorMap[];
+  /** Blocks, or tiles where blocks walk over them. */
   readonly grid: readonly [number, number, number];
   readonly flop: number;
   readonly bytes: number;
+}
+
+/** What `cuTensorMapEncodeTiled` is given; dimensions innermost first, extents and boxes in elements. */
+export interface BundleTensorMap {
+  /** Of the kernel's buffers. */
+  readonly binding: number;
+  /** Bytes from the start of the binding. */
+  readonly offset: number;
+  readonly extents: readonly number[];
+  /** Bytes, of all dimensions but the innermost. */
+  readonly strides: readonly number[];
+  readonly boxes: readonly number[];
 }
 
 export interface BundleCopy {

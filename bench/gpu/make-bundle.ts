@@ -4,14 +4,14 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { cudaEntryPoint, cudaSharedBytes } from '../../backends/cuda/cuda.js';
 import { cudaArchitectures, type CudaArchitecture } from '../../backends/cuda/cuda-target.js';
 import { cudaPrelude, cudaPreludeName } from '../../backends/cuda/prelude/prelude.js';
 import type { VariantName } from '../../models/flux2/variants.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
 import { type Bundle, bundleFormat, type BundleKernel, type BundleProgram } from './bundle.js';
-import { bundleProgram, type KeepData } from './bundle-program.js';
-import { bundleModels, networkCases, singleKernelCases } from './bundle-cases.js';
+import { bundleProgram, describeInterface, type KeepData } from './bundle-program.js';
+import { bundleCases, bundleModels } from './bundle-cases.js';
+import { compileForms } from './bundle-forms.js';
 import { targetFor } from './model-kernels.js';
 import { type CompiledKernels, compileKernels, nvccVersion, slowCharacters } from './nvcc.js';
 import { countResidentBlocks } from './occupancy.js';
@@ -96,8 +96,9 @@ async function writeBundle(folder: string, options: BundleOptions): Promise<void
   const target = targetFor(architectures);
   const programs: Record<string, BundleProgram> = {};
   const kernels = new Map<string, CompiledKernel>();
-  for (const { name, compile, description } of [...singleKernelCases, ...networkCases(models)]) {
-    const compiled = compile(target);
+  for (const { name, compiled, description } of bundleCases(models, target).flatMap((one) =>
+    compileForms(one, target),
+  )) {
     const slow = [...compiled.kernels.values()].find(({ source }) => source.length > slowCharacters);
     if (slow !== undefined && options.slow === undefined) {
       console.log(`${name} is left out without --slow: ${slow.name} has ${slow.source.length} characters`);
@@ -130,19 +131,15 @@ async function writeBundle(folder: string, options: BundleOptions): Promise<void
 function describeKernel({ thread, tile }: CompiledKernel, { batches, resources }: CompiledKernels): BundleKernel {
   const own = batches.filter(({ kernels }) => kernels.includes(thread.name));
   const said = [...resources].map(([architecture, known]) => [architecture, known.get(thread.name)!] as const);
-  const shared = cudaSharedBytes(thread);
+  const described = describeInterface(thread);
   return {
-    entryPoint: cudaEntryPoint(thread),
-    block: thread.workgroupSize,
-    shared,
-    buffers: thread.buffers.map(({ name, storage, access }) => ({ name, storage, access })),
-    parameters: thread.parameters,
+    ...described,
     cubins: Object.fromEntries(own.map(({ architecture, cubin }) => [architecture, basename(cubin)])),
     resources: Object.fromEntries(said),
     resident: Object.fromEntries(
       said.map(([architecture, { registers }]) => [
         architecture,
-        countResidentBlocks(architecture, thread.workgroupSize, registers, shared),
+        countResidentBlocks(architecture, thread.workgroupSize, registers, described.shared),
       ]),
     ),
     tile: tileToJson(tile),

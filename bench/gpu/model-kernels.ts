@@ -5,18 +5,25 @@ import type { Target } from '../../backends/target.js';
 import type { DimBinding } from '../../ir/dim.js';
 import { buildFunction } from '../../models/flux2/component-functions.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
+import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
 import { variants, type VariantName } from '../../models/flux2/variants.js';
 import { compileModule } from '../../passes/compile.js';
 import type { CompiledModule } from '../../passes/compiled.js';
+import type { ProgramOperands } from './bundle.js';
 
 export const variantNames = Object.keys(variants) as readonly VariantName[];
 
-/** With operands in bf16, weights as the checkpoints have them. */
-export function compileNetwork(variant: VariantName, name: NetworkName, target: Target): CompiledModule {
+/** Weights are as the checkpoints have them but for those that operands in fp8 quantise. */
+export function compileNetwork(
+  variant: VariantName,
+  name: NetworkName,
+  target: Target,
+  operands: ProgramOperands = 'bf16',
+): CompiledModule {
   const { transformer, autoencoder, textEncoder, textEncoderOutLayers } = variants[variant];
   const description = { name: variant, pipeline: undefined, transformer, autoencoder, textEncoder };
   const module = buildFunction(description, name, () => 'bf16', textEncoderOutLayers);
-  return compileModule(module, target, { print: kernelPrinter(target), operands: 'bf16' });
+  return compileModule(module, target, { print: kernelPrinter(target), operands, mayQuantize });
 }
 
 export function targetFor(architectures: readonly CudaArchitecture[]): Target {

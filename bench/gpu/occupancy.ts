@@ -1,4 +1,5 @@
 import type { CudaArchitecture } from '../../backends/cuda/cuda-target.js';
+import { registersOfMultiprocessor } from '../../ir/kernel/registers.js';
 
 /** What ptxas says of a kernel for one architecture. */
 export interface KernelResources {
@@ -26,7 +27,6 @@ const multiprocessors: Readonly<Record<CudaArchitecture, Multiprocessor>> = {
 };
 
 const warpSize = 32;
-const registersOfMultiprocessor = 65536;
 /** Registers are given to a warp in pieces of this many. */
 const registerPiece = 256;
 /** Shared memory that the system keeps for itself in each block. */

@@ -19,17 +19,23 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
 
 from runner.bundle import Bundle, distinct_launches, find_problems  # noqa: E402
+from runner.choice import NAMES, UnknownSection, choose_sections  # noqa: E402
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default=FOLDER, help="the folder with bundle.json (default: this one)")
     parser.add_argument("--out", default="results", help="where results.json and results.md go")
-    parser.add_argument("--only", default="", help="sections, separated by commas")
+    parser.add_argument("--only", default="", help=f"sections, separated by commas: of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--check-bundle", action="store_true")
     parser.add_argument("--seconds", type=float, default=450, help="for everything together")
     options = parser.parse_args()
+    try:
+        sections = choose_sections(options.only)
+    except UnknownSection as reason:
+        print(reason, file=sys.stderr)
+        return 1
     try:
         bundle = Bundle(options.bundle)
     except FileNotFoundError as missing:
@@ -37,7 +43,7 @@ def main():
         return 2
     if options.check_bundle:
         return check_bundle(bundle)
-    return measure(bundle, options)
+    return measure(bundle, options, sections)
 
 
 def check_bundle(bundle):
@@ -52,7 +58,7 @@ def check_bundle(bundle):
     return 1 if problems else 0
 
 
-def measure(bundle, options):
+def measure(bundle, options, sections):
     try:
         import torch
     except ImportError:
@@ -62,7 +68,7 @@ def measure(bundle, options):
     from runner.machine import Machine, NoMachine
     from runner.measure import ceilings
     from runner.report import Report
-    from runner.sections import SECTIONS, Clock
+    from runner.sections import FUNCTIONS, Clock
 
     start = time.monotonic()
     torch.manual_seed(20261126)
@@ -76,9 +82,10 @@ def measure(bundle, options):
     report = Report(machine.description)
     print(machine.description, flush=True)
     report.ceilings = ceilings()
-    wanted = [name for name in options.only.split(",") if name]
-    for name, section, seconds, programs in SECTIONS:
-        if (wanted and name not in wanted) or not set(programs) <= set(bundle.programs):
+    for name, seconds, programs in sections:
+        missing = set(programs) - set(bundle.programs)
+        if missing:
+            report.note(f"{name}: not measured, the bundle has no {', '.join(sorted(missing))}")
             continue
         left = options.seconds - (time.monotonic() - start)
         if left < 10:
@@ -86,7 +93,7 @@ def measure(bundle, options):
             continue
         print(f"{name} ({time.monotonic() - start:.0f} s)", flush=True)
         try:
-            section(machine, report, Clock(min(seconds, left)), options.quick)
+            FUNCTIONS[name](machine, report, Clock(min(seconds, left)), options.quick)
         except Exception as error:  # The other sections go on.
             traceback.print_exc()
             report.checks.append({"name": f"section {name}", "ok": False, "error": f"{type(error).__name__}: {error}"[:400]})

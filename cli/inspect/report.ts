@@ -68,6 +68,8 @@ export interface InspectReport {
   readonly name: string;
   readonly source: InspectSubject['source'];
   readonly target: InspectSubject['target'];
+  readonly build: InspectSubject['buildName'];
+  readonly builds: InspectSubject['builds'];
   readonly components: readonly ComponentReport[];
   readonly functions: readonly FunctionReport[];
   /** Functions that do not fit the target with these sizes, and why. */

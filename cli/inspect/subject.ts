@@ -1,32 +1,38 @@
 /** What `inspect` looks at: a model's files, an artifact, or the configuration of a released model. */
-import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { kernelPrinter } from '../../backends/print-kernel.js';
-import type { Target } from '../../backends/target.js';
+import { familyOf, type Target } from '../../backends/target.js';
+import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Module } from '../../ir/graph/graph.js';
 import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { Plan } from '../../ir/plan.js';
 import { buildFunction, componentOf } from '../../models/flux2/component-functions.js';
 import { pixelsPerToken } from '../../models/flux2/config.js';
-import { describeModel } from '../../models/flux2/compiled-model.js';
+import { describeModel, describeRelease } from '../../models/flux2/compiled-model.js';
 import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
-import { pipelineConfigOf } from '../../models/flux2/pipeline-config.js';
-import { type VariantName, variants } from '../../models/flux2/variants.js';
+import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
+import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
-import { compileModule } from '../../passes/compile.js';
+import { compileModule, type CompileOptions, type Operands, pipelineOptionsOf } from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
 import { graphPassesFor } from '../../passes/pipeline.js';
-import { decodeArtifact, MANIFEST } from '../../runtime/artifact.js';
+import { chooseBuild } from '../../runtime/artifact/choose-build.js';
+import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
-import type { ComponentOptions } from '../options.js';
+import { isArtifact, openArtifactFolder } from '../artifact-folder.js';
+import { type ComponentOptions, contradiction } from '../options.js';
+import type { BuildTarget } from '../target-options.js';
 
 export interface InspectSubject {
   readonly name: string;
   readonly source: 'checkpoint' | 'artifact' | 'configuration';
   readonly target: Target;
+  /** The name of the one of `builds` that is looked at. */
+  readonly buildName: string;
+  /** What the artifact has, or what one of the model would have as far as kernels differ. */
+  readonly builds: readonly BuildSummary[];
   /** In the order of their use; a loop's variants (with guidance, with cached references) are left to `--component`. */
   readonly functions: readonly NetworkName[];
   readonly defaults: SizeDefaults;
@@ -35,6 +41,12 @@ export interface InspectSubject {
   readonly runPasses?: (name: NetworkName, instruments: readonly Instrument[]) => Module;
   /** The graph as the model's description builds it. */
   readonly build?: (name: NetworkName) => Module;
+}
+
+export interface BuildSummary {
+  readonly name: string;
+  /** GPUs; empty for other devices. */
+  readonly architectures: readonly string[];
 }
 
 /** Sizes that a model is made for. */
@@ -62,8 +74,21 @@ export interface SubjectRequest extends ComponentOptions {
   /** A model's or an artifact's path; default: the embedded checkpoint. */
   readonly model?: string;
   readonly config?: VariantName;
-  /** What to compile for; an artifact has its own. */
-  readonly target: Target;
+  /** What to compile for, where it is no artifact. */
+  readonly targets: readonly BuildTarget[];
+  /** Which of the targets, or of an artifact's builds, by its name; default: the first. */
+  readonly build?: string;
+  /** Takes an artifact's build for this device instead. */
+  readonly device?: Pick<Device, 'target' | 'description'>;
+  /** As `compile` and `generate` have them; an artifact has its own. */
+  readonly operands?: Operands;
+}
+
+/** What models and configurations are compiled for, and how. */
+interface Compiling {
+  readonly targets: readonly BuildTarget[];
+  readonly build: string | undefined;
+  readonly operands: NonNullable<CompileOptions['operands']>;
 }
 
 /** What compiles and is of interest, in the order in which a picture is made. */
@@ -74,30 +99,31 @@ export async function withSubject<T>(
   request: SubjectRequest,
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
-  const { target } = request;
-  if (request.config !== undefined) return use(configurationSubject(request.config, target));
-  if (request.model !== undefined && (await isFile(join(request.model, MANIFEST)))) {
-    return use(await artifactSubject(request.model));
+  const { model: path, config, targets, build, device, operands, ...components } = request;
+  const compiling: Compiling = { targets, build, operands: operands ?? 'stored' };
+  if (config !== undefined) {
+    const description = describeRelease(config, components);
+    return use(describedSubject(config, 'configuration', description, () => () => 'bf16', compiling));
   }
-  const { model: path, config: _config, target: _target, ...components } = request;
-  const model = await loadModel(await openModelFiles(path, components));
+  if (path !== undefined && (await isArtifact(path))) {
+    if (operands !== undefined) {
+      throw contradiction('the operands of an artifact were chosen when it was compiled', 'Leave out --operands.');
+    }
+    return use(await artifactSubject(path, build, device));
+  }
+  const { cachedReferences } = components;
+  const loadOptions = cachedReferences === undefined ? {} : { cachedReferences };
+  const model = await loadModel(await openModelFiles(path, components), loadOptions);
   try {
     const typesOf = (name: NetworkName): WeightDTypes => {
       const component = componentOf[name];
       const loaded = model[component];
       return loaded === undefined ? () => 'f32' : storedTypes(component, loaded);
     };
-    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, target));
+    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, compiling));
   } finally {
     await closeModel(model);
   }
-}
-
-function configurationSubject(config: VariantName, target: Target): InspectSubject {
-  const { name, transformer, autoencoder, textEncoder } = variants[config];
-  const pipeline = pipelineConfigOf(variants[config], config !== 'dev');
-  const description = { name, pipeline, transformer, autoencoder, textEncoder };
-  return describedSubject(name, 'configuration', description, () => () => 'bf16', target);
 }
 
 function describedSubject(
@@ -105,8 +131,16 @@ function describedSubject(
   source: InspectSubject['source'],
   description: Flux2Description,
   typesOf: (name: NetworkName) => WeightDTypes,
-  target: Target,
+  { targets, build: wanted, operands }: Compiling,
 ): InspectSubject {
+  const families = new Map<string, BuildTarget>();
+  for (const one of targets) {
+    const family = familyOf(one.target);
+    if (families.has(family)) throw new Error(`internal: two builds are called ${family}`);
+    families.set(family, one);
+  }
+  const chosen = nameBuild(name, families, wanted);
+  const { target } = families.get(chosen)!;
   const { transformer, autoencoder, textEncoder, pipeline } = description;
   const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
   const build = (fn: NetworkName): Module => {
@@ -117,13 +151,17 @@ function describedSubject(
     name,
     source,
     target,
+    buildName: chosen,
+    builds: summarizeBuilds(families),
     functions: order.filter((fn) => has[componentOf[fn]] !== undefined),
     defaults: sizeDefaults(description),
     build,
-    runPasses: (fn, instruments) => runGraphPasses(build(fn), graphPassesFor(target), target, instruments),
+    runPasses: (fn, instruments) => {
+      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize));
+      return runGraphPasses(build(fn), passes, target, instruments);
+    },
     compile: (fn, instruments) => {
-      // What `compile` and `generate` do without --operands.
-      const options = { print: kernelPrinter(target), operands: 'stored', instruments } as const;
+      const options = { print: kernelPrinter(target), operands, mayQuantize, instruments };
       const { plans, kernels } = compileModule(build(fn), target, options);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },
@@ -141,21 +179,42 @@ function sizeDefaults({ pipeline, autoencoder }: Flux2Description): SizeDefaults
   return { width, height, steps, textTokens: pipeline?.maxSequenceLength ?? 512, pixelsPerToken: pixels };
 }
 
-async function artifactSubject(path: string): Promise<InspectSubject> {
-  const { manifest, plans, kernels } = await decodeArtifact(path, async (file) => {
-    return (await isFile(join(path, file))) ? readFile(join(path, file)) : undefined;
-  });
+async function artifactSubject(
+  path: string,
+  wanted: string | undefined,
+  device: SubjectRequest['device'],
+): Promise<InspectSubject> {
+  const { manifest, loadBuild } = await openArtifactFolder(path);
+  const { builds, model } = manifest;
+  const chosen = device === undefined ? nameBuild(path, builds, wanted) : chooseBuild(path, builds, device);
+  const { plans, kernels } = await loadBuild(chosen);
   const names = Object.keys(componentOf) as NetworkName[];
   return {
     name: path,
     source: 'artifact',
-    target: manifest.target,
+    target: builds.get(chosen)!.target,
+    buildName: chosen,
+    builds: summarizeBuilds(builds),
     functions: names.filter((name) => plans.has(name)),
-    defaults: sizeDefaults(decodeDescription(manifest.model, path)),
+    defaults: sizeDefaults(decodeDescription(model, path)),
     compile: (name) => ({ name, plan: plans.get(name)!, kernels }),
   };
 }
 
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() === true;
+/** The build that was asked for, by default the first. F2C618 when there is none of that name. */
+function nameBuild(subject: string, builds: ReadonlyMap<string, unknown>, wanted: string | undefined): string {
+  const names = [...builds.keys()];
+  const found = wanted === undefined ? names[0] : names.find((name) => name === wanted);
+  if (found !== undefined) return found;
+  throw new Flux2cError('F2C618', `there is no build ${wanted}`, {
+    where: [subject],
+    expected: names.join(', '),
+    found: wanted ?? 'none',
+  });
+}
+
+function summarizeBuilds(
+  builds: ReadonlyMap<string, { readonly architectures: readonly string[] }>,
+): readonly BuildSummary[] {
+  return [...builds].map(([name, { architectures }]) => ({ name, architectures }));
 }

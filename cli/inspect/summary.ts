@@ -1,4 +1,5 @@
 /** The report as text. */
+import { describeBuild } from '../../runtime/artifact/choose-build.js';
 import { describeSizes, type PictureSizes } from './sizes.js';
 import {
   type Column,
@@ -21,6 +22,7 @@ export function formatReport(report: InspectReport, sizes: PictureSizes): string
   const limits = `bindings up to ${formatBytes(target.maxBindingBytes)}, buffers up to ${formatBytes(target.maxBufferBytes)}`;
   const lines = [
     `${name}: ${source === 'configuration' ? 'configuration without weights' : source}, for ${target.backend} (${limits})`,
+    ...describeBuilds(report),
     '',
     ...formatTable(
       [left('component'), right('parameters'), right('bytes'), right('tensors'), left('stored as')],
@@ -38,6 +40,16 @@ export function formatReport(report: InspectReport, sizes: PictureSizes): string
     lines.push('', `${name}  ${describeSizes(name, sizes)}`, ...reason.split('\n').map((line) => `  ${line}`));
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** For GPUs, which build the rest is about and how to see the others. */
+export function describeBuilds({ build, builds }: Pick<InspectReport, 'build' | 'builds'>): readonly string[] {
+  if (builds.every(({ architectures }) => architectures.length === 0)) return [];
+  const listed = builds.map((one) => {
+    const which = one.name === build ? 'this one' : `--build ${one.name}`;
+    return `${describeBuild(one.name, one)}${builds.length > 1 ? ` (${which})` : ''}`;
+  });
+  return [`${builds.length > 1 ? 'builds' : 'build'}: ${listed.join('; ')}`];
 }
 
 function formatFunction(fn: FunctionReport, sizes: PictureSizes, mostKernels: number): readonly string[] {

@@ -7,7 +7,7 @@ import { traceMemory } from './timeline.js';
 
 describe('traceMemory', () => {
   it.each(['denoise', 'vae_decoder'] as const)('shows the arenas of %s as they were placed', async (name) => {
-    await withSubject({ target: portableWebgpu }, async (subject) => {
+    await withSubject({ targets: [{ target: portableWebgpu, architectures: [] }] }, async (subject) => {
       const sizes = bindSizesOf(name, resolveSizes({ references: 1 }, subject.defaults));
       const { bound, report } = reportFunction(subject.compile(name, []), sizes, subject.target);
       const { spans, liveBytes, arenaStarts, loops, steps } = traceMemory(bound);

@@ -12,7 +12,7 @@ const fileDTypes: ReadonlyMap<string, FileDType> = new Map<string, FileDType>([
   ['U8', { bits: 8, dtype: 'u8' }],
   ['I8', { bits: 8, dtype: 'i8' }],
   ['F8_E5M2', { bits: 8 }],
-  ['F8_E4M3', { bits: 8 }],
+  ['F8_E4M3', { bits: 8, dtype: 'f8e4m3' }],
   ['F8_E8M0', { bits: 8 }],
   ['F8_E4M3FNUZ', { bits: 8 }],
   ['F8_E5M2FNUZ', { bits: 8 }],
@@ -37,14 +37,14 @@ export function fileBitSize(fileDType: string): number | undefined {
   return fileDTypes.get(fileDType)?.bits;
 }
 
-/** The IR's element type of a safetensors type; undefined for types the IR does not have (fp8, 16-bit integers …). */
+/** The IR's element type of a safetensors type; undefined for types the IR does not have (other fp8, 16-bit integers …). */
 export function dtypeOfFile(fileDType: string): DType | undefined {
   return fileDTypes.get(fileDType)?.dtype;
 }
 
 /** The safetensors name of an element type of the IR. */
 export function fileDTypeOf(dtype: DType): string {
-  return dtype.toUpperCase();
+  return dtype === 'f8e4m3' ? 'F8_E4M3' : dtype.toUpperCase();
 }
 
 /** All type names of the format, for error messages. */

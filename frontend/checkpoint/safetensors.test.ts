@@ -46,7 +46,7 @@ describe('readSafetensorsHeader', () => {
     expect(file.metadata).toEqual(new Map([['format', 'pt']]));
     const start = 8 + header.length;
     expect([...file.tensors.values()]).toEqual([
-      { name: 'b', fileDType: 'F8_E4M3', dtype: undefined, shape: [2], offset: start + 8, byteLength: 2 },
+      { name: 'b', fileDType: 'F8_E4M3', dtype: 'f8e4m3', shape: [2], offset: start + 8, byteLength: 2 },
       { name: 'a', fileDType: 'BF16', dtype: 'bf16', shape: [2, 2], offset: start, byteLength: 8 },
     ]);
   });

@@ -34,7 +34,7 @@ const reduce = { axes: 'numbers', keepDims: 'boolean' } as const;
 const forms: Forms = {
   neg: {}, abs: {}, exp: {}, log: {}, sqrt: {}, rsqrt: {}, sin: {}, cos: {}, tanh: {}, sigmoid: {}, silu: {}, gelu: {},
   erf: {}, floor: {}, add: {}, sub: {}, mul: {}, div: {}, min: {}, max: {}, pow: {}, equal: {}, less: {},
-  less_equal: {}, select: {}, softmax: {}, gather: {},
+  less_equal: {}, select: {}, softmax: {}, quantize_rows: {}, gather: {},
   reduce_sum: reduce,
   reduce_mean: reduce,
   reduce_max: reduce,

@@ -45,7 +45,10 @@ export interface OpAttributes
   select: None;
 
   // ── contraction ──
-  /** a[..., M, K] · b[..., K, N], or b[..., N, K] with transposeB (how checkpoints store linear layers). Leading dims broadcast. */
+  /**
+   * a[..., M, K] · b[..., K, N], or b[..., N, K] with transposeB (how checkpoints store linear layers). Leading dims broadcast. The
+   * product of two f8e4m3 is f32, as that of convolutions and attention.
+   */
   matmul: { readonly transposeB: boolean };
   /** x[B, H, W, C] with w[O, kh, kw, C] -> [B, H', W', O]; padding is [top, left, bottom, right], zeros. */
   conv2d: { readonly stride: number; readonly padding: readonly [number, number, number, number] };
@@ -75,6 +78,13 @@ export interface OpAttributes
   combine_moments: { readonly eps: number };
   /** (x[B, ..., C], statistics[B, groups, 2], weight[C], bias[C]): elementwise given the statistics. */
   group_apply: { readonly groups: number };
+
+  // ── quantisation ──
+  /**
+   * (x[..., R, C]) -> (values f8e4m3[..., R, C], scales f32[..., R, 1]): each row of the last axis divided by its scale, its largest
+   * magnitude / 448 or 1 for zeros, and rounded, so values · scales is nearly x. A scale for a whole tensor is one of extent 1.
+   */
+  quantize_rows: None;
 
   // ── position ──
   /** (x[B, S, H, D], cos[S, D/2], sin[S, D/2]). `interleaved` turns pairs (2i, 2i+1), `half` pairs (i, i + D/2). */

@@ -111,6 +111,9 @@ export function equalWeightSources(a: WeightSource, b: WeightSource): boolean {
       return b.kind === 'interleave_rows' && a.group === b.group && equalLists(a.parts, b.parts, equalParts);
     case 'permute':
       return b.kind === 'permute' && equalAttributes(a.permutation, b.permutation) && equalParts(a.of, b.of);
+    case 'quantize_rows':
+    case 'row_scales':
+      return b.kind === a.kind && equalParts(a.of, b.of);
   }
 }
 

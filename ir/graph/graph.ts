@@ -36,7 +36,7 @@ export interface WeightDeclaration {
 
 /**
  * Where a weight's numbers come from. Anything but `tensor` is a packed copy that the compiler or the loader makes once.
- * Sources are row-major in the declared dtype of the tensors they name.
+ * Sources are row-major in the declared dtype of the tensors they name; rows are quantised from the stored numbers, in f32.
  */
 export type WeightSource =
   | { readonly kind: 'tensor'; readonly tensor: string }
@@ -44,7 +44,11 @@ export type WeightSource =
   | { readonly kind: 'concat_rows'; readonly parts: readonly WeightPart[] }
   /** Rows taken in turn, `group` from each part: gate and up rows side by side. */
   | { readonly kind: 'interleave_rows'; readonly group: number; readonly parts: readonly WeightPart[] }
-  | { readonly kind: 'permute'; readonly of: WeightPart; readonly permutation: readonly number[] };
+  | { readonly kind: 'permute'; readonly of: WeightPart; readonly permutation: readonly number[] }
+  /** Rows in f8e4m3, each divided by its scale, as the operation of that name makes them. Whole weights only, no parts of others. */
+  | { readonly kind: 'quantize_rows'; readonly of: WeightPart }
+  /** The scales of those rows: f32[rows]. */
+  | { readonly kind: 'row_scales'; readonly of: WeightPart };
 
 /** A weight as an ingredient of another: what to read and its shape. */
 export interface WeightPart {

@@ -75,9 +75,16 @@ class ModuleParser {
         scanner.expect(')');
         return { kind, of, permutation };
       }
+      case 'quantize_rows':
+      case 'row_scales': {
+        scanner.expect('(');
+        const of = this.part();
+        scanner.expect(')');
+        return { kind, of };
+      }
       default:
         return scanner.fail('F2C130', `there is no source '${kind}'`, {
-          expected: 'tensor, concat_rows, interleave_rows or permute',
+          expected: 'tensor, concat_rows, interleave_rows, permute, quantize_rows or row_scales',
         });
     }
   }

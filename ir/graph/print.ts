@@ -149,6 +149,9 @@ function printSource(source: WeightSource): string {
       return `interleave_rows(${[`${source.group}`, ...source.parts.map(printPart)].join(', ')})`;
     case 'permute':
       return `permute(${printPart(source.of)}, [${source.permutation.join(', ')}])`;
+    case 'quantize_rows':
+    case 'row_scales':
+      return `${source.kind}(${printPart(source.of)})`;
   }
 }
 

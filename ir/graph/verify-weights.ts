@@ -1,11 +1,19 @@
-import type { WeightDeclaration, WeightPart } from './graph.js';
+import type { DType } from '../dtype.js';
+import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
 import { printShape, printType } from './types.js';
 
 /** What is wrong with a declaration: symbolic dimensions, or a source whose parts do not make up the shape. */
 export function findWeightProblem({ type, source }: WeightDeclaration): string | undefined {
   const shape = type.shape.map((dim) => dim.constant);
   if (!shape.every((size) => size !== undefined)) return `the dimensions of ${printType(type)} are not all constant`;
+  const quantised = findQuantisedType(source);
+  if (quantised !== undefined && type.dtype !== quantised)
+    return `${source.kind} makes ${quantised}, not ${type.dtype}`;
   return findPartProblem({ shape, source });
+}
+
+function findQuantisedType({ kind }: WeightSource): DType | undefined {
+  return kind === 'quantize_rows' ? 'f8e4m3' : kind === 'row_scales' ? 'f32' : undefined;
 }
 
 function findPartProblem({ shape, source }: WeightPart): string | undefined {
@@ -27,7 +35,7 @@ function findPartProblem({ shape, source }: WeightPart): string | undefined {
           return `parts of ${parts.map((part) => part.shape[0]).join(', ')} rows, to be taken in turn by ${source.group}`;
         }
       }
-      return parts.map(findPartProblem).find((found) => found !== undefined);
+      return parts.map(findIngredientProblem).find((found) => found !== undefined);
     }
     case 'permute': {
       const { of, permutation } = source;
@@ -39,9 +47,23 @@ function findPartProblem({ shape, source }: WeightPart): string | undefined {
       if (!isPermutation || !sameShape(permuted, shape)) {
         return `permute of ${printShape(of.shape)} by ${printShape(permutation)} is not ${printShape(shape)}`;
       }
-      return findPartProblem(of);
+      return findIngredientProblem(of);
+    }
+    case 'quantize_rows':
+    case 'row_scales': {
+      const { kind, of } = source;
+      const made = kind === 'row_scales' ? of.shape.slice(0, 1) : of.shape;
+      if (of.shape.length === 0 || !sameShape(made, shape))
+        return `${kind} of ${printShape(of.shape)} is not ${printShape(shape)}`;
+      return findIngredientProblem(of);
     }
   }
+}
+
+/** Packing moves numbers of one type: what is quantised comes last. */
+function findIngredientProblem(part: WeightPart): string | undefined {
+  const isQuantised = findQuantisedType(part.source) !== undefined;
+  return isQuantised ? `${part.source.kind} cannot be a part of another weight` : findPartProblem(part);
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -228,6 +228,9 @@ func @f(%x: f32[4, 4]) -> (y: %y) {
     ['groups that do not fit', 'interleave_rows(2, tensor "a" : [1, 4], tensor "b" : [3, 4])'],
     ['a permutation that names an axis twice', 'permute(tensor "a" : [4, 4], [0, 0])'],
     ['a permuted shape that is another', 'permute(tensor "a" : [4, 3], [1, 0])'],
+    ['scales that are rows', 'row_scales(tensor "a" : [4, 4])'],
+    ['quantised numbers that are not of 8 bits', 'quantize_rows(tensor "a" : [4, 4])'],
+    ['a part that is quantised', 'permute(quantize_rows(tensor "a" : [4, 4]) : [4, 4], [1, 0])'],
     ['a broken part of a part', 'permute(concat_rows(tensor "a" : [1, 4]) : [4, 4], [1, 0])'],
   ])('finds a weight of %s', (_, source) => {
     expect(codes(changed(['tensor "w"', source]))).toEqual(['F2C149']);

@@ -21,7 +21,11 @@ function read(name: string): HostTensor {
 const tensor = (name: string): WeightSource => ({ kind: 'tensor', tensor: name });
 const part = (name: string) => ({ shape: read(name).shape, source: tensor(name) });
 
-function materialize(shape: readonly number[], source: WeightSource, dtype: 'f32' | 'bf16' = 'f32'): HostTensor {
+function materialize(
+  shape: readonly number[],
+  source: WeightSource,
+  dtype: 'f32' | 'bf16' | 'f8e4m3' = 'f32',
+): HostTensor {
   return materializeWeight({ name: 'w', type: tensorType(dtype, shape), source }, read);
 }
 
@@ -47,6 +51,16 @@ it('interleaves rows in groups', () => {
   expect([...materialize([8, 2], { kind: 'interleave_rows', group: 2, parts }).data]).toEqual([
     1, 2, 3, 4, 11, 12, 13, 14, 5, 6, 7, 8, 15, 16, 17, 18,
   ]);
+});
+
+it('quantises rows to 8 bits, each with its scale', () => {
+  const of = part('gate');
+  const values = materialize([4, 2], { kind: 'quantize_rows', of }, 'f8e4m3');
+  const scales = materialize([4], { kind: 'row_scales', of });
+  expect([...scales.data]).toEqual([2, 4, 6, 8].map((largest) => Math.fround(largest / 448)));
+  // 224; 336, 373.33 and 392 in steps of 32, the first to the even one of its neighbours.
+  expect([...values.data]).toEqual([224, 448, 320, 448, 384, 448, 384, 448]);
+  expect(() => materialize([5, 2], { kind: 'quantize_rows', of })).toThrow('what the rows are quantised to');
 });
 
 it('permutes, also packed parts', () => {

@@ -1,6 +1,7 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { countElements } from '../host-tensor.js';
+import { countElements, isSameButForOnes } from '../host-tensor.js';
 import type { HostTensor } from '../host-tensor.js';
+import { quantizeRow } from '../quantize.js';
 import type { WeightDeclaration, WeightPart } from './graph.js';
 import { roundToDType } from './ops/rounding.js';
 import { permuteAxes } from './ops/strided-copy.js';
@@ -26,8 +27,7 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
   switch (source.kind) {
     case 'tensor': {
       const tensor = read(source.tensor);
-      const withoutOnes = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join();
-      if (withoutOnes(tensor.shape) !== withoutOnes(part.shape)) {
+      if (!isSameButForOnes(tensor.shape, part.shape)) {
         rejectShape([...where, source.tensor], part.shape, tensor.shape, 'the stored tensor');
       }
       return { ...tensor, shape: part.shape };
@@ -42,9 +42,28 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
         rejectShape(where, part.shape, result.shape, 'the permuted tensor');
       return result;
     }
+    case 'quantize_rows':
+    case 'row_scales': {
+      const { values, scales } = quantize(packPart(source.of, read, where));
+      const result = source.kind === 'quantize_rows' ? values : scales;
+      if (result.shape.join() !== part.shape.join())
+        rejectShape(where, part.shape, result.shape, 'what the rows are quantised to');
+      return result;
+    }
     default:
       return unreachable(source, 'weight source');
   }
+}
+
+/** Rows and their scales, as `quantize_rows` of the op table makes them of f32 numbers. */
+function quantize({ shape, data }: HostTensor): { readonly values: HostTensor; readonly scales: HostTensor } {
+  const [rows, size] = [shape[0] ?? 1, countElements(shape.slice(1))];
+  const values = new Float64Array(data.length);
+  const scales = Float64Array.from({ length: rows }, (_, row) => {
+    const [start, end] = [row * size, (row + 1) * size];
+    return quantizeRow(data.subarray(start, end).map(Math.fround), values.subarray(start, end), 'f32');
+  });
+  return { values: { dtype: 'f8e4m3', shape, data: values }, scales: { dtype: 'f32', shape: [rows], data: scales } };
 }
 
 function packParts(

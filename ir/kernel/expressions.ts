@@ -97,6 +97,7 @@ export function loadedType(buffer: BufferParameter): RegisterType {
     case 'f32':
     case 'f16':
     case 'bf16':
+    case 'f8e4m3':
       return { scalar: 'f32', lanes: buffer.lanes };
     case 'u8':
       return { scalar: 'i32', lanes: buffer.lanes };

@@ -11,6 +11,7 @@ export function forEachStatement(body: readonly Statement[], visit: (statement: 
       forEachStatement(statement.then, visit);
       if (statement.otherwise !== undefined) forEachStatement(statement.otherwise, visit);
     }
+    if (statement.kind === 'roles') for (const { body: inner } of statement.roles) forEachStatement(inner, visit);
   }
 }
 
@@ -41,6 +42,14 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
       return [statement.a, statement.b];
     case 'multiply_shared':
       return [statement.a.kind === 'shared_matrix' ? statement.a.index : statement.a, statement.b.index];
+    case 'copy_tensor':
+      return [statement.index, ...statement.at, statement.barrier.index];
+    case 'expect_copies':
+    case 'arrive':
+      return [statement.barrier.index];
+    case 'wait_barrier':
+      return [statement.barrier.index, statement.parity];
+    case 'roles':
     case 'barrier':
     case 'share_writes':
     case 'begin_products':
@@ -54,9 +63,10 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
   }
 }
 
-/** Every name a kernel declares: buffers, parameters, shared arrays and registers. */
+/** Every name a kernel declares: buffers, parameters, shared arrays, tensor maps, barriers and registers. */
 export function namesOf(kernel: ThreadKernel): readonly string[] {
-  const names = [...kernel.buffers, ...kernel.shared].map(({ name }) => name).concat(kernel.parameters);
+  const { buffers, shared, tensorMaps = [], barriers = [] } = kernel;
+  const names = [...buffers, ...shared, ...tensorMaps, ...barriers].map(({ name }) => name).concat(kernel.parameters);
   forEachStatement(kernel.body, (statement) => {
     if (statement.kind === 'let' || statement.kind === 'var') names.push(statement.name);
     if (statement.kind === 'for') names.push(statement.variable);

@@ -1,9 +1,13 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { typeOf } from './expressions.js';
 import type { Builtin, Expression, RegisterType } from './thread.js';
+import type { BoundTensorMap } from './launch.js';
+import type { PhaseBarriers } from './thread-interpret-barriers.js';
+import type { CopyQueue } from './thread-interpret-copies.js';
 import { createValues } from './thread-interpret-memory.js';
-import type { BoundBuffer, Invocations, SharedMemory, Values } from './thread-interpret-memory.js';
-import { compileExchange, compileLoadMatrix, compilePack, type CopyQueue } from './thread-interpret-matrix.js';
+import type { BoundBuffer, Invocations, Values } from './thread-interpret-memory.js';
+import type { SharedMemory } from './thread-interpret-shared.js';
+import { compileExchange, compileLoadMatrix, compilePack } from './thread-interpret-matrix.js';
 import { binaryLoop, convertFunction, roundToHalf, unaryFunction } from './thread-interpret-operators.js';
 
 /** An expression ready to run for a whole workgroup: `run` fills `values`, which stays the same array. */
@@ -12,7 +16,7 @@ export interface CompiledExpression {
   readonly run: () => void;
 }
 
-/** What a kernel's expressions read. */
+/** What a kernel's expressions and statements use. */
 export interface InterpretScope {
   readonly invocations: Invocations;
   readonly subgroupSize: number;
@@ -22,6 +26,9 @@ export interface InterpretScope {
   readonly buffers: ReadonlyMap<string, BoundBuffer>;
   readonly shared: ReadonlyMap<string, SharedMemory>;
   readonly copies: CopyQueue;
+  readonly barriers: ReadonlyMap<string, PhaseBarriers>;
+  /** Of the launch that runs. */
+  readonly tensorMaps: Map<string, BoundTensorMap>;
 }
 
 const nothing = (): void => undefined;

@@ -1,18 +1,32 @@
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../dtype.js';
-import { Flux2cError } from '../diagnostics.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f8e4m3ToF32 } from '../dtype.js';
 import { vectorOf } from './expressions.js';
-import type { Expression, HalfType, SharedMatrix, Statement } from './thread.js';
+import { numbersOfWord, productDepth } from './matrix-types.js';
+import type { Expression, HalfType, MatrixType, SharedMatrix, Statement } from './thread.js';
 import type { CompiledExpression, InterpretScope } from './thread-interpret-expressions.js';
 import { checkWhole, compileExpression, known } from './thread-interpret-expressions.js';
 import { createValues } from './thread-interpret-memory.js';
-import type { BoundBuffer, SharedMemory, Values } from './thread-interpret-memory.js';
+import type { Values } from './thread-interpret-memory.js';
+import type { SharedMemory } from './thread-interpret-shared.js';
 
-/** Lanes of a subgroup that multiplies matrices, and the shape it multiplies: PTX ISA, `mma.m16n8k16`. */
+/** Lanes of a subgroup that multiplies matrices. */
 const lanes = 32;
-const depth = 16;
 
-const widen: Readonly<Record<HalfType, (bits: number) => number>> = { bf16: bf16ToF32, f16: f16ToF32 };
+const widen: Readonly<Record<MatrixType, (bits: number) => number>> = {
+  bf16: bf16ToF32,
+  f16: f16ToF32,
+  f8e4m3: f8e4m3ToF32,
+};
 const narrow: Readonly<Record<HalfType, (value: number) => number>> = { bf16: f32ToBf16, f16: f32ToF16 };
+
+/** The value of number `part` of a word. */
+type ReadNumber = (word: number, part: number) => number;
+
+function readerOf(operands: MatrixType): ReadNumber {
+  const bits = 32 / numbersOfWord[operands];
+  const mask = 2 ** bits - 1;
+  const toFloat = widen[operands];
+  return (word, part) => toFloat((word >>> (bits * part)) & mask);
+}
 
 export function compilePack(
   { to, operand }: Extract<Expression, { kind: 'pack' }>,
@@ -87,6 +101,7 @@ export function compileLoadMatrix(
   return { values, run };
 }
 
+/** Lane maps: PTX ISA, `mma.m16n8k16` and, of 8-bit numbers, `mma.m16n8k32`. */
 export function compileProduct(
   statement: Extract<Statement, { kind: 'multiply_matrices' }>,
   scope: InterpretScope,
@@ -97,11 +112,9 @@ export function compileProduct(
     Values,
   ];
   const [a, b] = [compileExpression(statement.a, scope), compileExpression(statement.b, scope)];
-  const toFloat = widen[statement.operands];
-  const element = (values: Values, word: number, isHigh: boolean): number => {
-    const bits = values[word] as number;
-    return toFloat(isHigh ? bits >>> 16 : bits & 0xffff);
-  };
+  const numberOf = readerOf(statement.operands);
+  const numbers = numbersOfWord[statement.operands];
+  const depth = productDepth(statement.operands);
   const left = new Float64Array(16 * depth);
   const right = new Float64Array(depth * 8);
   return () => {
@@ -110,17 +123,18 @@ export function compileProduct(
     for (let start = 0; start < invocations.count; start += lanes) {
       if (!checkWhole(invocations, start, lanes)) continue;
       for (let lane = 0; lane < lanes; lane++) {
-        const [group, pair] = [lane >> 2, 2 * (lane & 3)];
-        for (let part = 0; part < 8; part++) {
-          // Words of a: rows group and group + 8, then the same 8 columns further.
-          const word = part >> 1;
-          const row = group + 8 * (word & 1);
-          const column = pair + (part & 1) + 8 * (word >> 1);
-          left[row * depth + column] = element(a.values, (start + lane) * 4 + word, (part & 1) === 1);
-        }
-        for (let part = 0; part < 4; part++) {
-          const row = pair + (part & 1) + 8 * (part >> 1);
-          right[row * 8 + group] = element(b.values, (start + lane) * 2 + (part >> 1), (part & 1) === 1);
+        const group = lane >> 2;
+        for (let part = 0; part < numbers; part++) {
+          const column = numbers * (lane & 3) + part;
+          // Words of a: rows group and group + 8, then the same of the next 16 bytes; words of b: of column group.
+          for (let word = 0; word < 4; word++) {
+            const at = (group + 8 * (word & 1)) * depth + column + 4 * numbers * (word >> 1);
+            left[at] = numberOf(a.values[(start + lane) * 4 + word] as number, part);
+          }
+          for (let word = 0; word < 2; word++) {
+            const at = (column + 4 * numbers * word) * 8 + group;
+            right[at] = numberOf(b.values[(start + lane) * 2 + word] as number, part);
+          }
         }
       }
       for (let lane = 0; lane < lanes; lane++) {
@@ -143,12 +157,13 @@ export function compileSharedProduct(
   scope: InterpretScope,
 ): () => void {
   const { invocations } = scope;
-  const { columns, a, b } = statement;
+  const { columns, operands, a, b } = statement;
   const sums = statement.accumulators.map((name) => known(scope.registers.get(name), name));
-  const toFloat = widen[statement.operands];
+  const numberOf = readerOf(operands);
+  const depth = productDepth(operands);
   const group = 4 * lanes;
-  const right = new SharedOperand(b, scope);
-  const left = a.kind === 'shared_matrix' ? new SharedOperand(a, scope) : undefined;
+  const right = new SharedOperand(b, operands, scope);
+  const left = a.kind === 'shared_matrix' ? new SharedOperand(a, operands, scope) : undefined;
   const registers = a.kind === 'shared_matrix' ? undefined : compileExpression(a, scope);
   const leftValues = new Float64Array(64 * depth);
   const rightValues = new Float64Array(depth * columns);
@@ -160,15 +175,14 @@ export function compileSharedProduct(
       if (!checkWhole(invocations, start, group)) continue;
       for (let row = 0; row < 64; row++) {
         for (let k = 0; k < depth; k++) {
-          // As in `compileProduct`: the lane and word of a fragment that hold the element.
+          // As in `compileProduct`: the lane and word of a fragment (of 16-bit numbers) that hold the element.
           const lane = start + (row >> 4) * lanes + 4 * (row & 7) + ((k & 7) >> 1);
           const word = registers?.values[lane * 4 + ((row & 15) >> 3) + 2 * (k >> 3)] ?? 0;
-          const bits = left === undefined ? ((k & 1) === 0 ? word & 0xffff : word >>> 16) : left.element(start, row, k);
-          leftValues[row * depth + k] = toFloat(bits);
+          leftValues[row * depth + k] = left?.element(start, row, k) ?? numberOf(word, k & 1);
         }
       }
       for (let column = 0; column < columns; column++) {
-        for (let k = 0; k < depth; k++) rightValues[k * columns + column] = toFloat(right.element(start, column, k));
+        for (let k = 0; k < depth; k++) rightValues[k * columns + column] = right.element(start, column, k);
       }
       for (let member = 0; member < group; member++) {
         const lane = member % lanes;
@@ -181,7 +195,7 @@ export function compileSharedProduct(
           }
           const target = sums[part >> 1] as Values;
           const at = (start + member) * 2 + (part & 1);
-          target[at] = (target[at] as number) + sum;
+          target[at] = statement.fresh === true ? sum : (target[at] as number) + sum;
         }
       }
     }
@@ -192,11 +206,17 @@ export function compileSharedProduct(
 class SharedOperand {
   private readonly index: CompiledExpression;
   private readonly array: SharedMemory;
+  private readonly numberOf: ReadNumber;
+  /** Numbers of a word. */
+  private readonly numbers: number;
 
   constructor(
     private readonly matrix: SharedMatrix,
+    operands: MatrixType,
     scope: InterpretScope,
   ) {
+    this.numberOf = readerOf(operands);
+    this.numbers = numbersOfWord[operands];
     this.index = compileExpression(matrix.index, scope);
     this.array = known(scope.shared.get(matrix.array), matrix.array);
   }
@@ -210,71 +230,10 @@ class SharedOperand {
     const { byDepth, blockLength } = this.matrix;
     const [row, along] = byDepth ? [outer, inner] : [inner, outer];
     const first = this.index.values[invocation] as number;
-    const straight = first + (along >> 6) * blockLength + row * 8 + ((along & 63) >> 3);
+    const word = Math.floor(along / this.numbers);
+    // 4 words to a piece, 8 pieces to a row of a block.
+    const straight = first + (word >> 5) * blockLength + row * 8 + ((word >> 2) & 7);
     const place = straight ^ ((straight >> 3) & 7);
-    const word = this.array.peek(place, (along & 7) >> 1, invocation);
-    return (along & 1) === 0 ? word & 0xffff : word >>> 16;
+    return this.numberOf(this.array.peek(place, word & 3, invocation), along % this.numbers);
   }
-}
-
-interface Copy {
-  readonly array: SharedMemory;
-  readonly index: number;
-  readonly invocation: number;
-  readonly words: Uint32Array;
-}
-
-/** Copies that were begun and not waited for: their targets are poisoned until then, so that a missing wait shows. */
-export class CopyQueue {
-  private open: Copy[] = [];
-  private groups: Copy[][] = [];
-
-  reset(): void {
-    this.open = [];
-    this.groups = [];
-  }
-
-  begin(copy: Copy): void {
-    copy.array.poison(copy.index, copy.invocation);
-    this.open.push(copy);
-  }
-
-  commit(): void {
-    this.groups.push(this.open);
-    this.open = [];
-  }
-
-  wait(pending: number): void {
-    while (this.groups.length > pending) {
-      for (const { array, index, invocation, words } of this.groups.shift() ?? []) array.put(index, invocation, words);
-    }
-  }
-}
-
-export function compileCopy(statement: Extract<Statement, { kind: 'copy_async' }>, scope: InterpretScope): () => void {
-  const { invocations, copies } = scope;
-  const [index, from, valid] = [statement.index, statement.from, statement.valid].map((part) =>
-    compileExpression(part, scope),
-  ) as [CompiledExpression, CompiledExpression, CompiledExpression];
-  const array = known(scope.shared.get(statement.array), statement.array);
-  const buffer: BoundBuffer = known(scope.buffers.get(statement.buffer), statement.buffer);
-  return () => {
-    index.run();
-    from.run();
-    valid.run();
-    for (let invocation = 0; invocation < invocations.count; invocation++) {
-      if (invocations.active[invocation] === 0) continue;
-      const isValid = valid.values[invocation] !== 0;
-      const words = isValid ? buffer.words(from.values[invocation] as number, invocation) : new Uint32Array(4);
-      copies.begin({ array, index: index.values[invocation] as number, invocation, words });
-    }
-  };
-}
-
-/** Groups are the invocation's own; all of a workgroup commit and wait together here. */
-export function expectTogether(scope: InterpretScope): void {
-  if (!scope.invocations.active.includes(0)) return;
-  throw new Flux2cError('F2C243', 'not all invocations of the workgroup reach a group of copies', {
-    where: [`kernel @${scope.invocations.kernelName}`],
-  });
 }

@@ -1,6 +1,7 @@
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../dtype.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f32ToF8e4m3, f8e4m3ToF32 } from '../dtype.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import type { BufferParameter, RegisterType, SharedArray, StorageType } from './thread.js';
+import type { BufferParameter, RegisterType, StorageType } from './thread.js';
+import type { Order } from './thread-interpret-order.js';
 
 /** Lane values of all invocations of a workgroup: element `invocation * lanes + lane`. Stores round to the scalar type. */
 export type Values = Float32Array | Int32Array | Uint32Array | Uint8Array;
@@ -28,12 +29,15 @@ export interface Invocations {
   readonly count: number;
   /** 1 where the invocation takes part in the current statement. */
   active: Uint8Array;
+  /** 1 where the invocation runs with the others, in lockstep: in all of the workgroup, or in one role. */
+  together: Uint8Array;
   workgroup: readonly [number, number, number];
-  /** Barriers passed in this workgroup. */
-  epoch: number;
+  /** Of what has happened in this workgroup. */
+  readonly order: Order;
 }
 
-function place(invocations: Invocations, invocation: number): string {
+/** An invocation in a message. */
+export function place(invocations: Invocations, invocation: number): string {
   return `invocation ${invocation} of workgroup (${invocations.workgroup.join(', ')})`;
 }
 
@@ -70,9 +74,7 @@ export class BoundBuffer {
       const at = index[invocation] as number;
       this.check(at, invocation, 'F2C240', 'read');
       for (let lane = 0; lane < lanes; lane++) {
-        const element = elements[at * lanes + lane] as number;
-        out[invocation * lanes + lane] =
-          storage === 'bf16' ? bf16ToF32(element) : storage === 'f16' ? f16ToF32(element) : element;
+        out[invocation * lanes + lane] = widen(storage, elements[at * lanes + lane] as number);
       }
     }
     if (storage === 'bool') for (let at = 0; at < out.length; at++) out[at] = out[at] === 0 ? 0 : 1;
@@ -87,9 +89,7 @@ export class BoundBuffer {
       const at = index[invocation] as number;
       this.check(at, invocation, 'F2C241', 'written');
       for (let lane = 0; lane < lanes; lane++) {
-        const value = values[invocation * lanes + lane] as number;
-        elements[at * lanes + lane] =
-          storage === 'bf16' ? f32ToBf16(value) : storage === 'f16' ? f32ToF16(value) : value;
+        elements[at * lanes + lane] = narrow(storage, values[invocation * lanes + lane] as number);
       }
     }
   }
@@ -107,6 +107,20 @@ export class BoundBuffer {
     return new Uint32Array(buffer.slice(byteOffset + 16 * index, byteOffset + 16 * (index + 1)));
   }
 
+  /** `count` elements from `first` on, as bytes. */
+  bytes(first: number, count: number, invocation: number): Uint8Array {
+    const { buffer, byteOffset, length } = this.elements;
+    if (first < 0 || first + count > length) {
+      throw new Flux2cError('F2C240', 'a copy of a tensor reads outside of its buffer', {
+        where: [`kernel @${this.invocations.kernelName}`, `buffer ${this.parameter.name}`],
+        expected: `elements below ${length}`,
+        found: `${first} to ${first + count - 1}, ${place(this.invocations, invocation)}`,
+      });
+    }
+    const size = storageBytes(this.parameter.storage);
+    return new Uint8Array(buffer, byteOffset + first * size, count * size);
+  }
+
   private check(index: number, invocation: number, code: 'F2C240' | 'F2C241', verb: string): void {
     const { lanes, name } = this.parameter;
     if (index >= 0 && (index + 1) * lanes <= this.elements.length) return;
@@ -115,6 +129,33 @@ export class BoundBuffer {
       expected: `an index below ${Math.floor(this.elements.length / lanes)} (units of ${lanes})`,
       found: `${index}, ${place(this.invocations, invocation)}`,
     });
+  }
+}
+
+/** What is in a register of an element in memory, and back: narrow floats are their bits there. */
+function widen(storage: StorageType, element: number): number {
+  switch (storage) {
+    case 'bf16':
+      return bf16ToF32(element);
+    case 'f16':
+      return f16ToF32(element);
+    case 'f8e4m3':
+      return f8e4m3ToF32(element);
+    default:
+      return element;
+  }
+}
+
+function narrow(storage: StorageType, value: number): number {
+  switch (storage) {
+    case 'bf16':
+      return f32ToBf16(value);
+    case 'f16':
+      return f32ToF16(value);
+    case 'f8e4m3':
+      return f32ToF8e4m3(value);
+    default:
+      return value;
   }
 }
 
@@ -128,6 +169,7 @@ export function storageBytes(storage: StorageType): number {
     case 'f16':
     case 'bf16':
       return 2;
+    case 'f8e4m3':
     case 'u8':
     case 'bool':
       return 1;
@@ -149,130 +191,11 @@ function viewElements(storage: StorageType, view: ArrayBufferView): Values | Uin
     case 'f16':
     case 'bf16':
       return new Uint16Array(buffer, byteOffset, length);
+    case 'f8e4m3':
     case 'u8':
     case 'bool':
       return new Uint8Array(buffer, byteOffset, length);
     default:
       return unreachable(storage, 'storage type');
-  }
-}
-
-const nobody = -1;
-const several = -2;
-
-/**
- * A workgroup array that notices missing barriers: between two barriers an element may be read by many or used by one
- * invocation, nothing else. Lockstep alone would hide such races.
- */
-export class SharedMemory {
-  private readonly elements: Values;
-  private readonly writer: Int32Array;
-  private readonly writeEpoch: Int32Array;
-  private readonly reader: Int32Array;
-  private readonly readEpoch: Int32Array;
-
-  constructor(
-    private readonly array: SharedArray,
-    private readonly invocations: Invocations,
-  ) {
-    this.elements = createValues(array.type, array.length);
-    this.writer = new Int32Array(array.length);
-    this.writeEpoch = new Int32Array(array.length);
-    this.reader = new Int32Array(array.length);
-    this.readEpoch = new Int32Array(array.length);
-  }
-
-  /** Poisons the contents: NaN, or a number that no index survives. */
-  reset(): void {
-    this.elements.fill(this.array.type.scalar.startsWith('f') ? NaN : 0x5a5a5a5a);
-    this.writer.fill(nobody);
-    this.reader.fill(nobody);
-    this.writeEpoch.fill(-1);
-    this.readEpoch.fill(-1);
-  }
-
-  load(index: Values, out: Values): void {
-    const { active, count, epoch } = this.invocations;
-    const { lanes } = this.array.type;
-    for (let invocation = 0; invocation < count; invocation++) {
-      if (active[invocation] === 0) continue;
-      const at = index[invocation] as number;
-      this.check(at, invocation);
-      if (this.writeEpoch[at] === epoch && this.writer[at] !== invocation) this.reportRace(at, invocation);
-      if (this.readEpoch[at] !== epoch) {
-        this.readEpoch[at] = epoch;
-        this.reader[at] = invocation;
-      } else if (this.reader[at] !== invocation) {
-        this.reader[at] = several;
-      }
-      for (let lane = 0; lane < lanes; lane++) {
-        out[invocation * lanes + lane] = this.elements[at * lanes + lane] as number;
-      }
-    }
-  }
-
-  store(index: Values, values: Values): void {
-    const { active, count } = this.invocations;
-    const { lanes } = this.array.type;
-    for (let invocation = 0; invocation < count; invocation++) {
-      if (active[invocation] === 0) continue;
-      const at = index[invocation] as number;
-      this.claim(at, invocation);
-      for (let lane = 0; lane < lanes; lane++) {
-        this.elements[at * lanes + lane] = values[invocation * lanes + lane] as number;
-      }
-    }
-  }
-
-  /** One lane of an element, read by the invocation on behalf of several. */
-  peek(index: number, lane: number, invocation: number): number {
-    const { epoch } = this.invocations;
-    this.check(index, invocation);
-    if (this.writeEpoch[index] === epoch) this.reportRace(index, invocation);
-    this.readEpoch[index] = epoch;
-    this.reader[index] = several;
-    return this.elements[index * this.array.type.lanes + lane] as number;
-  }
-
-  /** An element that a copy will fill: nobody may use it until then. */
-  poison(index: number, invocation: number): void {
-    this.claim(index, invocation);
-    this.elements.fill(0x7fc07fc0, index * this.array.type.lanes, (index + 1) * this.array.type.lanes);
-  }
-
-  /** What a copy brought, when its invocation has waited for it. */
-  put(index: number, invocation: number, values: Values): void {
-    this.claim(index, invocation);
-    this.elements.set(values, index * this.array.type.lanes);
-  }
-
-  private claim(index: number, invocation: number): void {
-    const { epoch } = this.invocations;
-    this.check(index, invocation);
-    if (this.writeEpoch[index] === epoch && this.writer[index] !== invocation) this.reportRace(index, invocation);
-    if (this.readEpoch[index] === epoch && this.reader[index] !== invocation) this.reportRace(index, invocation);
-    this.writeEpoch[index] = epoch;
-    this.writer[index] = invocation;
-  }
-
-  private check(index: number, invocation: number): void {
-    if (index >= 0 && index < this.array.length) return;
-    throw new Flux2cError('F2C242', 'workgroup memory is used outside of its bounds', {
-      where: this.where(),
-      expected: `an index below ${this.array.length}`,
-      found: `${index}, ${place(this.invocations, invocation)}`,
-    });
-  }
-
-  private reportRace(index: number, invocation: number): never {
-    throw new Flux2cError('F2C244', 'two invocations use an element of workgroup memory, one of them writes', {
-      where: this.where(),
-      found: `element ${index}, ${place(this.invocations, invocation)}`,
-      hint: 'A barrier is missing between the two uses.',
-    });
-  }
-
-  private where(): readonly string[] {
-    return [`kernel @${this.invocations.kernelName}`, `shared ${this.array.name}`];
   }
 }

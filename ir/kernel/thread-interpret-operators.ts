@@ -22,6 +22,8 @@ export function unaryFunction(operator: UnaryOperator, scalar: ScalarType): (a: 
       return Math.abs;
     case 'exp':
       return Math.exp;
+    case 'exp2':
+      return (a) => 2 ** a;
     case 'log':
       return Math.log;
     case 'sqrt':

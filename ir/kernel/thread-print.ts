@@ -1,6 +1,15 @@
 import { unreachable } from '../diagnostics.js';
 import { f32, i32, sameType, typeName } from './expressions.js';
-import type { BinaryOperator, Expression, RegisterType, SharedMatrix, Statement, ThreadKernel } from './thread.js';
+import type {
+  BarrierPlace,
+  BinaryOperator,
+  Expression,
+  RegisterType,
+  SharedMatrix,
+  Statement,
+  TensorMap,
+  ThreadKernel,
+} from './thread.js';
 
 /**
  * The text form of a thread kernel; `parseThreadKernel` reads it back to an equal kernel.
@@ -10,16 +19,26 @@ import type { BinaryOperator, Expression, RegisterType, SharedMatrix, Statement,
  */
 export function printThreadKernel(kernel: ThreadKernel): string {
   const subgroup = kernel.subgroupSize === undefined ? '' : ` subgroup(${kernel.subgroupSize})`;
+  const walk = kernel.walksTiles === true ? ' walks_tiles' : '';
   const parameters = kernel.parameters.length === 0 ? '' : ` params(${kernel.parameters.join(', ')})`;
   return [
-    `kernel @${kernel.name} workgroup(${kernel.workgroupSize})${subgroup}${parameters}`,
+    `kernel @${kernel.name} workgroup(${kernel.workgroupSize})${subgroup}${walk}${parameters}`,
     ...kernel.buffers.map(({ name, access, storage, lanes }) => `  buffer ${name}: ${access} ${storage} x${lanes}`),
     ...kernel.shared.map(({ name, type, length }) => `  shared ${name}: ${typeName(type)}[${length}]`),
+    ...(kernel.tensorMaps ?? []).map(printTensorMap),
+    ...(kernel.barriers ?? []).map(
+      ({ name, length, arrivals }) => `  barriers ${name}[${length}] arrivals(${arrivals})`,
+    ),
     '{',
     ...kernel.body.flatMap((statement) => printStatement(statement, '  ')),
     '}',
     '',
   ].join('\n');
+}
+
+function printTensorMap({ name, buffer, offset, dimensions }: TensorMap): string {
+  const parts = dimensions.map(({ extent, stride, box }) => `extent ${extent.text} stride ${stride.text} box ${box}`);
+  return `  tensor ${name} of ${buffer} from ${offset.text} (${parts.join(', ')})`;
 }
 
 function printStatement(statement: Statement, indent: string): readonly string[] {
@@ -58,10 +77,11 @@ function printStatement(statement: Statement, indent: string): readonly string[]
     case 'wait_copies':
       return [`${indent}wait_copies(${statement.pending})`];
     case 'multiply_shared': {
-      const { accumulators, operands, a, b, columns } = statement;
+      const { accumulators, operands, a, b, columns, fresh } = statement;
+      const sign = fresh === true ? '=' : '+=';
       const left = a.kind === 'shared_matrix' ? printSharedMatrix(a) : text(a);
       const sums = accumulators.join(', ');
-      return [`${indent}multiply_shared_${operands} x${columns} ${sums} += ${left} by ${printSharedMatrix(b)}`];
+      return [`${indent}multiply_shared_${operands} x${columns} ${sums} ${sign} ${left} by ${printSharedMatrix(b)}`];
     }
     case 'share_writes':
     case 'begin_products':
@@ -75,9 +95,33 @@ function printStatement(statement: Statement, indent: string): readonly string[]
         `${indent}multiply_${statement.operands} ${first}, ${second} += ${text(statement.a)} by ${text(statement.b)}`,
       ];
     }
+    case 'roles': {
+      const roles = statement.roles.flatMap(({ name, invocations, registers, body }) => [
+        `${indent}  ${name} invocations(${invocations}) registers(${registers}) {`,
+        ...body.flatMap((inner) => printStatement(inner, `${indent}    `)),
+        `${indent}  }`,
+      ]);
+      return [`${indent}roles {`, ...roles, `${indent}}`];
+    }
+    case 'copy_tensor': {
+      const target = `${statement.array}[${text(statement.index)}]`;
+      const box = `${statement.map}[${statement.at.map(text).join(', ')}]`;
+      return [`${indent}copy_tensor ${target} = ${box} to ${printBarrier(statement.barrier)}`];
+    }
+    case 'expect_copies':
+      return [`${indent}expect_copies ${printBarrier(statement.barrier)} bytes ${statement.bytes}`];
+    case 'arrive':
+      return [`${indent}arrive ${printBarrier(statement.barrier)}`];
+    case 'wait_barrier':
+      return [`${indent}wait_barrier ${printBarrier(statement.barrier)} parity ${text(statement.parity)}`];
     default:
       return unreachable(statement, 'statement');
   }
+}
+
+/** One barrier of an array, as the text form names it. */
+export function printBarrier({ array, index }: BarrierPlace): string {
+  return `${array}[${printThreadExpression(index)}]`;
 }
 
 function printSharedMatrix({ array, index, byDepth, blockLength }: SharedMatrix): string {

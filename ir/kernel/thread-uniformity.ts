@@ -1,16 +1,17 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { operandsOf } from './expressions.js';
-import { expressionsOf } from './statements.js';
-import type { Expression, Statement, ThreadKernel } from './thread.js';
+import { expressionsOf, forEachStatement } from './statements.js';
+import type { Expression, Role, Statement, ThreadKernel } from './thread.js';
 
-/** Whether a register may differ between invocations of a workgroup; set once it may, never reset. */
+/** Whether a register may differ between invocations that run together (a workgroup, a role of it); set once it may, never reset. */
 interface Register {
   varying: boolean;
 }
 
 /**
- * Barriers and subgroup operations stand only where all invocations of the workgroup come together: not under a condition
- * or in a loop whose bounds differ between invocations. Conservative, as WGSL's own analysis is: what is read from workgroup
+ * Barriers and subgroup operations stand only where all invocations of the workgroup come together, or of a role in its body: not under
+ * a condition or in a loop whose bounds differ between invocations. Copies of tensors, arrivals and waits for them may be one invocation's
+ * alone. Conservative, as WGSL's own analysis is: what is read from workgroup
  * memory or from a written buffer counts as different. Throws F2C225.
  */
 export function verifyUniformity(kernel: ThreadKernel): void {
@@ -89,8 +90,28 @@ class UniformityCheck {
           if (register !== undefined) register.varying = true;
         }
         return;
+      case 'copy_tensor':
+      case 'expect_copies':
+      case 'arrive':
+      case 'wait_barrier':
+        expressionsOf(statement).forEach(varies);
+        return;
+      case 'roles':
+        this.roles(statement.roles, registers, uniform);
+        return;
       default:
         unreachable(statement, 'statement');
+    }
+  }
+
+  private roles(roles: readonly Role[], registers: Map<string, Register>, uniform: boolean): void {
+    for (const { body } of roles) this.block(body, registers, uniform);
+    // Equal in all of a role, and another afterwards in the next.
+    for (const { body } of roles) {
+      forEachStatement(body, (statement) => {
+        const register = statement.kind === 'assign' ? registers.get(statement.name) : undefined;
+        if (register !== undefined) register.varying = true;
+      });
     }
   }
 
@@ -119,7 +140,7 @@ class UniformityCheck {
   }
 
   private fail(what: string): never {
-    throw new Flux2cError('F2C225', `${what} stands where invocations of the workgroup may have parted`, {
+    throw new Flux2cError('F2C225', `${what} stands where invocations of the workgroup or the role may have parted`, {
       where: [`kernel @${this.kernel.name}`],
       expected: 'conditions and loop bounds that are equal for all invocations',
       hint: 'Guard the loads and stores instead of the barrier.',

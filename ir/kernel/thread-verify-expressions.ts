@@ -4,7 +4,8 @@ import { i32, loadedType, sameType, typeName, typeOf } from './expressions.js';
 import type { BinaryOperator, Expression, RegisterType, ScalarType, ThreadKernel, UnaryOperator } from './thread.js';
 import { printThreadExpression } from './thread-print.js';
 
-type Fail = (code: DiagnosticCode, message: string, detail?: { expected?: string; found?: string }) => never;
+/** Throws the error of a verifier. */
+export type Fail = (code: DiagnosticCode, message: string, detail?: { expected?: string; found?: string }) => never;
 
 interface DefinedRegister {
   readonly type: RegisterType;
@@ -72,8 +73,14 @@ export class ExpressionCheck {
       case 'parameter':
         if (this.kernel.parameters.includes(expression.name)) return;
         return this.fail('F2C226', `there is no parameter '${expression.name}'`);
-      case 'builtin':
-        return;
+      case 'builtin': {
+        const walks = this.kernel.walksTiles === true;
+        if (!expression.name.startsWith(walks ? 'workgroup_' : 'group_')) return;
+        return this.fail(
+          'F2C233',
+          `there is no '${expression.name}' in a kernel that ${walks ? 'walks' : 'does not walk'} over tiles`,
+        );
+      }
       case 'unary':
         this.check(expression.operand);
         return this.expectScalar(expression.operand, unaryScalars(expression.operator));

@@ -106,6 +106,15 @@ describe('verifyThreadKernel', () => {
     expect(codeOf({ ...kernelOf('let a: f32 = subgroup_add(1.0)'), workgroupSize: 6 })).toBe('F2C230');
   });
 
+  it('lets targets store less than a word that can', () => {
+    const limits = { workgroupMemory: 0, maxWorkgroupInvocations: 64 };
+    for (const body of ['h[0] = 1.0', 'z[0] = 1:i32x2']) {
+      const kernel = { ...kernelOf(body), shared: [] };
+      expect(() => verifyThreadKernel(kernel, { ...limits, narrowStores: true })).not.toThrow();
+      expect(() => verifyThreadKernel(kernel, limits)).toThrow(expect.objectContaining({ code: 'F2C224' }) as Error);
+    }
+  });
+
   it('accepts barriers where all invocations come together', () => {
     const bodies = [
       'for k = 0 to count step 1 { tile[local_index] = 1.0 barrier }',

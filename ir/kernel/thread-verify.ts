@@ -1,8 +1,12 @@
 import type { DiagnosticCode } from '../diagnostics.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { i32, loadedType, sameType, typeName } from './expressions.js';
+import { i32, loadedType } from './expressions.js';
+import { matrixTypes } from './matrix-types.js';
 import type { RegisterType, Statement, ThreadKernel } from './thread.js';
-import { ExpressionCheck } from './thread-verify-expressions.js';
+import { BarrierCheck } from './thread-verify-barriers.js';
+import { ExpressionCheck, type Fail } from './thread-verify-expressions.js';
+import { ProductCheck } from './thread-verify-products.js';
+import { storageBytes } from './thread-interpret-memory.js';
 import { verifyUniformity } from './thread-uniformity.js';
 
 /** What a kernel may use; fields of a target. */
@@ -12,9 +16,15 @@ export interface ThreadLimits {
   readonly maxWorkgroupInvocations: number;
   /** Fragments can be multiplied. */
   readonly matrix?: 'mma' | 'wgmma';
+  /** Fragments of 8-bit floats, too. */
+  readonly fp8?: boolean;
   readonly asyncCopy?: boolean;
-  /** 16-bit elements can be stored one at a time. */
-  readonly backend?: 'webgpu' | 'cpu' | 'cuda';
+  /** Copies of tensors, barriers that they arrive at, and roles. */
+  readonly tensorCopies?: boolean;
+  /** Elements narrower than a word can be stored one at a time. */
+  readonly narrowStores?: boolean;
+  /** Workgroups can walk over tiles. */
+  readonly tileWalks?: boolean;
 }
 
 /** What every WebGPU adapter has. */
@@ -28,40 +38,54 @@ const portableLimits: ThreadLimits = { workgroupMemory: 16384, maxWorkgroupInvoc
  * - F2C222 scalar types differ, F2C223 lanes differ
  * - F2C224 a store is narrower than the word that holds it (16-bit elements need 2 or 4 lanes, bytes 4)
  * - F2C225 a barrier or subgroup operation in divided control flow
- * - F2C226 an unknown buffer, parameter or shared array
- * - F2C227 more workgroup memory or invocations than the limits
+ * - F2C226 an unknown buffer, parameter, shared array, tensor map or array of barriers
+ * - F2C227 more workgroup memory, invocations or registers than the limits
  * - F2C228 a name twice in one place, or a name that is a word of the language
  * - F2C229 a load from a written buffer or a store to a read one
- * - F2C231 an operation that the target does not have
  * - F2C230 a number that cannot be: a constant outside its type, a step below 1, a lane that is not there
+ * - F2C231 an operation that the target does not have
+ * - F2C233 what has no place there: roles but in the kernel's own body and once, a barrier of the workgroup in a role, the workgroup's
+ *   place in a kernel that walks over tiles, its number in another
  */
 export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = portableLimits): void {
-  new KernelCheck(kernel).run(limits);
+  new KernelCheck(kernel, limits).run();
   verifyUniformity(kernel);
 }
 
-const words = new Set(
-  (
+const words = new Set([
+  ...(
     'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane ' +
-    'copy_async commit_copies wait_copies multiply_bf16 multiply_f16 by matrix multiply_shared_bf16 multiply_shared_f16 ' +
-    'share_writes begin_products commit_products wait_products'
+    'copy_async commit_copies wait_copies by matrix ' +
+    'share_writes begin_products commit_products wait_products roles copy_tensor expect_copies arrive wait_barrier ' +
+    'group_index group_count'
   ).split(' '),
-);
+  ...matrixTypes.flatMap((type) => [`multiply_${type}`, `multiply_shared_${type}`]),
+]);
 
 class KernelCheck {
   private readonly expressions: ExpressionCheck;
+  private readonly products: ProductCheck;
+  private readonly barriers: BarrierCheck;
   private readonly declared = new Set<string>();
-  private limits: ThreadLimits = portableLimits;
+  private isInRole = false;
 
-  constructor(private readonly kernel: ThreadKernel) {
-    this.expressions = new ExpressionCheck(kernel, (code, message, detail) => this.fail(code, message, detail));
+  constructor(
+    private readonly kernel: ThreadKernel,
+    private readonly limits: ThreadLimits,
+  ) {
+    const fail: Fail = (code, message, detail) => this.fail(code, message, detail);
+    this.expressions = new ExpressionCheck(kernel, fail);
+    this.products = new ProductCheck(kernel, this.expressions, limits, fail);
+    this.barriers = new BarrierCheck(kernel, this.expressions, limits.tensorCopies === true, fail);
   }
 
-  run(limits: ThreadLimits): void {
-    const { kernel } = this;
-    this.limits = limits;
+  run(): void {
+    const { kernel, limits } = this;
     if (!/^[A-Za-z0-9_.]+$/.test(kernel.name)) this.fail('F2C228', `'${kernel.name}' is no name for a kernel`);
-    for (const { name } of [...kernel.buffers, ...kernel.shared]) this.declare(name, this.declared);
+    const { tensorMaps = [], barriers = [] } = kernel;
+    for (const { name } of [...kernel.buffers, ...kernel.shared, ...tensorMaps, ...barriers]) {
+      this.declare(name, this.declared);
+    }
     for (const name of kernel.parameters) this.declare(name, this.declared);
     this.checkPositive(kernel.workgroupSize, 'the workgroup size');
     if (kernel.subgroupSize !== undefined) this.checkPositive(kernel.subgroupSize, 'the subgroup size');
@@ -70,8 +94,13 @@ class KernelCheck {
       this.checkPositive(length, `the length of '${name}'`);
       bytes += length * type.lanes * (type.scalar === 'f16' ? 2 : 4);
     }
+    for (const { length } of barriers) bytes += length * 8;
     this.checkLimit(bytes, limits.workgroupMemory, 'bytes of workgroup memory');
     this.checkLimit(kernel.workgroupSize, limits.maxWorkgroupInvocations, 'invocations a workgroup');
+    if (kernel.walksTiles === true && limits.tileWalks !== true) {
+      this.fail('F2C231', "the target's workgroups do not walk over tiles");
+    }
+    this.barriers.declarations();
     this.block(kernel.body, []);
   }
 
@@ -121,6 +150,7 @@ class KernelCheck {
         this.block(statement.otherwise ?? [], []);
         return;
       case 'barrier':
+        if (this.isInRole) this.fail('F2C233', 'a barrier of the workgroup stands in a role');
         return;
       case 'copy_async':
         return this.checkCopy(statement);
@@ -131,19 +161,33 @@ class KernelCheck {
         if (Number.isInteger(statement.pending) && statement.pending >= 0) return;
         return this.fail('F2C230', 'a wait for copies has no number of groups', { found: `${statement.pending}` });
       case 'multiply_matrices':
-        return this.checkProduct(statement);
       case 'multiply_shared':
-        return this.checkSharedProduct(statement);
       case 'share_writes':
       case 'begin_products':
       case 'commit_products':
       case 'wait_products':
-        if (this.limits.matrix !== 'wgmma')
-          this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
-        return;
+        return this.products.statement(statement);
+      case 'roles':
+        return this.checkRoles(statement);
+      case 'copy_tensor':
+      case 'expect_copies':
+      case 'arrive':
+      case 'wait_barrier':
+        return this.barriers.statement(statement);
       default:
         unreachable(statement, 'statement');
     }
+  }
+
+  private checkRoles({ roles }: Extract<Statement, { kind: 'roles' }>): void {
+    this.barriers.roles(roles, this.expressions.scopes.length === 1);
+    this.isInRole = true;
+    const names = new Set<string>();
+    for (const { name, body } of roles) {
+      this.declare(name, names);
+      this.block(body, []);
+    }
+    this.isInRole = false;
   }
 
   private expectAsyncCopy(): void {
@@ -162,66 +206,13 @@ class KernelCheck {
     expressions.expectType(statement.valid, { scalar: 'bool', lanes: 1 }, 'the condition of a copy');
   }
 
-  private checkProduct(statement: Extract<Statement, { kind: 'multiply_matrices' }>): void {
-    const { expressions } = this;
-    if (this.limits.matrix === undefined) this.fail('F2C231', 'the target multiplies no matrices');
-    expressions.expectSubgroupsOf32(`multiply_${statement.operands}`);
-    this.checkAccumulators(statement.accumulators);
-    expressions.expectType(statement.a, { scalar: 'u32', lanes: 4 }, 'the left matrix');
-    expressions.expectType(statement.b, { scalar: 'u32', lanes: 2 }, 'the right matrix');
-  }
-
-  private checkSharedProduct(statement: Extract<Statement, { kind: 'multiply_shared' }>): void {
-    const { expressions } = this;
-    const { a, b, columns, accumulators, operands } = statement;
-    if (this.limits.matrix !== 'wgmma') this.fail('F2C231', 'the target multiplies no matrices of workgroup memory');
-    expressions.expectSubgroupsOf32(`multiply_shared_${operands}`);
-    if (this.kernel.workgroupSize % 128 !== 0 || columns % 8 !== 0 || columns < 8 || columns > 256) {
-      this.fail('F2C230', 'a product needs groups of 128 invocations and 8 to 256 columns, a multiple of 8', {
-        found: `${columns} columns by ${this.kernel.workgroupSize} invocations`,
-      });
-    }
-    if (accumulators.length !== columns / 4) {
-      this.fail('F2C230', 'a product has the wrong number of accumulators', {
-        expected: `${columns / 4}`,
-        found: `${accumulators.length}`,
-      });
-    }
-    this.checkAccumulators(accumulators);
-    for (const side of [a, b]) {
-      if (side.kind !== 'shared_matrix') {
-        expressions.expectType(side, { scalar: 'u32', lanes: 4 }, 'the left matrix');
-        continue;
-      }
-      expressions.expectMatrixArray(side.array);
-      expressions.expectType(side.index, i32, `the index of '${side.array}'`);
-    }
-  }
-
-  private checkAccumulators(names: readonly string[]): void {
-    const { expressions } = this;
-    for (const name of names) {
-      const register = expressions.find(name);
-      if (register === undefined) return this.fail('F2C220', `'${name}' is assigned but not defined here`);
-      if (!register.assignable) this.fail('F2C221', `'${name}' is assigned but is no 'var'`);
-      if (!sameType(register.type, { scalar: 'f32', lanes: 2 })) {
-        this.fail('F2C223', `the accumulator '${name}' has the wrong type`, {
-          expected: 'f32x2',
-          found: typeName(register.type),
-        });
-      }
-    }
-  }
-
   private checkStore(statement: Extract<Statement, { kind: 'store' }>): void {
     const { expressions } = this;
     const buffer = this.kernel.buffers.find(({ name }) => name === statement.buffer);
     if (buffer === undefined) return this.fail('F2C226', `there is no buffer '${statement.buffer}'`);
     const { name, storage, lanes, access } = buffer;
     if (access === 'read') this.fail('F2C229', `'${name}' is stored to but declared as read`);
-    const isWide = storage !== 'bf16' && storage !== 'f16' && storage !== 'u8' && storage !== 'bool';
-    // Buffers of WebGPU and of the interpreter are words.
-    const needed = this.limits.backend === 'cuda' || isWide ? 1 : storage === 'bf16' || storage === 'f16' ? 2 : 4;
+    const needed = this.limits.narrowStores === true ? 1 : 4 / storageBytes(storage);
     if (lanes < needed) {
       this.fail('F2C224', `a store to '${name}' is narrower than a word of memory`, {
         expected: `at least ${needed} lanes of ${storage}`,

@@ -1,3 +1,5 @@
+import type { Dim } from '../dim.js';
+
 /**
  * Kernel IR, phase `thread`: what one invocation of a workgroup does. Imperative and small on purpose: a backend prints
  * it in a hundred lines, the interpreter runs it in lockstep, WebAssembly is made from the same nodes.
@@ -5,10 +7,10 @@
  * - Integers are i32 (indices), numbers f32 (f16 only where a schedule asks for it); vectors have 2 or 4 lanes.
  * - There are no register arrays: schedules unroll, every register has a name.
  * - A subgroup of 32 multiplies matrices from fragments (`load_matrix`, `multiply_matrices`) and moves data beside its
- *   computation (`copy_async`) where the target can; lane maps and order are those of the PTX ISA's `ldmatrix`, `mma.sync.m16n8k16`
- *   and `cp.async`.
- * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; 16-bit floats widen on load
- *   and round to nearest even on store, so values in the body are never bf16.
+ *   computation (`copy_async`) where the target can; lane maps and order are those of the PTX ISA's `ldmatrix`, `mma.sync.m16n8k16`,
+ *   `m16n8k32` and `cp.async`. Where the target can, one role of a workgroup copies (`copy_tensor`) what others multiply (`multiply_shared`).
+ * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; narrow floats widen on load
+ *   and round to nearest even on store (f8e4m3 to ±448 at most), so values in the body are never bf16 or f8e4m3.
  */
 export type ScalarType = 'f32' | 'f16' | 'i32' | 'u32' | 'bool';
 
@@ -17,13 +19,13 @@ export interface RegisterType {
   readonly lanes: 1 | 2 | 4;
 }
 
-/** Element type in memory. `u8` and `bool` are one byte, read four at a time through a u32 word. */
-export type StorageType = 'f32' | 'f16' | 'bf16' | 'i32' | 'u32' | 'u8' | 'bool';
+/** Element type in memory. `f8e4m3`, `u8` and `bool` are one byte, read four at a time through a u32 word. */
+export type StorageType = 'f32' | 'f16' | 'bf16' | 'f8e4m3' | 'i32' | 'u32' | 'u8' | 'bool';
 
 export interface BufferParameter {
   readonly name: string;
   readonly storage: StorageType;
-  /** Elements of one load or store. 16-bit stores need 2 or 4. */
+  /** Elements of one load or store. Stores of 16 bits need 2 or 4, of 8 bits 4. */
   readonly lanes: 1 | 2 | 4;
   readonly access: 'read' | 'write' | 'read_write';
 }
@@ -33,6 +35,48 @@ export interface SharedArray {
   readonly type: RegisterType;
   /** Elements of `type`. */
   readonly length: number;
+}
+
+/**
+ * A rectangle of a buffer that `copy_tensor` reads boxes of (CUDA Driver API, `cuTensorMapEncodeTiled`). Polynomials are
+ * over the kernel's size parameters; a launch evaluates them with the buffer's binding and `BUFFER_base`.
+ */
+export interface TensorMap {
+  readonly name: string;
+  readonly buffer: string;
+  /** Elements before the first of the rectangle, from `BUFFER_base` on; 16 bytes divide both. */
+  readonly offset: Dim;
+  /** 2 to 5, the innermost first: its stride is 1 and its box 128 bytes. 16 bytes divide the other strides. */
+  readonly dimensions: readonly TensorDimension[];
+}
+
+export interface TensorDimension {
+  /** Elements. What a box has past them is zero in workgroup memory. */
+  readonly extent: Dim;
+  /** Elements from one to the next. */
+  readonly stride: Dim;
+  /** Elements of a copy: 1 to 256. */
+  readonly box: number;
+}
+
+/**
+ * Counters in workgroup memory that invocations and copies arrive at and others wait for (PTX ISA, `mbarrier`). A phase ends, and the next
+ * begins, when `arrivals` arrivals have come and all bytes that were expected in it are there. All begin in phase 0.
+ */
+export interface BarrierArray {
+  readonly name: string;
+  readonly length: number;
+  readonly arrivals: number;
+}
+
+/** Consecutive invocations of a workgroup that do one thing while others do another. */
+export interface Role {
+  readonly name: string;
+  /** A multiple of 128. */
+  readonly invocations: number;
+  /** That each of its invocations may have: a multiple of 8 from 24 to 256. */
+  readonly registers: number;
+  readonly body: readonly Statement[];
 }
 
 export interface ThreadKernel {
@@ -45,6 +89,15 @@ export interface ThreadKernel {
    * the `workgroup_*` builtins of the body itself) and `BUFFER_base` (elements before the view in its binding).
    */
   readonly parameters: readonly string[];
+  /** In the order of the function's arguments. */
+  readonly tensorMaps?: readonly TensorMap[];
+  readonly barriers?: readonly BarrierArray[];
+  /**
+   * Workgroups walk over the tiles of the launch: any number of them does, in one dimension, as many as run at once is best. Then
+   * `tiles_x|y|z` are parameters, the workgroups the launch would have otherwise, and the body uses `group_index` and `group_count`,
+   * no `workgroup_x|y|z`.
+   */
+  readonly walksTiles?: boolean;
   /** Invocations of a workgroup, one-dimensional. */
   readonly workgroupSize: number;
   readonly shared: readonly SharedArray[];
@@ -53,9 +106,13 @@ export interface ThreadKernel {
   readonly body: readonly Statement[];
 }
 
-export type Builtin = 'workgroup_x' | 'workgroup_y' | 'workgroup_z' | 'local_index' | 'subgroup_lane';
+/** `group_index` and `group_count`: this workgroup's number and the number of all, in a launch whose workgroups walk over tiles. */
+export type Builtin =
+  'workgroup_x' | 'workgroup_y' | 'workgroup_z' | 'local_index' | 'subgroup_lane' | 'group_index' | 'group_count';
 
-export type UnaryOperator = 'neg' | 'not' | 'abs' | 'exp' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'floor';
+/** `exp2` is what hardware has: 2 to the operand, up to 2 ulp off, subnormal results may be 0. */
+export type UnaryOperator =
+  'neg' | 'not' | 'abs' | 'exp' | 'exp2' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'floor';
 
 /** `div` and `mod` of i32 truncate (operands are non-negative by construction); `fma` may or may not be fused. */
 export type BinaryOperator =
@@ -114,7 +171,8 @@ export type Expression =
   | { readonly kind: 'pack'; readonly to: HalfType; readonly operand: Expression }
   /**
    * Four 8×8 matrices of 16-bit numbers from a u32x4 array: element `index` of lane 8·i + r is row r of matrix i (16 bytes). Lane l
-   * gets a u32 of each, with columns 2·(l mod 4) and the next of row l/4; `transposed`: rows and columns the other way around.
+   * gets a u32 of each, with columns 2·(l mod 4) and the next of row l/4; `transposed`: rows and columns the other way around. Of
+   * 8-bit numbers (not `transposed`), 16 to a row, the same u32 has columns 4·(l mod 4) and the next three.
    */
   | { readonly kind: 'load_matrix'; readonly array: string; readonly index: Expression; readonly transposed: boolean };
 
@@ -158,29 +216,32 @@ export type Statement =
   /** Waits until at most `pending` of the invocation's groups are not done, oldest first. */
   | { readonly kind: 'wait_copies'; readonly pending: number }
   /**
-   * accumulators += a · b, 16×16 by 16×8, by the whole subgroup. Lane l holds of the sum columns 2·(l mod 4) and the next, row l/4 in
-   * the first `var` (f32x2), row l/4 + 8 in the second; `a` is u32x4, `b` u32x2, as `load_matrix` gives them.
+   * accumulators += a · b, 16×16 by 16×8 (8-bit numbers: 16×32 by 32×8), by the whole subgroup. Lane l holds of the sum columns
+   * 2·(l mod 4) and the next, row l/4 in the first `var` (f32x2), row l/4 + 8 in the second; `a` is u32x4, `b` u32x2, as `load_matrix`
+   * gives them: word w of `a` has of row l/4 + 8·(w mod 2) what lies in piece w/2 of the 32 bytes, word w of `b` of column l/4.
    */
   | {
       readonly kind: 'multiply_matrices';
       readonly accumulators: readonly [string, string];
-      readonly operands: HalfType;
+      readonly operands: MatrixType;
       readonly a: Expression;
       readonly b: Expression;
     }
   /**
-   * accumulators += a · b, 64×16 by 16×columns, by four subgroups (PTX ISA, `wgmma.m64nNk16`), beside the computation: the sums are
-   * there after `wait_products`, and until then neither they nor the operands may be touched. Subgroup s holds rows 16·s on; lane l
-   * of it, for each eight columns, a pair of `var` (f32x2) as in `multiply_matrices`.
+   * accumulators += a · b, 64×16 by 16×columns (8-bit numbers: 64×32 by 32×columns), by four subgroups (PTX ISA, `wgmma.m64nNk16`,
+   * `m64nNk32`), beside the computation: the sums are there after `wait_products`, and until then neither they nor the operands may be
+   * touched. Subgroup s holds rows 16·s on; lane l of it, for each eight columns, a pair of `var` (f32x2) as in `multiply_matrices`.
    */
   | {
       readonly kind: 'multiply_shared';
       readonly accumulators: readonly string[];
-      readonly operands: HalfType;
-      /** 64 rows in workgroup memory, or a u32x4 of 16 rows of each subgroup. */
+      readonly operands: MatrixType;
+      /** 64 rows in workgroup memory, or (16 bits) a u32x4 of 16 rows of each subgroup. */
       readonly a: SharedMatrix | Expression;
       readonly b: SharedMatrix;
       readonly columns: number;
+      /** The sums begin with this product: the accumulators' numbers before it do not matter. */
+      readonly fresh?: boolean;
     }
   /** What the invocation wrote to workgroup memory is seen by `multiply_shared` after the next barrier. */
   | { readonly kind: 'share_writes' }
@@ -189,17 +250,47 @@ export type Statement =
   /** Closes a group of products. */
   | { readonly kind: 'commit_products' }
   /** Waits until at most `pending` groups of products are not done, oldest first. */
-  | { readonly kind: 'wait_products'; readonly pending: number };
+  | { readonly kind: 'wait_products'; readonly pending: number }
+  /**
+   * The workgroup parts: the first role's invocations come first in the local index, all together they are the workgroup. Only in
+   * the kernel's own body, once; inside, `barrier` stands nowhere and what subgroups do together they do within the role.
+   */
+  | { readonly kind: 'roles'; readonly roles: readonly Role[] }
+  /**
+   * The box of a tensor map at coordinates `at` (elements, innermost first) into a u32x4 array from element `index` on, a multiple of
+   * 64 (8 rows): rows of 128 bytes as in `SharedMatrix`, one box after another along the outer dimensions. Done by one
+   * invocation; the bytes arrive at the barrier.
+   */
+  | {
+      readonly kind: 'copy_tensor';
+      readonly array: string;
+      readonly index: Expression;
+      readonly map: string;
+      readonly at: readonly Expression[];
+      readonly barrier: BarrierPlace;
+    }
+  /** One arrival, after which the phase also waits for so many bytes of copies. */
+  | { readonly kind: 'expect_copies'; readonly barrier: BarrierPlace; readonly bytes: number }
+  /** One arrival: what the invocation read and wrote before is done for those that wait for the phase. */
+  | { readonly kind: 'arrive'; readonly barrier: BarrierPlace }
+  /** Goes on once the phase of this parity (0 or 1) has ended: at once where the barrier is in a phase of the other parity. */
+  | { readonly kind: 'wait_barrier'; readonly barrier: BarrierPlace; readonly parity: Expression };
+
+/** One barrier of an array of them. */
+export interface BarrierPlace {
+  readonly array: string;
+  readonly index: Expression;
+}
 
 /**
- * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of 64 numbers by any number of rows, a row of a block
- * 128 bytes, its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
+ * A matrix in a u32x4 array, from element `index` (16 bytes each) on: blocks of any number of rows, a row of a block 128 bytes (64
+ * numbers of 16 bits, 128 of 8), its pieces of 16 bytes exchanged by the row's number: piece p of row r lies at 8·r + (p xor r mod 8).
  */
 export interface SharedMatrix {
   readonly kind: 'shared_matrix';
   readonly array: string;
   readonly index: Expression;
-  /** Rows are the output's rows or columns and run along the contracted axis; otherwise the other way around. */
+  /** Rows are the output's rows or columns and run along the contracted axis; otherwise (16 bits only) the other way around. */
   readonly byDepth: boolean;
   /** Elements from one block to the next. */
   readonly blockLength: number;
@@ -207,3 +298,6 @@ export interface SharedMatrix {
 
 /** 16-bit floats that matrices are multiplied in. */
 export type HalfType = 'f16' | 'bf16';
+
+/** Floats that matrices are multiplied in (`matrix-types.ts`). Of those of 8 bits four fill a word, and a product is twice as deep: 32. */
+export type MatrixType = HalfType | 'f8e4m3';

@@ -1,6 +1,6 @@
 import type { Dim, DimBinding } from '../dim.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { bf16ToF32, f32ToBf16 } from '../dtype.js';
+import { bf16ToF32, f32ToBf16, f32ToF8e4m3, f8e4m3ToF32 } from '../dtype.js';
 import { erf } from '../graph/ops/error-function.js';
 import { binaryFunction, convertFunction, unaryFunction } from './thread-interpret-operators.js';
 import type { Axis, IndexCondition, IndexTerm, TileExpression, TileKernel, TileUnaryOperator } from './tile.js';
@@ -254,7 +254,7 @@ export class TileEvaluator {
       case 'convert': {
         const operand = this.expression(expression.operand);
         const { to } = expression;
-        const compute = to === 'bf16' ? roundToBf16 : convertFunction('f32', to);
+        const compute = to === 'bf16' ? roundToBf16 : to === 'f8e4m3' ? roundToF8e4m3 : convertFunction('f32', to);
         return () => compute(operand());
       }
       case 'exchange': {
@@ -296,4 +296,8 @@ function tileUnaryFunction(operator: TileUnaryOperator): (value: number) => numb
 
 function roundToBf16(value: number): number {
   return bf16ToF32(f32ToBf16(value));
+}
+
+function roundToF8e4m3(value: number): number {
+  return f8e4m3ToF32(f32ToF8e4m3(value));
 }

@@ -14,12 +14,13 @@ import type {
   TileUnaryOperator,
 } from './tile.js';
 
-const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'u8', 'bool'];
+const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool'];
 const accesses: readonly BufferParameter['access'][] = ['read', 'write', 'read_write'];
-const conversions: readonly TileConversion[] = ['f32', 'f16', 'bf16', 'i32', 'u32', 'bool'];
+const conversions: readonly TileConversion[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'bool'];
 const unaryCalls: readonly TileUnaryOperator[] = [
   'abs',
   'exp',
+  'exp2',
   'log',
   'sqrt',
   'rsqrt',
@@ -164,6 +165,7 @@ class TileParser {
     }
     if (scanner.accept('contract')) {
       const [name, over] = this.target();
+      scanner.expect(':');
       const product = this.expression();
       if (product.kind !== 'binary' || product.operator !== 'mul') return scanner.fail('a product before this');
       return { kind: 'contract', name, over, a: product.left, b: product.right };
@@ -171,7 +173,9 @@ class TileParser {
     if (scanner.accept('reduce')) {
       const operator = scanner.oneOf(['add', 'max'] as const, 'an operator');
       const [name, over] = this.target();
-      return { kind: 'reduce', name, over, operator, value: this.expression() };
+      const padded = scanner.accept('padded');
+      scanner.expect(':');
+      return { kind: 'reduce', name, over, operator, ...(padded && { padded }), value: this.expression() };
     }
     if (scanner.accept('for')) return { kind: 'for', axis: scanner.name('an axis'), body: this.block() };
     if (scanner.accept('store')) {
@@ -196,9 +200,7 @@ class TileParser {
     const { scanner } = this;
     const name = scanner.name('a tile');
     scanner.expect('over');
-    const over = scanner.name('an axis');
-    scanner.expect(':');
-    return [name, over];
+    return [name, scanner.name('an axis')];
   }
 
   private expression(level = 1): TileExpression {

@@ -55,8 +55,8 @@ function printStatement(statement: TileStatement, indent: string): readonly stri
       return [`${indent}contract ${statement.name} over ${statement.over}: ${product}`];
     }
     case 'reduce': {
-      const { operator, name, over, value } = statement;
-      return [`${indent}reduce ${operator} ${name} over ${over}: ${text(value)}`];
+      const { operator, name, over, padded, value } = statement;
+      return [`${indent}reduce ${operator} ${name} over ${over}${padded === true ? ' padded' : ''}: ${text(value)}`];
     }
     case 'for': {
       const body = statement.body.flatMap((inner) => printStatement(inner, `${indent}  `));

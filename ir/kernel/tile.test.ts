@@ -38,7 +38,7 @@ const attention = `kernel @attention params(keys, queries)
     contract s over d: query * k[d+4*j+4*keys*z]
     s = when(j < keys, j < 1+m: s, -1e+30)
     tile next[m] = largest
-    reduce max next over j: s
+    reduce max next over j padded: s
     tile shrink[m] = exp(largest - next)
     largest = next
     s = when(j < 1+m: exp(s - next), 0)
@@ -251,7 +251,9 @@ describe('verifyTileKernel', () => {
     };
     expect(broken('for j {', 'for m {')).toThrow(/'for' cannot walk axis 'm'/);
     expect(broken('sum / total', 'shrink / total')).toThrow(/no tile 'shrink'/);
-    expect(broken('reduce max next over j: s', 'reduce max next over d: s')).toThrow(/axis 'j' is not walked/);
+    expect(broken('reduce max next over j padded: s', 'reduce max next over d padded: s')).toThrow(
+      /axis 'j' is not walked/,
+    );
     expect(broken('over d: query', 'over j: query')).toThrow(/reduced over axis 'j'/);
   });
 });

@@ -78,8 +78,8 @@ export interface IndexCondition {
 /** What a tile computes elementwise: the thread operators and the activations that lower to several of them. */
 export type TileUnaryOperator = UnaryOperator | 'sigmoid' | 'silu' | 'gelu' | 'erf';
 
-/** A type of register; `f16` and `bf16` round to the nearest of theirs, ties to even. */
-export type TileConversion = ScalarType | 'bf16';
+/** A type of register; `f16`, `bf16` and `f8e4m3` round to the nearest of theirs, ties to even. */
+export type TileConversion = ScalarType | 'bf16' | 'f8e4m3';
 
 /** One element of a tile computation; free axes are those of the statement it stands in. */
 export type TileExpression =
@@ -137,6 +137,8 @@ export type TileStatement =
       readonly name: string;
       readonly over: string;
       readonly operator: 'add' | 'max';
+      /** What the value is past the axis' extent changes no result; otherwise it is not looked at there. */
+      readonly padded?: boolean;
       readonly value: TileExpression;
     }
   /** Walks a loop axis in chunks; in the body the axis is a tile axis of its chunk, so contract and reduce over it see one chunk. */
@@ -186,6 +188,14 @@ export interface MatrixSchedule {
   readonly unit: 'mma' | 'wgmma';
   /** Chunks of the operands that are in workgroup memory at once, one of them in use: 2 or more. */
   readonly stages: number;
+  /** Set where 128 invocations more only copy operands, by tensor maps, and workgroups walk over the tiles; unit `wgmma`. */
+  readonly walk?: TileWalk;
+}
+
+/** Workgroups that run together share what they read where their tiles lie in a block. */
+export interface TileWalk {
+  /** Tiles in x that a block of tiles has, all when left out; all its tiles in y come before the next block. */
+  readonly block?: number;
 }
 
 /** Invocations of one part of the local index, by its name in the thread order. */

@@ -4,12 +4,13 @@ import type { Target } from '../../backends/target.js';
 import { locateSlice } from '../../frontend/checkpoint/index.js';
 import type { WeightPart } from '../../ir/graph/graph.js';
 import type { Plan } from '../../ir/plan.js';
-import { compileModule, type CompileOptions } from '../../passes/compile.js';
+import { compileModule, type CompileOptions, KernelCache } from '../../passes/compile.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
 import type { WeightEntry } from '../../runtime/artifact.js';
 import { buildFunction, componentOf } from './component-functions.js';
 import type { LoadedComponent } from './load-model.js';
 import type { Flux2Description, NetworkName } from './networks.js';
+import { mayQuantize } from './quantized-tensors.js';
 import type { Component, WeightDTypes } from './weights.js';
 
 export interface CompileRequest {
@@ -22,6 +23,8 @@ export interface CompileRequest {
   readonly layers?: readonly number[];
   /** Default: `stored`. */
   readonly operands?: CompileOptions['operands'];
+  /** Kernels of other targets of the same backend, and room for those of this one. */
+  readonly cache?: KernelCache;
   /** Looks at the passes of one function. */
   readonly instrumentsOf?: (name: NetworkName) => CompileOptions['instruments'];
   /** Before each function, and at the end. */
@@ -37,7 +40,7 @@ export interface CompiledFunctions {
 /** Compiles function by function, so that only one graph is in memory at a time. Errors of the stages. */
 export function compileFunctions(request: CompileRequest): CompiledFunctions {
   const { description, functions: names, target, dtypesOf, layers, instrumentsOf, onFunction } = request;
-  const { operands = 'stored' } = request;
+  const { operands = 'stored', cache = new KernelCache() } = request;
   const functions = new Map<NetworkName, { component: Component; plan: Plan }>();
   const kernels = new Map<string, CompiledKernel>();
   names.forEach((name, index) => {
@@ -48,6 +51,8 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
     const compiled = compileModule(module, target, {
       print: kernelPrinter(target),
       operands,
+      cache,
+      mayQuantize,
       ...(instruments && { instruments }),
     });
     functions.set(name, { component, plan: compiled.plans.get(name)! });
@@ -57,16 +62,18 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
   return { functions, kernels };
 }
 
-/** The tensors of each network that plans read, sorted. */
-export function usedTensors(compiled: CompiledFunctions): ReadonlyMap<Component, readonly string[]> {
+/** The tensors of each network that plans of any build read, sorted. */
+export function usedTensors(
+  builds: readonly Pick<CompiledFunctions, 'functions'>[],
+): ReadonlyMap<Component, readonly string[]> {
   const used = new Map<Component, Set<string>>();
   const collect = (part: WeightPart, into: Set<string>): void => {
     const { source } = part;
     if (source.kind === 'tensor') into.add(source.tensor);
-    else if (source.kind === 'permute') collect(source.of, into);
+    else if ('of' in source) collect(source.of, into);
     else for (const inner of source.parts) collect(inner, into);
   };
-  for (const { component, plan } of compiled.functions.values()) {
+  for (const { component, plan } of builds.flatMap(({ functions }) => [...functions.values()])) {
     const tensors = used.get(component) ?? new Set();
     used.set(component, tensors);
     for (const { type, source } of plan.weights) {

@@ -9,9 +9,12 @@ import { chatFormatOf } from './chat-format.js';
 import { buildFunction, componentOf } from './component-functions.js';
 import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, storedTypes } from './load-model.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
+import { pipelineConfigOf, withCachedReferences } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
+import { mayQuantize } from './quantized-tensors.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
+import { type VariantName, variants } from './variants.js';
 import type { Component } from './weights.js';
 
 export interface CompiledModelOptions extends LoadOptions {
@@ -34,12 +37,12 @@ export class CompiledFlux2Model implements Flux2Model {
     this.maxTensorBytes = device.target.maxBufferBytes;
   }
 
-  async open(name: NetworkName, report?: ReportProgress): Promise<Network> {
+  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {
     const { checkpoint, table } = this.requireComponent(componentOf[name]);
     report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
     const { plans, kernels } = this.compile(name);
     const weights = checkpointWeights(checkpoint, table);
-    return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report);
+    return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report, signal);
   }
 
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */
@@ -53,6 +56,7 @@ export class CompiledFlux2Model implements Flux2Model {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
       operands,
+      mayQuantize,
     });
   }
 
@@ -102,5 +106,21 @@ export function describeModel({
     transformer: transformer?.config,
     autoencoder: vae?.config,
     textEncoder: textEncoder?.config,
+  };
+}
+
+/** A released model without its files. F2C614 for cached references of one that is not as klein 9b-kv. */
+export function describeRelease(
+  name: VariantName,
+  { cachedReferences = false }: Pick<LoadOptions, 'cachedReferences'> = {},
+): Flux2Description {
+  const { transformer, autoencoder, textEncoder } = variants[name];
+  const pipeline = pipelineConfigOf(variants[name]);
+  return {
+    name,
+    pipeline: cachedReferences ? withCachedReferences(pipeline) : pipeline,
+    transformer,
+    autoencoder,
+    textEncoder,
   };
 }

@@ -25,6 +25,8 @@ function collectTensors({ shape, source }: WeightPart, expected: Map<string, rea
       for (const part of source.parts) collectTensors(part, expected);
       return;
     case 'permute':
+    case 'quantize_rows':
+    case 'row_scales':
       collectTensors(source.of, expected);
       return;
     default:

@@ -17,7 +17,13 @@ import type { AutoencoderConfig, TextEncoderConfig, TransformerConfig } from './
 import { readAutoencoderConfig, readTextEncoderConfig, readTransformerConfig } from './component-config.js';
 import { collectExpectedWeights } from './expected-weights.js';
 import type { ComponentFiles, ComponentName, ModelFiles } from './model-files.js';
-import { checkPipelineParts, parsePipelineConfig, type PipelineConfig, pipelineConfigOf } from './pipeline-config.js';
+import {
+  checkPipelineParts,
+  parsePipelineConfig,
+  type PipelineConfig,
+  pipelineConfigOf,
+  withCachedReferences,
+} from './pipeline-config.js';
 import { addTextEncoder, unusedTextEncoderWeights } from './text-encoder.js';
 import { addTransformer } from './transformer.js';
 import { findVariant } from './variants.js';
@@ -45,6 +51,8 @@ export interface LoadedModel {
 export interface LoadOptions {
   /** Whether the model is distilled, where no `model_index.json` says it. */
   readonly distilled?: boolean;
+  /** Whether reference pictures are run once, where no `model_index.json` says it: klein 9b-kv has the shapes of klein 9B. */
+  readonly cachedReferences?: boolean;
   /** Hidden states of the text encoder to join, instead of the pipeline's. */
   readonly textEncoderLayers?: readonly number[];
 }
@@ -103,7 +111,8 @@ export function storedTypes(component: Component, { table, checkpoint }: LoadedC
   return (name) => {
     const slice = table.get(name.slice(component.length + 1));
     if (slice === undefined) throw missingWeight(checkpoint, name);
-    if (slice.dtype !== undefined) return slice.dtype;
+    // Scales of fp8 are tensors of their own, which are not read yet.
+    if (slice.dtype !== undefined && slice.dtype !== 'f8e4m3') return slice.dtype;
     throw new Flux2cError('F2C414', `weights of type ${slice.fileDType} are not supported`, {
       where: [checkpoint.name, slice.name],
       expected: 'F32, F16 or BF16',
@@ -122,9 +131,18 @@ function choosePipeline(
   transformer: TransformerConfig | undefined,
   options: LoadOptions,
 ): PipelineConfig | undefined {
-  if (files.index !== undefined) return parsePipelineConfig(files.index.text, files.index.file);
+  const pipeline = files.index
+    ? parsePipelineConfig(files.index.text, files.index.file)
+    : pipelineOfShapes(transformer, options);
+  return pipeline && options.cachedReferences === true ? withCachedReferences(pipeline) : pipeline;
+}
+
+function pipelineOfShapes(
+  transformer: TransformerConfig | undefined,
+  { distilled }: LoadOptions,
+): PipelineConfig | undefined {
   const variant = transformer && findVariant(transformer);
-  return variant && pipelineConfigOf(variant, options.distilled ?? !variant.transformer.guidanceEmbeds);
+  return variant && pipelineConfigOf(variant, distilled);
 }
 
 /** Shapes only: which type a weight is stored in makes no difference to what must be there. */

@@ -53,8 +53,11 @@ export interface Flux2Model {
   readonly description: Flux2Description;
   /** The largest tensor that the device holds. */
   readonly maxTensorBytes: number;
-  /** Compiles or loads a function and puts its weights on the device. F2C618 when the model lacks what it needs. */
-  open(name: NetworkName, report?: ReportProgress): Promise<Network>;
+  /**
+   * Compiles or loads a function and puts its weights on the device. F2C618 when the model lacks what it needs; F2C522 after an
+   * abort, which ends compilers that are at work.
+   */
+  open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network>;
   /** F2C618 when the model has no tokenizer. */
   openTokenizer(): Promise<PromptTokenizer>;
   close(): Promise<void>;

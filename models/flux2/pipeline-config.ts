@@ -65,8 +65,8 @@ export function parsePipelineConfig(text: string, file: string): PipelineConfig 
   };
 }
 
-/** The pipeline of a released variant whose checkpoint has no `model_index.json`. */
-export function pipelineConfigOf(variant: Variant, distilled: boolean): PipelineConfig {
+/** The pipeline of a released variant whose checkpoint has no `model_index.json`; klein is distilled unless it is said not to be. */
+export function pipelineConfigOf(variant: Variant, distilled = !variant.transformer.guidanceEmbeds): PipelineConfig {
   const klein = variant.textEncoder.family === 'qwen3';
   return {
     textEncoderFamily: variant.textEncoder.family,
@@ -77,6 +77,17 @@ export function pipelineConfigOf(variant: Variant, distilled: boolean): Pipeline
     cachedReferences: false,
     sampling: samplingDefaults(guidanceOf(klein, distilled)),
   };
+}
+
+/** The pipeline of a 9b-kv checkpoint that nothing else tells from klein 9B. F2C614 unless it is a distilled klein's. */
+export function withCachedReferences(pipeline: PipelineConfig): PipelineConfig {
+  const { textEncoderFamily, distilled } = pipeline;
+  if (textEncoderFamily === 'qwen3' && distilled) return { ...pipeline, cachedReferences: true };
+  throw new Flux2cError('F2C614', 'the model does not run reference pictures once before the steps', {
+    expected: 'a distilled klein model, as klein 9b-kv is',
+    found: textEncoderFamily === 'qwen3' ? 'a klein model that is not distilled' : 'a model that is no klein',
+    hint: 'Leave out --cached-references.',
+  });
 }
 
 /** The parts' configurations, as they have to fit each other; a part that is undefined is not there. */

@@ -96,6 +96,24 @@ describe('generate', () => {
     expect(inputs['reference_latents']?.shape).toEqual([1, 16 + 25, 128]);
   });
 
+  it('says that classifier-free guidance runs references in every step where they could be run once', async () => {
+    const { pipeline, ...description } = embeddedDescription();
+    const noticesOf = async (cachedReferences: boolean, request: object): Promise<readonly string[]> => {
+      const model = new FakeFlux2Model({ ...description, pipeline: { ...pipeline!, cachedReferences } });
+      const notices: string[] = [];
+      const observer = { onNotice: (sentence: string) => void notices.push(sentence) };
+      await new Flux2Pipeline(model).generate({ ...noisy, cfgScale: 1, ...request }, observer);
+      return notices;
+    };
+    const references = [gradient(64)];
+    expect(await noticesOf(true, { references, cfgScale: 2 })).toEqual([
+      expect.stringMatching(/--cfg-scale.*every step/),
+    ]);
+    expect(await noticesOf(true, { references })).toEqual([]);
+    expect(await noticesOf(true, { cfgScale: 2 })).toEqual([]);
+    expect(await noticesOf(false, { references, cfgScale: 2 })).toEqual([]);
+  });
+
   it('runs the negative prompt when guidance without a classifier is on, and says so when it is not', async () => {
     const model = new FakeFlux2Model();
     const notices: string[] = [];

@@ -85,6 +85,12 @@ export class Flux2Pipeline {
     const settings = resolveRequest(this.dropDefaultGuidance(request, configs, observer), configs);
     observer.onSettings?.(settings);
     for (const notice of settings.guidance.notices) observer.onNotice?.(notice);
+    const isCached = configs.pipeline.cachedReferences && request.references?.length;
+    if (isCached && settings.guidance.cfgScale !== undefined) {
+      observer.onNotice?.(
+        'With classifier-free guidance (--cfg-scale) reference pictures are run in every step, not once before the steps as this model was trained for.',
+      );
+    }
     const { prompt, negative } = await this.encodeBoth(request, settings, observer);
     const references = await this.encodeReferences(request.references ?? [], observer);
     const pictures: GeneratedPicture[] = [];
@@ -307,7 +313,7 @@ export class Flux2Pipeline {
   private async open(name: NetworkName, observer: GenerateObserver): Promise<Network> {
     const known = this.networks.get(name);
     if (known !== undefined) return known;
-    const network = await this.model.open(name, observer.onProgress);
+    const network = await this.model.open(name, observer.onProgress, observer.signal);
     this.networks.set(name, network);
     return network;
   }

@@ -4,6 +4,8 @@ export type Stage = 'load' | 'compile' | 'prompt' | 'references' | 'denoise' | '
 
 export interface Progress {
   readonly stage: Stage;
+  /** What the stage is at where it does the same for several: `for sm_90a`. */
+  readonly detail?: string;
   /** Done so far of `of`: steps of denoising, pictures or tiles of decoding, kernels of compiling. */
   readonly step: number;
   readonly of: number;

@@ -15,9 +15,14 @@ export interface NetworkParts {
 }
 
 /** Loads weights and kernels; errors as `Session.create`. */
-export async function openSessionNetwork(parts: NetworkParts, report: ReportProgress | undefined): Promise<Network> {
+export async function openSessionNetwork(
+  parts: NetworkParts,
+  report: ReportProgress | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Network> {
   const session = await Session.create({
     ...parts,
+    ...(signal && { signal }),
     onProgress: ({ stage, done, total }) =>
       report?.({ stage: stage === 'weights' ? 'load' : 'compile', step: done, of: total, secondsLeft: undefined }),
   });

@@ -1,5 +1,7 @@
 import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
+import { opTable } from '../../ir/graph/ops/index.js';
+import { equalShapes } from '../../ir/graph/types.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
 
 /** What belongs to one kernel, in the block's order, and what it makes. */
@@ -13,7 +15,7 @@ export interface HeadsGroup {
  * beside them. One kernel does it all while a head's columns are in a workgroup's registers, where the product went through
  * memory twice and took a launch for each of queries and keys.
  *
- * Each piece of the product (its split's results, or all of it) is read by one reshape to heads, and that by rms_norm and
+ * The product may be scaled by elementwise operations before. Each piece of it (its split's results, or all of it) is read by one reshape to heads, and that by rms_norm and
  * rope or by anything. All results are made where the group's last operation stood, so nothing may read one before.
  * Where invocations multiply numbers of their own a head's columns are apart in as many of them: there, and where pairs of
  * rope are half a head apart, the norm stays a kernel of rows.
@@ -39,10 +41,11 @@ class HeadsSearch {
 
   groupOf(product: Operation): HeadsGroup | undefined {
     if (product.kind !== 'matmul' || product.operands[1]?.type.shape.length !== 2) return undefined;
-    const whole = product.results[0] as Value;
+    const scaling = this.scalingOf(product.results[0] as Value);
+    const whole = (scaling.at(-1) ?? product).results[0] as Value;
     const split = this.onlyReader(whole);
     const isSplit = split?.kind === 'split' && split.attributes.axis === whole.type.shape.length - 1;
-    const operations: Operation[] = isSplit ? [product, split] : [product];
+    const operations: Operation[] = [product, ...scaling, ...(isSplit ? [split] : [])];
     const results: Value[] = [];
     const sizes = new Set<number | undefined>();
     let normalises = false;
@@ -63,6 +66,19 @@ class HeadsSearch {
       return reader === undefined || this.positionOf(reader) > last;
     });
     return isReady ? { operations: inOrder, results } : undefined;
+  }
+
+  /** The elementwise operations of the product's shape that it goes through. */
+  private scalingOf(product: Value): readonly Operation[] {
+    const found: Operation[] = [];
+    for (let value = product; ;) {
+      const reader = this.onlyReader(value);
+      if (reader === undefined || opTable[reader.kind].category !== 'pointwise') return found;
+      const [result] = reader.results as readonly [Value];
+      if (!equalShapes(result.type.shape, product.type.shape)) return found;
+      found.push(reader);
+      value = result;
+    }
   }
 
   /** From a piece of the columns through its heads, their norm and rope. */

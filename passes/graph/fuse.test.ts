@@ -28,6 +28,22 @@ describe('fuse joins', () => {
     );
   });
 
+  it('quantisation with the norm that makes the rows', () => {
+    const operations = `
+            %a = layer_norm(%x) {eps = 0.1}
+            %b = mul(%a, %g)
+            %q, %s = quantize_rows(%b)`;
+    expectPass(
+      fuse,
+      `func @f(%x: f32[img, 4], %g: f32[4]) -> (q: %q, s: %s) {${operations}
+        }`,
+      `func @f(%x: f32[img, 4], %g: f32[4]) -> (q: %q, s: %s) {
+          %q, %s = fused(%x, %g) {anchor = row} do (%x: f32[img, 4], %g: f32[4]) -> (%q, %s) {${operations}
+          }
+        }`,
+    );
+  });
+
   it('cheap work that is repeated for a broadcast', () => {
     expectPass(
       fuse,

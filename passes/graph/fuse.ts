@@ -17,6 +17,7 @@ import { inlineFused } from './inline-fused.js';
  * when it is their only reader, by category:
  *   map        <- map (elements are pulled, so shapes need not agree; costly work is not repeated for a broadcast)
  *   row, contraction -> pointwise of the same shape becomes the epilogue; rope joins a row (it stays inside the row)
+ *   row -> quantisation of the same rows
  *   contraction -> split of the last axis: one destination a piece
  *   contraction + contraction of the same left operand, where pointwise work reads both: an accumulator each
  *   contraction <- upsample_nearest: only the addresses change
@@ -163,6 +164,7 @@ function mergedAnchor(group: Group, maker: Group, operation: Operation, operand:
       ? 'contraction'
       : undefined;
   }
+  if (operation.kind === 'quantize_rows') return maker.anchor === 'row' ? 'row' : undefined;
   const { category } = opTable[operation.kind];
   if (category !== 'pointwise' && category !== 'injective') return undefined;
   // Row numbers are read from memory, and a table is read at rows that are not this element's.

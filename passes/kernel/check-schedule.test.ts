@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { cudaTarget } from '../../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu, type Target } from '../../backends/target.js';
+import { graph, linear, silu } from '../../frontend/index.js';
 import { interpretFunction } from '../../ir/graph/interpret.js';
 import { parseModule } from '../../ir/graph/parse.js';
 import { compareTensors, type HostTensor } from '../../ir/host-tensor.js';
@@ -56,10 +58,48 @@ describe('schedules in place of the chosen ones', () => {
     ['too many', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: spread(512, 1, 1) } }), portableWebgpu],
     ['add up', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['m', 'c'], spread: { m: spread(2, 1, 1), c: spread(2, 1, 4) } }), portableWebgpu],
     ['add up', 'layer_norm', (chosen) => ({ ...chosen, spread: { m: spread(1, 1, 1), c: spread(3, 1, 4) } }), portableWebgpu],
+    ['multiplies no matrices so', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), portableWebgpu],
+    ['multiplies no matrices so', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'wgmma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['copies no boxes', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2, walk: {} }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['lack stages', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 1 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['no matrices that this schedule', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
+    ['no matrices that this schedule', 'layer_norm', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
     ['no workgroup memory', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['c', 'm'], spread: { m: spread(1, 1, 1), c: spread(2, 1, 4) } }), cpuTarget],
   ])('are refused when something %s', (message, work, change, target) => {
     expect(() => override(work, change, target)).toThrow(
       expect.objectContaining({ code: 'F2C304', message: expect.stringContaining(message) as string }),
     );
   }); // prettier-ignore
+});
+
+describe('schedules of matrix products', () => {
+  const target = cudaTarget(['sm_90a']);
+  const fn = graph('f');
+  fn.output({ y: linear(silu(fn.input('x', 'f32', ['n', 128])), fn.weight('w', 'bf16', [256, 128])) });
+  const products = fn.build();
+  const compileWith = (schedules: ReadonlyMap<string, Schedule>): CompiledModule =>
+    compileModule(products, target, { print: () => '', operands: 'bf16', schedules });
+  const chosen = [...compileWith(new Map()).kernels.values()].find(
+    ({ schedule }) => schedule.matrix?.walk !== undefined,
+  )!;
+  const { matrix, spread: axes } = chosen.schedule;
+
+  it.each<[string, Partial<Schedule>]>([
+    ['no such block', { matrix: { ...matrix!, walk: { block: 0 } } }],
+    ['no such block', { matrix: { ...matrix!, walk: { block: 1.5 } } }],
+    ['lack stages', { matrix: { ...matrix!, stages: 2.5 } }],
+    ['do not fit the workgroup memory', { matrix: { ...matrix!, stages: 20 } }],
+    ['too many', { spread: { ...axes, m: { ...axes['m']!, groups: 32 } } }],
+    ['no matrices that this schedule', { spread: { ...axes, k: { ...axes['k']!, registers: 32 } } }],
+  ])('are refused when something %s', (message, change) => {
+    expect(() => compileWith(new Map([[chosen.name, { ...chosen.schedule, ...change }]]))).toThrow(
+      expect.objectContaining({ code: 'F2C304', message: expect.stringContaining(message) as string }),
+    );
+  });
+
+  it('may have other blocks of tiles and fewer stages', () => {
+    const change = { ...chosen.schedule, matrix: { ...matrix!, stages: 3, walk: { block: 5 } } };
+    const compiled = compileWith(new Map([[chosen.name, change]]));
+    expect(compiled.kernels.get(chosen.name)?.thread.barriers?.map(({ length }) => length)).toEqual([3, 3]);
+  });
 });

@@ -1,12 +1,17 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
+import { withTiles } from './from-group/build-kernel.js';
+import { canMultiplyMatrices } from './lower/can-multiply.js';
+import { lowerTile, workgroupSizeOf } from './lower/lower-tile.js';
 
 /**
  * Checks a schedule that was not chosen here (a tuner's, a user's) against the kernel it is for.
  *
  * @throws F2C304 an axis without a spread, a vector that does not divide its extent, an axis spread over invocations that
- *   or groups that the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two
+ *   or groups that the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two,
+ *   products of matrices that the target or the kernel does not have
  */
 export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
   const reject = (axis: string, message: string, expected: string, found: string): never => {
@@ -18,7 +23,6 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
     });
   };
   const reduced = new Set(kernel.body.flatMap(reducedAxes));
-  let invocations = 1;
   for (const axis of kernel.axes) {
     const spread = schedule.spread[axis.name];
     if (spread === undefined) return reject(axis.name, 'the schedule lacks an axis', 'a spread', 'none');
@@ -30,7 +34,6 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
       const tile = groups * threads * registers * vector;
       reject(axis.name, 'the tile of an axis must be all of it', axis.extent.text, `${tile}`);
     }
-    invocations *= groups * (threadsOf === undefined ? threads : 1);
     const order = schedule.threadOrder;
     if (groups > 1 && !order.includes(`${axis.name}.groups`)) {
       reject(axis.name, 'the thread order lacks the groups of an axis', `${axis.name}.groups`, order.join(', '));
@@ -46,9 +49,51 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
       reject(axis.name, 'the target has no workgroup memory to add up in', '1 thread', `${threads}`);
     }
   }
+  const invocations = workgroupSizeOf(schedule);
   if (invocations > target.maxWorkgroupInvocations) {
     reject('', 'too many invocations in a workgroup', `at most ${target.maxWorkgroupInvocations}`, `${invocations}`);
   }
+  checkMatrices(kernel, schedule, target, (message, expected, found) => reject('', message, expected, found));
+}
+
+type Reject = (message: string, expected: string, found: string) => never;
+
+/** Fragments of a subgroup of 32: rows over 8 lanes, columns over 4 lanes in pairs, a depth of 16. */
+function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, reject: Reject): void {
+  const { matrix, subgroupSize } = schedule;
+  if (matrix === undefined) return;
+  if (target.matrix === undefined || (matrix.unit === 'wgmma' && target.matrix !== 'wgmma')) {
+    reject('the target multiplies no matrices so', target.matrix ?? 'a schedule without matrices', matrix.unit);
+  }
+  if (matrix.walk !== undefined && (target.tensorCopies !== true || matrix.unit !== 'wgmma')) {
+    reject(
+      'the target copies no boxes of tensors for this',
+      'a schedule that does not walk',
+      `${matrix.unit}, walking`,
+    );
+  }
+  const { stages, walk } = matrix;
+  if (!Number.isInteger(stages) || stages < 2 || subgroupSize !== 32) {
+    const found = `${stages} stages, subgroups of ${subgroupSize ?? 'any size'}`;
+    reject('products of matrices lack stages or subgroups', '2 stages or more, subgroups of 32', found);
+  }
+  const { block = 1 } = walk ?? {};
+  if (!Number.isInteger(block) || block < 1) reject('a walk has no such block of tiles', '1 tile or more', `${block}`);
+  const multiplies = [...flattenTileStatements(kernel.body)].some(({ kind }) => kind === 'contract');
+  if (!multiplies || !canMultiplyMatrices(withTiles(kernel, schedule), schedule, target)) {
+    const expected = 'operands of 16 bits (or 8) whose rows are aligned, spread as fragments are';
+    reject('the kernel multiplies no matrices that this schedule could', expected, describeContractions(kernel));
+  }
+  const { shared } = lowerTile(withTiles(kernel, schedule), schedule);
+  const bytes = shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0);
+  if (bytes > target.workgroupMemory) {
+    reject('stages of operands do not fit the workgroup memory', `at most ${target.workgroupMemory} bytes`, `${bytes}`);
+  }
+}
+
+function describeContractions({ body }: TileKernel): string {
+  const over = body.flatMap(reducedAxes);
+  return over.length === 0 ? 'no contraction' : `sums over ${over.join(', ')}`;
 }
 
 function reducedAxes(statement: TileStatement): readonly string[] {

@@ -1,5 +1,5 @@
 import type { Dim } from '../../ir/dim.js';
-import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
+import type { MatrixSchedule, Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
 import { tileOf } from './from-group/build-kernel.js';
 
@@ -17,10 +17,13 @@ export function describeKernel(
   ].join('\n');
 }
 
-function describeMatrices(kernel: TileKernel, { unit, stages }: NonNullable<Schedule['matrix']>): string {
+function describeMatrices(kernel: TileKernel, { unit, stages, walk }: MatrixSchedule): string {
   const over = [...flattenTileStatements(kernel.body)].flatMap((statement) =>
     statement.kind === 'contract' ? [statement.over] : [],
   );
   const how = unit === 'mma' ? 'fragments of a warp (mma)' : 'shared memory of four warps (wgmma)';
-  return `products over ${over.join(' and ')} from ${how}, ${stages} stages of operands`;
+  const products = `products over ${over.join(' and ')} from ${how}, ${stages} stages of operands`;
+  if (walk === undefined) return products;
+  const order = walk.block === undefined ? 'x first' : `in blocks of ${walk.block} in x`;
+  return `${products}\nboxes copied by one invocation; workgroups walk over the tiles, ${order}`;
 }

@@ -1,8 +1,8 @@
 import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
-import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
-import { threadsOfPart } from '../../ir/kernel/tile.js';
+import type { AxisSpread, Schedule, TileWalk } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
+import { workgroupSizeOf } from './lower/lower-tile.js';
 
 /** Invocations that multiply a fragment together: lane l holds row l/4 and a pair of columns l mod 4. */
 const subgroupSize = 32;
@@ -36,7 +36,7 @@ const pairTiles: readonly ProductTile[] = [
 
 /** Schedules that multiply matrix fragments, the best first; none for kernels without a product. */
 export function scheduleMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
-  return listCandidates(facts, target).filter((one) => fits(one, target, facts.products));
+  return listCandidates(facts, target).filter((one) => fits(one, target, facts));
 }
 
 function listCandidates(facts: KernelFacts, target: Target): readonly Schedule[] {
@@ -64,6 +64,24 @@ function matrixSchedule(
   return { spread, threadOrder, unroll: 1, subgroupSize, matrix: { unit, stages } };
 }
 
+/** The schedule with copies of boxes in a role of its own, where the target has them, before the one where all invocations copy. */
+function walkFirst(schedule: Schedule, walk: TileWalk, target: Target): readonly Schedule[] {
+  const { matrix } = schedule;
+  if (target.tensorCopies !== true || matrix === undefined) return [schedule];
+  return [{ ...schedule, matrix: { ...matrix, walk } }, schedule];
+}
+
+/** Multiprocessors of a Hopper GPU, which have a tile each at a time. */
+const tilesAtOnce = 132;
+
+/**
+ * Tiles in x of a block: the tiles that run together read rows·b + columns·(tilesAtOnce / b) rows of operands, the least where both parts
+ * are equal.
+ */
+function blockOf(rows: number, columns: number): TileWalk {
+  return { block: Math.round(Math.sqrt((tilesAtOnce * columns) / rows)) };
+}
+
 function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [rows, columns, depth] = [extents.get('m') as Dim, extents.get('n') as Dim, extents.get('k') as Dim];
@@ -77,7 +95,7 @@ function scheduleProduct(facts: KernelFacts): readonly Schedule[] {
     matrixSchedule('mma', 4, ['n', 'm', 'n.groups', 'm.groups'], {
       m: spreadRows(tile.rows, tile.subgroupRows),
       n: spreadColumns(tile.columns, tile.subgroupColumns),
-      k: spreadDepth((depth.constant ?? Infinity) >= 32 ? 32 : 16),
+      k: spreadShallow(depth, facts),
       ...(extents.has('z') && { z: alone }),
     }),
   ];
@@ -97,14 +115,13 @@ function scheduleSharedProduct(facts: KernelFacts, target: Target): readonly Sch
   if (most <= rowsOfWarpgroup || wanted <= 64 || !columns.isMultipleOf(2)) return [];
   // Two products at once have half the columns each.
   const wide = wanted >= 256 && (facts.products ?? 1) === 1 ? 256 : 128;
-  return [
-    matrixSchedule('wgmma', 4, ['n', 'm', 'm.groups'], {
-      m: spreadRows(2 * rowsOfWarpgroup, 16),
-      n: spreadColumns(wide, wide),
-      k: spreadDepth(depthOfRow),
-      ...(extents.has('z') && { z: alone }),
-    }),
-  ];
+  const schedule = matrixSchedule('wgmma', 4, ['n', 'm', 'm.groups'], {
+    m: spreadRows(2 * rowsOfWarpgroup, 16),
+    n: spreadColumns(wide, wide),
+    k: spreadDepth(depthOfRow, facts),
+    ...(extents.has('z') && { z: alone }),
+  });
+  return walkFirst(schedule, blockOf(2 * rowsOfWarpgroup, wide * (facts.products ?? 1)), target);
 }
 
 /** 64 queries for four subgroups, two such groups; heads of whole swizzled rows. */
@@ -113,15 +130,15 @@ function scheduleSharedAttention(facts: KernelFacts, target: Target): readonly S
   if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 128) return [];
   // Scores of 128 keys and the mask of each do not fit the registers together.
   const keys = facts.isMasked === true ? 64 : 128;
-  return [
-    matrixSchedule('wgmma', 2, ['d', 'm', 'm.groups'], {
-      m: spreadRows(2 * rowsOfWarpgroup, 16),
-      h: alone,
-      z: alone,
-      d: spreadColumns(size, size),
-      j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
-    }),
-  ];
+  const schedule = matrixSchedule('wgmma', 2, ['d', 'm', 'm.groups'], {
+    m: spreadRows(2 * rowsOfWarpgroup, 16),
+    h: alone,
+    z: alone,
+    d: spreadColumns(size, size),
+    j: { ...spreadColumns(keys, keys), threadsOf: 'd' },
+  });
+  // All queries of a head, which read the same keys, one after the other.
+  return walkFirst(schedule, {}, target);
 }
 
 /**
@@ -140,7 +157,7 @@ function scheduleHeads(facts: KernelFacts): readonly Schedule[] {
       m: spreadRows(subgroups * ofSubgroup, ofSubgroup),
       h: alone,
       d: spreadColumns(size, size),
-      k: spreadDepth((depth.constant ?? Infinity) >= 32 ? 32 : 16),
+      k: spreadShallow(depth, facts),
     }),
   ];
 }
@@ -151,14 +168,13 @@ function scheduleSharedHeads(facts: KernelFacts, target: Target): readonly Sched
   const [rows, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
   if (target.matrix !== 'wgmma' || size === undefined || size % depthOfRow !== 0 || size > 256) return [];
   if ((rows.constant ?? Infinity) <= rowsOfWarpgroup) return [];
-  return [
-    matrixSchedule('wgmma', 4, ['d', 'm', 'm.groups'], {
-      m: spreadRows(2 * rowsOfWarpgroup, 16),
-      h: alone,
-      d: spreadColumns(size, size),
-      k: spreadDepth(depthOfRow),
-    }),
-  ];
+  const schedule = matrixSchedule('wgmma', 4, ['d', 'm', 'm.groups'], {
+    m: spreadRows(2 * rowsOfWarpgroup, 16),
+    h: alone,
+    d: spreadColumns(size, size),
+    k: spreadDepth(depthOfRow, facts),
+  });
+  return walkFirst(schedule, blockOf(2 * rowsOfWarpgroup, size), target);
 }
 
 /** 16 queries a subgroup; their scores against a chunk of keys and their outputs stay in registers. */
@@ -187,24 +203,31 @@ function spreadColumns(columns: number, ofSubgroup: number): AxisSpread {
   return { groups: columns / ofSubgroup, registers, threads: pairsOfLanes, vector: 2 };
 }
 
-function spreadDepth(depth: number): AxisSpread {
-  return { threads: 1, registers: depth, vector: 1 };
+/** Depth in numbers of 16 bits; of those of 8 bits as many bytes hold twice as many. */
+function spreadDepth(depth: number, { factorBytes = 2 }: KernelFacts): AxisSpread {
+  return { threads: 1, registers: (2 * depth) / factorBytes, vector: 1 };
+}
+
+/** Two products of fragments a chunk, where there are as many. */
+function spreadShallow(depth: Dim, facts: KernelFacts): AxisSpread {
+  const two = spreadDepth(32, facts);
+  return (depth.constant ?? Infinity) >= two.registers ? two : spreadDepth(16, facts);
 }
 
 /** Whether the accumulators' and stages' schedule is one that the target can start. */
-function fits(schedule: Schedule, target: Target, products = 1): boolean {
-  const invocations = schedule.threadOrder.reduce((count, part) => count * threadsOfPart(schedule, part), 1);
-  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule, products) <= target.workgroupMemory;
+function fits(schedule: Schedule, target: Target, facts: KernelFacts): boolean {
+  const invocations = workgroupSizeOf(schedule);
+  return invocations <= target.maxWorkgroupInvocations && stageBytes(schedule, facts) <= target.workgroupMemory;
 }
 
-/** Workgroup memory of the operands' stages: 16-bit rows, at most a piece of 16 bytes more than they hold. */
-function stageBytes({ spread, matrix }: Schedule, products: number): number {
+/** Workgroup memory of the operands' stages: rows with at most a piece of 16 bytes more than they hold. */
+function stageBytes({ spread, matrix }: Schedule, { products = 1, factorBytes = 2 }: KernelFacts): number {
   const tile = (axis: string): number => {
     const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return groups * threads * registers * vector;
   };
+  const rowBytes = (axis: string): number => tile(axis) * factorBytes + 16;
   const columns = spread['n'] === undefined ? tile('d') : products * tile('n');
-  const elements =
-    spread['j'] === undefined ? (tile('m') + columns) * (tile('k') + 8) : 2 * tile('j') * (tile('d') + 8);
-  return 2 * elements * (matrix?.stages ?? 0);
+  const bytes = spread['j'] === undefined ? (tile('m') + columns) * rowBytes('k') : 2 * tile('j') * rowBytes('d');
+  return bytes * (matrix?.stages ?? 0);
 }

@@ -2,7 +2,7 @@ import { Dim } from '../../ir/dim.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Block, GraphFunction, Module, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
-import type { HalfType } from '../../ir/kernel/thread.js';
+import type { HalfType, StorageType } from '../../ir/kernel/thread.js';
 import type { CopyStep, HostOperand, HostStep, LaunchStep, Plan, PlanStep, PlanValue, Storage } from '../../ir/plan.js';
 import { findHostOperations } from '../graph/host-operations.js';
 import { elementCount, storageOf } from '../kernel/from-group/group.js';
@@ -42,7 +42,7 @@ class PlanBuilder {
     private readonly kernels: KernelStore,
     private readonly halves: HalfType | undefined,
   ) {
-    this.narrow = halves === undefined ? new Set() : findNarrowValues(fn.body);
+    this.narrow = halves === undefined ? new Set() : findNarrowValues(fn.body, halves);
     this.host = findHostOperations(fn.body);
     this.destinations = new Destinations(fn.body, (value, label, isResult) =>
       denseView(this.addStorage(isResult ? 'result' : 'temporary', value, label), value.type.shape),
@@ -284,9 +284,15 @@ class PlanBuilder {
   private addStorage(kind: Storage['kind'], value: Value, label: string): number {
     const { dtype, shape } = value.type;
     const id = this.storages.length;
-    const narrow = kind === 'temporary' && this.narrow.has(value) ? this.halves : undefined;
+    const narrow = kind === 'temporary' ? this.narrowStorageOf(value) : undefined;
     this.storages.push({ id, kind, storage: narrow ?? storageOf(dtype, false), size: elementCount(shape), label });
     return id;
+  }
+
+  private narrowStorageOf(value: Value): StorageType | undefined {
+    const { dtype } = value.type;
+    if (dtype === 'f8e4m3') return this.kernels.target.fp8 === true ? dtype : undefined;
+    return this.narrow.has(value) ? this.halves : undefined;
   }
 
   private layoutOf(view: View): MemoryLayout {
@@ -296,7 +302,7 @@ class PlanBuilder {
       storage: storage.storage,
       shape: view.shape,
       strides: view.strides,
-      alignment: [8, 4, 2].find((elements) => view.offset.isMultipleOf(elements)) ?? 1,
+      alignment: alignments(storage.storage).find((elements) => view.offset.isMultipleOf(elements)) ?? 1,
     };
   }
 
@@ -314,8 +320,8 @@ class PlanBuilder {
       return;
     }
     const [source, target] = [from, to].map((view) => this.storages[view.storage]?.storage);
-    // Stored weights have 16 bits, what kernels write has 32.
-    if (source === target && isDense(from) && isDense(to)) {
+    // Stored weights have 16 bits, what kernels write has 32. Rows of bytes may end within a word.
+    if (source === target && source !== 'f8e4m3' && isDense(from) && isDense(to)) {
       const step: CopyStep = {
         kind: 'copy',
         from: { storage: from.storage, offset: from.offset },
@@ -382,4 +388,9 @@ function hintOf(operation: Extract<Operation, { kind: 'fused' }>): string {
     .filter((kind) => kind !== 'constant' && kind !== 'reshape');
   const short = kinds.length > 4 ? [...kinds.slice(0, 3), `${kinds.length - 3}more`] : kinds;
   return short.join('_');
+}
+
+/** Numbers in memory that kernels can make use of: down from 16 bytes of those that are multiplied. */
+function alignments(storage: StorageType): readonly number[] {
+  return storage === 'f8e4m3' ? [16, 8, 4, 2] : [8, 4, 2];
 }

@@ -3,7 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { Dim } from '../../ir/dim.js';
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import type { GridAxis } from '../../ir/plan.js';
-import { buildKernel, tileOf } from '../kernel/from-group/build-kernel.js';
+import { buildKernel, withTiles } from '../kernel/from-group/build-kernel.js';
 import { describeGroup } from '../kernel/from-group/facts.js';
 import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.js';
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
@@ -12,7 +12,7 @@ import { checkSchedule } from '../kernel/check-schedule.js';
 import { describeKernel } from '../kernel/describe-kernel.js';
 import { costOfGroup } from './group-cost.js';
 import { listSchedules } from '../kernel/choose-schedule.js';
-import { canMultiplyMatrices } from '../kernel/lower/matrix-operands.js';
+import { canMultiplyMatrices } from '../kernel/lower/can-multiply.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
 
@@ -32,6 +32,26 @@ export interface KernelStoreOptions {
   readonly operands: OperandPrecision;
   /** Schedules by kernel name, in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
+  /** Kernels of other modules and targets, whose kernels are then those of this one too, as far as they are equal. */
+  readonly cache?: KernelCache;
+}
+
+/**
+ * Kernels of several modules and targets, each compiled once. All of them are printed in the same way and without schedules
+ * that are given. Different kernels have different names.
+ */
+export class KernelCache {
+  private readonly kernels = new Map<string, { readonly text: string; readonly kernel: CompiledKernel }>();
+
+  get(name: string, text: string): CompiledKernel | undefined {
+    const known = this.kernels.get(name);
+    if (known === undefined || known.text === text) return known?.kernel;
+    throw new Error(`internal: two kernels are called ${name}`);
+  }
+
+  add(text: string, kernel: CompiledKernel): void {
+    this.kernels.set(kernel.name, { text, kernel });
+  }
 }
 
 /**
@@ -43,7 +63,7 @@ export class KernelStore {
   private readonly byText = new Map<string, CompiledKernel>();
 
   constructor(
-    private readonly target: Target,
+    readonly target: Target,
     private readonly options: KernelStoreOptions,
   ) {}
 
@@ -58,10 +78,15 @@ export class KernelStore {
     const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
     let compiled = this.byText.get(text);
     if (compiled === undefined) {
-      const { flop, bytes } = costOfGroup(group);
-      const renames = Object.fromEntries(parameters.map(([name, symbol]) => [symbol, Dim.symbol(name)]));
-      const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
-      compiled = this.compile({ ...kernel, name: this.nameKernel(hint, text) }, schedule, cost);
+      const name = this.nameKernel(hint, text);
+      compiled = this.options.cache?.get(name, text);
+      if (compiled === undefined) {
+        const { flop, bytes } = costOfGroup(group);
+        const renames = Object.fromEntries(parameters.map(([name, symbol]) => [symbol, Dim.symbol(name)]));
+        const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
+        compiled = this.compile({ ...kernel, name }, schedule, cost);
+        this.options.cache?.add(text, compiled);
+      }
       this.byText.set(text, compiled);
       this.kernels.set(compiled.name, compiled);
     }
@@ -82,7 +107,7 @@ export class KernelStore {
     const candidates = listSchedules(describeGroup(group), this.target);
     for (const schedule of candidates.slice(0, -1)) {
       const built = buildKernel(group, schedule, this.options.operands);
-      if (canMultiplyMatrices(built, schedule)) return { schedule, built };
+      if (canMultiplyMatrices(built, schedule, this.target)) return { schedule, built };
     }
     const schedule = candidates.at(-1) as Schedule;
     return { schedule, built: buildKernel(group, schedule, this.options.operands) };
@@ -96,7 +121,7 @@ export class KernelStore {
     const given = this.options.schedules?.get(built.name);
     const schedule = given ?? chosen;
     if (given !== undefined) checkSchedule(built, given, this.target);
-    const tile = { ...built, axes: built.axes.map((axis) => ({ ...axis, tile: tileOf(schedule, axis.name) })) };
+    const tile = withTiles(built, schedule);
     const thread = lowerTile(tile, schedule);
     return {
       name: tile.name,

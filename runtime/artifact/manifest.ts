@@ -1,27 +1,10 @@
-/** `manifest.json` of an artifact: what is in it, for which device, and where the weights are. */
+/** `manifest.json` of an artifact: what is in it, for which devices, and where the weights are. */
 import type { Target } from '../../backends/target.js';
 import { parseStrictJson, type JsonValue } from '../../frontend/checkpoint/strict-json.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
-import {
-  boolean,
-  count,
-  type Decoder,
-  dictionary,
-  expectObject,
-  list,
-  malformed,
-  nullable,
-  object,
-  oneOf,
-  string,
-  tuple,
-} from './decode.js';
+import { expectObject, malformed } from './decode.js';
+import { type ArtifactVersion, decodeBody, FORMAT, READABLE_VERSIONS } from './manifest-body.js';
 
-/** Raised when a reader of the old version could misread the new one. */
-export const ARTIFACT_VERSION = 3;
-/** Version 2 has no kernels for CUDA, so neither headers nor machine code. */
-const READABLE_VERSIONS = [2, ARTIFACT_VERSION] as const;
-const FORMAT = 'flux2c-artifact';
 const NEW_LINE = 10;
 
 /** A file of the artifact, by its path in it, with its SHA-256 in hexadecimal digits. */
@@ -66,15 +49,30 @@ export interface ArtifactWeights {
   readonly components: ReadonlyMap<string, ReadonlyMap<string, WeightEntry>>;
 }
 
+/** What one kind of device runs: a plan for each function, and the kernels that it launches. */
+export interface ArtifactBuild {
+  /** What plans and kernels rely on. */
+  readonly target: Target;
+  /** What it was compiled for (`sm_80`), as far as that is known; empty but for CUDA. */
+  readonly architectures: readonly string[];
+  /** By function; every build has all functions. */
+  readonly plans: ReadonlyMap<string, ArtifactFile>;
+  /** Names in the manifest's `kernels`. */
+  readonly kernels: readonly string[];
+}
+
 export interface ArtifactManifest {
-  readonly version: (typeof READABLE_VERSIONS)[number];
+  /** The version that was read; fields are those of the newest. */
+  readonly version: ArtifactVersion;
   /** The compiler's version. */
   readonly compiler: string;
-  readonly target: Target;
   /** The model's configurations, for the model's own reader. */
   readonly model: JsonValue;
-  /** Plans by function name, with the network whose weights they use. */
-  readonly functions: ReadonlyMap<string, { readonly component: string; readonly plan: ArtifactFile }>;
+  /** By name, with the network whose weights they use. */
+  readonly functions: ReadonlyMap<string, { readonly component: string }>;
+  /** By name; all for one backend. */
+  readonly builds: ReadonlyMap<string, ArtifactBuild>;
+  /** Of all builds, by name. */
   readonly kernels: ReadonlyMap<string, ArtifactKernel>;
   /** What the kernels' texts include, by the names of the files. */
   readonly headers: readonly ArtifactFile[];
@@ -103,87 +101,6 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-const digest: Decoder<string> = (value, at) => {
-  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
-  throw malformed(at, '64 hexadecimal digits', value);
-};
-
-/** A path that cannot leave the artifact. */
-const innerPath: Decoder<string> = (value, at) => {
-  if (typeof value === 'string' && /^[\w.-]+(\/[\w.-]+)*$/.test(value) && !/(^|\/)\.\.?(\/|$)/.test(value))
-    return value;
-  throw malformed(at, 'a path inside the artifact', value);
-};
-
-const file: Decoder<ArtifactFile> = object({ path: innerPath, sha256: digest });
-
-const target: Decoder<Target> = (value, at) => {
-  const required = {
-    backend: oneOf('webgpu', 'cpu', 'cuda'),
-    f16: boolean,
-    workgroupMemory: count,
-    stagingPays: boolean,
-    maxWorkgroupInvocations: count,
-    maxWorkgroupsPerDimension: count,
-    maxBindingBytes: count,
-    maxBufferBytes: count,
-    maxStorageBuffers: count,
-    bindingAlignment: count,
-  };
-  const optional = { subgroups: object({ min: count, max: count }), matrix: oneOf('mma', 'wgmma'), asyncCopy: boolean };
-  const given = expectObject(value, at);
-  const present = Object.fromEntries(Object.entries(optional).filter(([name]) => given.has(name)));
-  return object({ ...required, ...(present as Partial<typeof optional>) })(value, at);
-};
-
-const weightEntry: Decoder<WeightEntry> = object({
-  dtype: string,
-  shape: list(count),
-  parts: list(tuple(count, count, count)),
-});
-
-const weights: Decoder<ArtifactWeights> = object({
-  files: list(object({ path: string, byteLength: count, modified: count, headerSha256: digest })),
-  components: dictionary(dictionary(weightEntry)),
-});
-
-const kernelFiles = {
-  thread: file,
-  accesses: file,
-  source: nullable(file),
-};
-
-const fields = {
-  checksum: digest,
-  format: oneOf(FORMAT),
-  version: count,
-  compiler: string,
-  target,
-  model: (value: JsonValue | undefined, at: readonly string[]): JsonValue => {
-    if (value !== undefined) return value;
-    throw malformed(at, "the model's configurations", value);
-  },
-  functions: dictionary(object({ component: string, plan: file })),
-  files: list(file),
-  weights: nullable(weights),
-};
-
-const oldBody = object({ ...fields, kernels: dictionary(object(kernelFiles)) });
-
-const body = object({
-  ...fields,
-  kernels: dictionary(object({ ...kernelFiles, binaries: dictionary(file) })),
-  headers: list(file),
-});
-
-/** All fields of the newest version. */
-function decodeBody(json: JsonValue, version: ArtifactManifest['version'], at: readonly string[]) {
-  if (version === ARTIFACT_VERSION) return body(json, at);
-  const { kernels, ...old } = oldBody(json, at);
-  const withoutBinaries = [...kernels].map(([name, kernel]) => [name, { ...kernel, binaries: new Map() }] as const);
-  return { ...old, kernels: new Map(withoutBinaries), headers: [] };
-}
-
 /**
  * Reads a manifest. F2C530 when it is malformed, F2C531 when it is of another version. Paths stay inside the artifact but
  * for those of weight files.
@@ -195,12 +112,12 @@ export async function decodeManifest(bytes: Uint8Array, name: string): Promise<A
   if (version === undefined) {
     throw new Flux2cError('F2C531', 'the artifact is of another version', {
       where: [name],
-      expected: READABLE_VERSIONS.join(' or '),
+      expected: `one of ${READABLE_VERSIONS.join(', ')}`,
       found: JSON.stringify(found) ?? 'none',
       hint: 'Compile it again with this version of flux2c.',
     });
   }
-  const { checksum, format: _format, version: _version, ...manifest } = decodeBody(json, version, [name]);
+  const { checksum, ...manifest } = decodeBody(json, version, [name]);
   const rest = bytes.subarray(bytes.indexOf(NEW_LINE, bytes.indexOf(NEW_LINE) + 1) + 1);
   const sum = await sha256(rest);
   if (sum !== checksum) throw malformed([name], `content with the checksum ${checksum.slice(0, 12)}…`, sum);

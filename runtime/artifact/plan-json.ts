@@ -52,7 +52,7 @@ function markDims(value: unknown): unknown {
 }
 
 const dtype = oneOf(...dtypes);
-const storageType = oneOf('f32', 'f16', 'bf16', 'i32', 'u32', 'u8', 'bool');
+const storageType = oneOf('f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool');
 const shape = list(dim);
 
 const planValue: Decoder<PlanValue> = object({ name: string, dtype, shape, storage: count });
@@ -70,6 +70,8 @@ const weightSource: Decoder<WeightSource> = byKind<WeightSource>({
   concat_rows: object({ kind: oneOf('concat_rows'), parts: list(weightPart) }),
   interleave_rows: object({ kind: oneOf('interleave_rows'), group: count, parts: list(weightPart) }),
   permute: object({ kind: oneOf('permute'), of: weightPart, permutation: list(count) }),
+  quantize_rows: object({ kind: oneOf('quantize_rows'), of: weightPart }),
+  row_scales: object({ kind: oneOf('row_scales'), of: weightPart }),
 });
 const weight: Decoder<WeightDeclaration> = object({
   name: string,

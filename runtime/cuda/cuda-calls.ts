@@ -1,5 +1,12 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
-import { type CudaContext, cudaResults, type CudaDriver, type CudaOutcome, type CudaResult } from './driver.js';
+import {
+  type CudaContext,
+  cudaResults,
+  type CudaDriver,
+  type CudaOutcome,
+  type CudaResult,
+  printVersion,
+} from './driver.js';
 
 /** The calls whose results are checked: all that have one. */
 export type CudaCallName = Exclude<keyof CudaDriver, 'errorName' | 'errorText'>;
@@ -39,6 +46,7 @@ const documentedNames: Readonly<Record<CudaCallName, string>> = {
   eventSynchronize: 'cuEventSynchronize',
   eventElapsedMilliseconds: 'cuEventElapsedTime',
   eventDestroy: 'cuEventDestroy',
+  tensorMapEncode: 'cuTensorMapEncodeTiled',
   launchKernel: 'cuLaunchKernel',
   streamBeginCapture: 'cuStreamBeginCapture',
   streamEndCapture: 'cuStreamEndCapture',
@@ -83,7 +91,7 @@ export class CudaCalls {
   /**
    * The call's value. `where` (sequence, launch, kernel, buffer, outermost first) goes into the error.
    *
-   * @throws F2C502 out of memory, F2C512 the GPU or a kernel failed for good, F2C540 anything else
+   * @throws F2C502 out of memory, F2C512 the GPU or a kernel failed for good, F2C543 the driver lacks the call, F2C540 anything else
    */
   run<K extends CudaCallName>(
     name: K,
@@ -137,6 +145,15 @@ export class CudaCalls {
       return new Flux2cError('F2C512', 'the device was lost', {
         ...detail,
         hint: 'A kernel that ran before this call failed, or the GPU did. FLUX2C_CUDA_LAUNCHES=one-by-one names the launch; `nvidia-smi` and the system log tell of the GPU.',
+      });
+    }
+    if (name === 'tensorMapEncode' && result === cudaResults.notFound) {
+      const { value: version } = this.driver.driverVersion();
+      return new Flux2cError('F2C543', 'the NVIDIA driver is too old for kernels that copy by tensor maps', {
+        where: detail.where,
+        expected: 'a driver that knows CUDA 12.0 or newer',
+        found: `one that knows CUDA ${printVersion(version)}`,
+        hint: 'Update the NVIDIA driver.',
       });
     }
     return new Flux2cError('F2C540', 'a call of the CUDA driver failed', detail);

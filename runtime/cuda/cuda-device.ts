@@ -1,7 +1,7 @@
 import { type CudaArchitecture, cudaTarget } from '../../backends/cuda/cuda-target.js';
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
-import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, Sequence } from '../device.js';
+import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, OnKernelLoaded, Sequence } from '../device.js';
 import { checkKernel, checkRange, outOfMemory, UsageMeter } from '../launch-check.js';
 import { CudaCalls } from './cuda-calls.js';
 import { describeGpu, type Gpu, requireArchitecture } from './cuda-gpus.js';
@@ -156,16 +156,19 @@ class CudaDevice implements Device {
 
   async loadKernels(
     kernels: readonly DeviceKernel[],
-    onProgress?: (done: number, total: number) => void,
+    onProgress?: OnKernelLoaded,
+    signal?: AbortSignal,
   ): Promise<void> {
     this.requireLive();
     for (const { kernel } of kernels) checkKernel(this.target, kernel);
-    await this.library.load(kernels, onProgress);
+    await this.library.load(kernels, onProgress, signal);
   }
 
   record(launches: readonly BoundLaunch[], label: string): Sequence {
     this.requireLive();
-    const recorded = recordCudaSequence(this.calls, this.target, this.library, launches, label, (sequence, graph) => {
+    const { calls, target, library } = this;
+    const on = { calls, target, library, multiprocessors: this.options.gpu.multiprocessors };
+    const recorded = recordCudaSequence(on, launches, label, (sequence, graph) => {
       this.sequences.delete(sequence);
       if (graph !== undefined) this.queue.whenDone(() => this.calls.runQuietly('graphExecDestroy', graph));
     });

@@ -2,7 +2,7 @@ import { type CudaArchitecture, cudaArchitectures } from '../../backends/cuda/cu
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { architectureFor, type ComputeCapability } from './architecture.js';
 import { CudaCalls } from './cuda-calls.js';
-import { cudaDeviceAttributes, type CudaDeviceId, type CudaDriver, cudaResults } from './driver.js';
+import { cudaDeviceAttributes, type CudaDeviceId, type CudaDriver, cudaResults, printVersion } from './driver.js';
 
 /** A GPU as the driver describes it; nothing is opened on it. */
 export interface Gpu {
@@ -101,8 +101,4 @@ export function requireArchitecture({ name, capability }: Gpu): CudaArchitecture
 /** For people: `NVIDIA H100 80GB HBM3, sm_90a, CUDA 13.0`. */
 export function describeGpu(gpu: Gpu): string {
   return `${gpu.name}, ${architectureFor(gpu.capability) ?? 'no kernels'}, CUDA ${printVersion(gpu.driverVersion)}`;
-}
-
-export function printVersion(version: number): string {
-  return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
 }

@@ -1,7 +1,7 @@
 import type { CudaArchitecture } from '../../backends/cuda/cuda-target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
-import type { DeviceKernel } from '../device.js';
+import type { DeviceKernel, OnKernelLoaded } from '../device.js';
 import { architectureFor, type ComputeCapability, isCudaArchitecture } from './architecture.js';
 import type { CudaCalls } from './cuda-calls.js';
 import { type CudaFunction, type CudaModule, maxDynamicSharedBytesAttribute, unaskedSharedBytes } from './driver.js';
@@ -40,16 +40,19 @@ export class CudaKernelLibrary {
     return this.loaded.get(name);
   }
 
-  /** Throws F2C511 with the kernel and the compiler's message, F2C541 when there is no compiler, F2C540. */
-  async load(kernels: readonly DeviceKernel[], onProgress?: (done: number, total: number) => void): Promise<void> {
+  /** Throws F2C511 with the kernel and the compiler's message, F2C541 when there is no compiler, F2C540, the signal's reason. */
+  async load(kernels: readonly DeviceKernel[], onProgress?: OnKernelLoaded, signal?: AbortSignal): Promise<void> {
     const missing = [...new Map(kernels.map((kernel) => [kernel.name, kernel])).values()].filter(
       (kernel) => this.loaded.get(kernel.name)?.source !== kernel.source,
     );
     let done = kernels.length - missing.length;
-    await forEachParallel(missing, this.options.compiler.parallelism, async (kernel, signal) => {
-      this.loadImage(kernel, await this.imageOf(kernel, signal));
+    const load = async (kernel: DeviceKernel, stop: AbortSignal): Promise<void> => {
+      const image = await this.imageOf(kernel, stop);
+      stop.throwIfAborted();
+      this.loadImage(kernel, image);
       onProgress?.(++done, kernels.length);
-    });
+    };
+    await forEachParallel(missing, this.options.compiler.parallelism, load, signal);
   }
 
   destroy(): void {

@@ -1,4 +1,5 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
+import { launchedGroups } from '../../ir/kernel/launch.js';
 import type { Target } from '../../backends/target.js';
 import type { BoundLaunch, Sequence } from '../device.js';
 import { checkBufferAccess, checkLaunch } from '../launch-check.js';
@@ -13,6 +14,7 @@ import {
   type CudaStream,
   offsetPointer,
 } from './driver.js';
+import { encodeTensorMaps } from './tensor-maps.js';
 
 interface PreparedLaunch extends Omit<CudaLaunch, 'stream'> {
   readonly label: string;
@@ -105,11 +107,21 @@ export class CudaSequence implements Sequence {
   }
 }
 
-/** Checks and prepares launches. Throws F2C514 for a launch that the kernel or the target does not allow. */
+/** Where launches are prepared. */
+export interface RecordingDevice {
+  readonly calls: CudaCalls;
+  readonly target: Target;
+  readonly library: CudaKernelLibrary;
+  /** Workgroups that walk over tiles leave room for one of them on each. */
+  readonly multiprocessors: number;
+}
+
+/**
+ * Checks and prepares launches. Throws F2C514 for a launch that the kernel or the target does not allow, F2C537 for a tensor
+ * map that the driver would refuse, F2C543 when it is too old for them.
+ */
 export function recordCudaSequence(
-  calls: CudaCalls,
-  target: Target,
-  library: CudaKernelLibrary,
+  { calls, target, library, multiprocessors }: RecordingDevice,
   launches: readonly BoundLaunch[],
   label: string,
   onDestroy: OnSequenceDestroy,
@@ -128,10 +140,11 @@ export function recordCudaSequence(
       label: launch.label,
       kernel: launch.kernel,
       function: loaded.function,
-      grid: launch.workgroups,
+      grid: launchedGroups(loaded.kernel, launch.workgroups, multiprocessors),
       blockSize: loaded.kernel.workgroupSize,
       sharedBytes: loaded.sharedBytes,
       parameters: launch.parameters,
+      tensorMaps: encodeTensorMaps(calls, loaded.kernel, launch, label),
       pointers: launch.bindings.map(({ buffer, byteOffset }) => {
         const owned = asCudaBuffer(buffer);
         buffers.add(owned);

@@ -1,3 +1,5 @@
+import type { StorageType } from '../../ir/kernel/thread.js';
+
 /**
  * The calls of the CUDA driver API (libcuda) that flux2c makes, typed, without CUDA: `node/libcuda.ts` makes them,
  * tests have a driver that only checks them. Every call gives CUDA's result code; `CudaCalls` is what looks at it.
@@ -37,6 +39,25 @@ export interface PinnedMemory {
   readonly bytes: Uint8Array;
 }
 
+/** A rectangle of the GPU's memory that kernels copy boxes of; dimensions innermost first. */
+export interface TensorMapDescription {
+  readonly storage: StorageType;
+  /** Of its first element; 16 bytes divide it. */
+  readonly address: DevicePointer;
+  /** Elements. */
+  readonly extents: readonly number[];
+  /** Multiples of 16, of all dimensions but the innermost, whose elements lie side by side. */
+  readonly byteStrides: readonly number[];
+  /** Elements of a copy; a row of it has 128 bytes. */
+  readonly boxes: readonly number[];
+}
+
+/** CUtensorMap: 128 bytes that only the hardware reads. They name the memory and keep nothing alive. */
+export type EncodedTensorMap = Uint8Array & { readonly [brand]: 'tensor map' };
+export const tensorMapBytes = 128;
+/** Of the 128 bytes, when they are made and when a launch is given them. */
+export const tensorMapAlignment = 64;
+
 export interface CudaLaunch {
   readonly function: CudaFunction;
   readonly grid: readonly [number, number, number];
@@ -44,8 +65,9 @@ export interface CudaLaunch {
   /** Dynamic shared memory. */
   readonly sharedBytes: number;
   readonly stream: CudaStream;
-  /** The kernel's arguments: pointers, then one structure of these integers by value unless there are none. */
+  /** The kernel's arguments: pointers, tensor maps by value, then one structure of these integers unless there are none. */
   readonly pointers: readonly DevicePointer[];
+  readonly tensorMaps: readonly EncodedTensorMap[];
   readonly parameters: Int32Array;
 }
 
@@ -54,6 +76,7 @@ export const cudaResults = {
   success: 0,
   outOfMemory: 2,
   noDevice: 100,
+  notFound: 500,
   notReady: 600,
 } as const;
 
@@ -124,6 +147,8 @@ export interface CudaDriver {
   eventElapsedMilliseconds(start: CudaEvent, end: CudaEvent): CudaOutcome<number>;
   eventDestroy(event: CudaEvent): CudaResult;
 
+  /** From CUDA 12.0 on; `notFound` from drivers that lack it. */
+  tensorMapEncode(map: TensorMapDescription): CudaOutcome<EncodedTensorMap>;
   launchKernel(launch: CudaLaunch): CudaResult;
 
   /** From now on what is queued on the stream goes into a graph instead. */
@@ -141,4 +166,9 @@ export interface CudaDriver {
 
 export function offsetPointer(pointer: DevicePointer, bytes: number): DevicePointer {
   return (pointer + BigInt(bytes)) as DevicePointer;
+}
+
+/** `13.0` of 13000. */
+export function printVersion(version: number): string {
+  return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
 }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { createCpuDevice } from '../cpu/node/cpu-device.js';
-import { findGpus, openCuda, whyNoCuda } from '../cuda/node/open-cuda.js';
+import { openCuda, openUsefulCuda } from '../cuda/node/open-cuda.js';
 import type { Device } from '../device.js';
 import { openDawn } from '../webgpu/node/dawn.js';
 import { createWebgpuDevice } from '../webgpu/webgpu-device.js';
@@ -88,8 +88,10 @@ async function openBest(onNotice: OpenDeviceOptions['onNotice']): Promise<Device
   if (outcome.adapter !== undefined && !isSoftwareAdapter(outcome.adapter.info)) {
     return createWebgpuDevice(outcome.adapter);
   }
-  const gpu = await openUsefulGpu(onNotice);
-  if (gpu !== undefined) return gpu;
+  const gpu = await openUsefulCuda();
+  if (gpu?.device !== undefined) return gpu.device;
+  // A GPU that is there and does not work is worth a sentence.
+  if (gpu !== undefined) onNotice?.(`Not CUDA: ${gpu.reason}.`);
   const threads = availableParallelism();
   const here = `computing on the processor with ${threads} thread${threads === 1 ? '' : 's'}`;
   onNotice?.(
@@ -98,22 +100,6 @@ async function openBest(onNotice: OpenDeviceOptions['onNotice']): Promise<Device
       : `The only WebGPU adapter is ${outcome.name}, which is slower than flux2c itself: ${here}. ${howToGetOne}; device webgpu takes this one.`,
   );
   return createCpuDevice();
-}
-
-/** A GPU that models without machine code for it run on. One that is there and does not work is worth a sentence. */
-async function openUsefulGpu(onNotice: OpenDeviceOptions['onNotice']): Promise<Device | undefined> {
-  const { gpus } = await findGpus();
-  if (gpus === undefined) return undefined;
-  let obstacle = await whyNoCuda();
-  try {
-    const { device } = obstacle === undefined ? await openCuda() : {};
-    if (device !== undefined) return device;
-  } catch (error) {
-    if (!(error instanceof Flux2cError)) throw error;
-    obstacle = `${error.message} (${error.detail.found ?? error.code})`;
-  }
-  onNotice?.(`Not CUDA: ${obstacle ?? 'the GPU does not open'}.`);
-  return undefined;
 }
 
 const howToGetOne =

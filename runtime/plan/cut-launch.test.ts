@@ -62,6 +62,32 @@ function linear(m: number, n: number, k: number): ReturnType<typeof launch> {
 describe('cutLaunch', () => {
   const storages = [storage(0, 'input', 64 * 256), storage(1, 'weight', 1024 * 256), storage(2, 'result', 64 * 1024)];
 
+  it('tells each piece how many tiles it has', () => {
+    const tiles = ['tiles_x', 'tiles_y', 'tiles_z'];
+    const walking = signature('product', ['read', 'read', 'write'], [...tiles, 'tokens'], product.accesses);
+    const target = { ...roomyTarget, maxWorkgroupsPerDimension: 11 };
+    const pieces = cut(linear(64, 1024, 256), walking, target, storages);
+    const counts = pieces.map((piece) => tiles.map((name) => parameter(piece, walking, name)));
+    expect(counts).toEqual([
+      [11, 4, 1],
+      [10, 4, 1],
+      [11, 4, 1],
+    ]);
+    expect(pieces.map(({ workgroups }) => workgroups)).toEqual(counts);
+  });
+
+  it('refuses more tiles than a number of 32 bits counts where workgroups walk over them', () => {
+    const tiles = ['tiles_x', 'tiles_y', 'tiles_z'];
+    const all = signature('product', ['read', 'read', 'write'], [...tiles, 'tokens'], accessMap(['k', 'k', 'k'], { k: 8 })); // prettier-ignore
+    const walking = { ...all, thread: { ...all.thread, walksTiles: true } };
+    const step = (m: number) => ({ ...linear(8, 8, 8), grid: launch('', '', [], [[32 * 65535, 32], [16 * m, 16]]).grid }); // prettier-ignore
+    expect(cut(step(32768), walking, roomyTarget, storages)).toHaveLength(1);
+    expect(cut(step(32769), all, roomyTarget, storages)).toHaveLength(1);
+    expect(() => cut(step(32769), walking, roomyTarget, storages)).toThrow(
+      expect.objectContaining({ code: 'F2C313' }) as Error,
+    );
+  });
+
   it('leaves a launch that fits whole', () => {
     const pieces = cut(linear(64, 1024, 256), product, roomyTarget, storages);
     expect(pieces).toHaveLength(1);

@@ -209,7 +209,13 @@ class Cutter {
   private plan(range: Range): PlannedLaunch {
     const { step, extent, tile, parameters: sizes } = this.launch;
     const values = new Map(sizes);
-    for (const axis of coordinates) values.set(`origin_${letters[axis]}`, range.from[axis]);
+    const workgroups = mapTriple([0, 1, 2], (axis) => range.end[axis as Coordinate] - range.from[axis as Coordinate]);
+    for (const axis of coordinates) {
+      values.set(`origin_${letters[axis]}`, range.from[axis]);
+      values.set(`tiles_${letters[axis]}`, workgroups[axis]);
+    }
+    // Workgroups that walk over tiles number them through.
+    if (this.kernel.walksTiles === true) this.checkIndex(workgroups[0] * workgroups[1] * workgroups[2], 'all tiles');
     const bindings = this.launch.bindings.map((binding, index): PlannedBinding => {
       const window = this.windowOf(index, range);
       if (window.segment === undefined) throw new Error(`internal: a window of ${step.label} leaves its buffer`);
@@ -240,7 +246,7 @@ class Cutter {
       label: step.label,
       bindings,
       parameters,
-      workgroups: mapTriple([0, 1, 2], (axis) => range.end[axis as Coordinate] - range.from[axis as Coordinate]),
+      workgroups,
       flop: this.launch.flop * share,
       bytes: this.launch.bytes * share,
     };

@@ -2,7 +2,7 @@
 /// <reference types="@webgpu/types" preserve="true" />
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Target } from '../../backends/target.js';
-import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, Sequence } from '../device.js';
+import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, OnKernelLoaded, Sequence } from '../device.js';
 import { checkKernel, checkRange, outOfMemory, UsageMeter } from '../launch-check.js';
 import { FailureLog } from './webgpu-failures.js';
 import { KernelLibrary } from './webgpu-kernels.js';
@@ -116,10 +116,11 @@ class WebgpuDevice implements Device {
 
   async loadKernels(
     kernels: readonly DeviceKernel[],
-    onProgress?: (done: number, total: number) => void,
+    onProgress?: OnKernelLoaded,
+    signal?: AbortSignal,
   ): Promise<void> {
     for (const { kernel } of kernels) checkKernel(this.target, kernel);
-    await this.library.load(kernels, onProgress);
+    await this.library.load(kernels, onProgress, signal);
   }
 
   record(launches: readonly BoundLaunch[], label: string): Sequence {

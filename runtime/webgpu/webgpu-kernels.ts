@@ -1,6 +1,6 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
-import type { DeviceKernel } from '../device.js';
+import type { DeviceKernel, OnKernelLoaded } from '../device.js';
 import { forEachParallel } from '../for-each-parallel.js';
 
 /** GPUShaderStage.COMPUTE: constants of the specification, which Node has no globals for. */
@@ -38,15 +38,16 @@ export class KernelLibrary {
   }
 
   /** Throws F2C511 with the kernel, the line of its text and the compiler's message. */
-  async load(kernels: readonly DeviceKernel[], onProgress?: (done: number, total: number) => void): Promise<void> {
+  async load(kernels: readonly DeviceKernel[], onProgress?: OnKernelLoaded, signal?: AbortSignal): Promise<void> {
     const missing = [...new Map(kernels.map((kernel) => [kernel.name, kernel])).values()].filter(
       (kernel) => this.loaded.get(kernel.name)?.source !== kernel.source,
     );
     let done = kernels.length - missing.length;
-    await forEachParallel(missing, compilations, async (kernel) => {
+    const load = async (kernel: DeviceKernel): Promise<void> => {
       this.loaded.set(kernel.name, await this.compile(kernel));
       onProgress?.(++done, kernels.length);
-    });
+    };
+    await forEachParallel(missing, compilations, load, signal);
   }
 
   private async compile(kernel: DeviceKernel): Promise<LoadedKernel> {

@@ -1,11 +1,11 @@
 /** Artifacts for GPUs: what `compile --target cuda` writes, and what a device makes of it. */
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openArtifactModel, readArtifactFolder } from '../../cli/artifact-folder.js';
+import { openArtifactFolder, openArtifactModel } from '../../cli/artifact-folder.js';
+import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { createCpuDevice } from '../../runtime/cpu/node/cpu-device.js';
 import { kernelHeaders } from '../../runtime/cuda/node/open-cuda.js';
 import { findWorkingNvcc } from '../../runtime/cuda/node/open-compiler.js';
@@ -31,6 +31,13 @@ const small = [...component, '--target', 'cuda'];
 async function compile(name: string, ...options: readonly string[]) {
   const path = join(root, name);
   return { path, ...(await runCommandLine(['compile', '-o', path, ...small, '--operands', 'f32', ...options])) };
+}
+
+/** Of the build of an artifact that has no other. */
+async function kernelsOf(path: string): Promise<ReadonlyMap<string, LoadableKernel>> {
+  const { manifest, loadBuild } = await openArtifactFolder(path);
+  expect(manifest.builds.size).toBe(1);
+  return (await loadBuild([...manifest.builds.keys()][0]!)).kernels;
 }
 
 const namesIn = (path: string) => readdirSync(join(path, 'kernels'));
@@ -63,8 +70,8 @@ describe.skipIf(typeof nvcc === 'string')('an artifact with machine code', () =>
   }, 300_000);
 
   it('has text, header and machine code, and says what each is', async () => {
-    const { kernels, manifest } = await readArtifactFolder(path);
-    expect(manifest).toMatchObject({ version: 3, target: { backend: 'cuda', workgroupMemory: 163 * 1024 } });
+    const kernels = await kernelsOf(path);
+    expect((await openArtifactFolder(path)).manifest.version).toBe(4);
     expect(readFileSync(join(path, 'kernels/flux2c.cuh'), 'utf8')).toBe(kernelHeaders.get('flux2c.cuh'));
     for (const [name, { source, headers, binaries }] of kernels) {
       expect(source).toBe(readFileSync(join(path, `kernels/${name}.cu`), 'utf8'));
@@ -113,37 +120,14 @@ describe.skipIf(typeof nvcc === 'string')('an artifact with machine code', () =>
     await device.destroy();
   });
 
-  it('is refused when any of its files was changed, and on a GPU with less', async () => {
+  it('is refused when any of its files was changed', async () => {
     const broken = join(root, 'broken');
     for (const name of ['flux2c.cuh', namesIn(path).find((file) => file.endsWith('.cubin'))!]) {
       cpSync(path, broken, { recursive: true });
       writeFileSync(join(broken, 'kernels', name), 'changed');
-      await expect(readArtifactFolder(broken)).rejects.toMatchObject({ code: 'F2C532' });
+      await expect(kernelsOf(broken)).rejects.toMatchObject({ code: 'F2C532' });
       rmSync(broken, { recursive: true });
     }
-    const { device } = openMockDevice({ capability: [8, 6] });
-    await expect(openArtifactModel(path, device)).rejects.toMatchObject({
-      code: 'F2C533',
-      detail: { expected: `${163 * 1024} bytes of workgroup memory` },
-    });
-  });
-});
-
-describe('an artifact for Hopper alone', () => {
-  it('runs on no other GPU, and one for several GPUs on Hopper', async () => {
-    const hopper = await compile('hopper', '--arch', 'sm_90a', '--no-cubin');
-    const several = await compile('several', '--no-cubin');
-    const open = async (path: string, capability: readonly [number, number]) => {
-      const { device } = openMockDevice({ capability });
-      await (await openArtifactModel(path, device)).close();
-      await device.destroy();
-    };
-    await open(hopper.path, [9, 0]);
-    for (const capability of [[8, 0], [8, 9], [9, 0], [12, 0]] as const) await open(several.path, capability); // prettier-ignore
-    await expect(open(hopper.path, [8, 0])).rejects.toMatchObject({
-      code: 'F2C533',
-      detail: { expected: expect.stringMatching(/matrix products by wgmma/) as unknown },
-    });
   });
 });
 
@@ -155,7 +139,7 @@ describe('compiling for GPUs', () => {
     expect(exitCode).toBe(0);
     expect(stderr).toMatch(/No machine code goes into the artifact \(.*nvcc does not run.*will compile the kernels\./);
     expect(namesIn(path).filter((name) => name.endsWith('.cubin'))).toEqual([]);
-    expect((await readArtifactFolder(path)).kernels.values().next().value).not.toHaveProperty('binaries');
+    expect((await kernelsOf(path)).values().next().value).not.toHaveProperty('binaries');
   });
 
   it.runIf(process.platform !== 'win32')('ends its compilers when it is interrupted', async () => {
@@ -186,26 +170,5 @@ describe('compiling for GPUs', () => {
   ])('refuses %j', async (options, code) => {
     const { exitCode, stderr } = await compile('never', ...options);
     expect([exitCode, stderr.includes(`error ${code}: `)]).toEqual([1, true]);
-  });
-});
-
-describe('an artifact of version 2', () => {
-  it('is read as it always was', async () => {
-    const path = join(root, 'old');
-    await runCommandLine(['compile', '-o', path, ...component, '--target', 'cpu']);
-    const file = join(path, 'manifest.json');
-    const current = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
-    const { checksum: _, headers: __, ...old } = current;
-    for (const kernel of Object.values(old.kernels as Record<string, Record<string, unknown>>)) delete kernel.binaries;
-    const rest = `${JSON.stringify({ ...old, version: 2 }).slice(1)}\n`;
-    const sum = createHash('sha256').update(rest).digest('hex');
-    writeFileSync(file, `{\n"checksum":"${sum}",\n${rest}`);
-    const { manifest, kernels } = await readArtifactFolder(path);
-    expect(manifest.version).toBe(2);
-    expect(manifest.headers).toEqual([]);
-    expect([...manifest.kernels.values()].every(({ binaries }) => binaries.size === 0)).toBe(true);
-    expect(kernels.size).toBeGreaterThan(10);
-    writeFileSync(file, readFileSync(file, 'utf8').replace('"version":2', '"version":1'));
-    await expect(readArtifactFolder(path)).rejects.toMatchObject({ code: 'F2C531' });
   });
 });

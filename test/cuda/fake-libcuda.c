@@ -1,7 +1,8 @@
 /*
  * A libcuda.so.1 for tests of the bindings on machines without a GPU: NVIDIA's own header declares what it exports, so
  * calls with other types than the real library's do not compile here or go wrong. Memory is the computer's, work is done
- * at once, one kernel exists: vector_add(a, b, out, {count, scale}).
+ * at once, two kernels exist: vector_add(a, b, out, {count, scale}), and copy_box(x, out, map of x, {count}), which writes the
+ * numbers of the map's first box to out, one after another.
  */
 #include <cuda.h>
 #include <stdlib.h>
@@ -12,7 +13,16 @@
 #define live_magic 0x6c697665u
 #define most_nodes 64
 
+/* What the fake keeps in the 128 bytes of a CUtensorMap: little of what the real one does. */
 typedef struct {
+  unsigned magic, rank;
+  const unsigned short *address;
+  cuuint64_t extents[2], row_bytes;
+  cuuint32_t box[2];
+} Map;
+
+typedef struct {
+  Map map;
   const float *a, *b;
   float *out;
   int count, scale;
@@ -28,7 +38,7 @@ struct CUmod_st { unsigned magic; };
 struct CUfunc_st { int shared; };
 
 static int fake_live = 0, fake_current = 0, fake_retained = 0;
-static struct CUfunc_st fake_function;
+static struct CUfunc_st fake_function, fake_copy_box;
 
 /** Things allocated and not freed; for the test. */
 int fake_live_count(void) { return fake_live + fake_retained; }
@@ -74,14 +84,14 @@ CUresult cuCtxSetCurrent(CUcontext context) {
 }
 
 CUresult cuModuleLoadData(CUmodule *module, const void *image) {
-  if (memcmp(image, "fake vector_add", 15) != 0) return CUDA_ERROR_INVALID_IMAGE;
+  if (memcmp(image, "fake ", 5) != 0) return CUDA_ERROR_INVALID_IMAGE;
   *module = make(sizeof(struct CUmod_st));
   return CUDA_SUCCESS;
 }
 CUresult cuModuleUnload(CUmodule module) { return drop(module); }
 CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
-  *function = &fake_function;
-  return strcmp(name, "vector_add") == 0 ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
+  *function = strcmp(name, "copy_box") == 0 ? &fake_copy_box : &fake_function;
+  return *function == &fake_copy_box || strcmp(name, "vector_add") == 0 ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
   if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) return CUDA_ERROR_INVALID_VALUE;
@@ -162,9 +172,40 @@ CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
 }
 CUresult cuEventDestroy(CUevent event) { return drop(event); }
 
+#ifndef FAKE_WITHOUT_TENSOR_MAPS
+/* Two dimensions of 16-bit floats, as flux2c asks for them; each rule of the real call that such a map can break. */
+CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *address,
+                                const cuuint64_t *extents, const cuuint64_t *strides, const cuuint32_t *box,
+                                const cuuint32_t *steps, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+                                CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill) {
+  Map made = {live_magic, rank, address, {extents[0], extents[1]}, strides[0], {box[0], box[1]}};
+  if ((size_t)map % 64 || (size_t)address % 16 || rank != 2 || strides[0] % 16) return CUDA_ERROR_INVALID_VALUE;
+  if (type != CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 && type != CU_TENSOR_MAP_DATA_TYPE_FLOAT16) return CUDA_ERROR_INVALID_VALUE;
+  if (!extents[0] || !extents[1] || box[0] != 64 || box[1] < 1 || box[1] > 256) return CUDA_ERROR_INVALID_VALUE;
+  if (steps[0] != 1 || steps[1] != 1 || interleave != CU_TENSOR_MAP_INTERLEAVE_NONE) return CUDA_ERROR_INVALID_VALUE;
+  if (swizzle != CU_TENSOR_MAP_SWIZZLE_128B || promotion != CU_TENSOR_MAP_L2_PROMOTION_L2_256B) return CUDA_ERROR_INVALID_VALUE;
+  if (fill != CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) return CUDA_ERROR_INVALID_VALUE;
+  memset(map, 0, sizeof *map);
+  memcpy(map, &made, sizeof made);
+  return CUDA_SUCCESS;
+}
+#endif
+
+static void copy_box(const Map *map, unsigned short *out, int count) {
+  for (int at = 0; at < count; at++) {
+    unsigned row = at / map->box[0], column = at % map->box[0];
+    int inside = row < map->extents[1] && column < map->extents[0];
+    out[at] = inside ? map->address[row * (map->row_bytes / 2) + column] : 0;
+  }
+}
+
 static void run_node(Node *node) {
   if (node->event) {
     node->event->at = now();
+    return;
+  }
+  if (node->map.magic) {
+    copy_box(&node->map, (unsigned short *)node->out, node->count);
     return;
   }
   for (unsigned block = 0; block < node->grid; block++)
@@ -177,13 +218,23 @@ CUresult cuLaunchKernel(CUfunction function, unsigned int gx, unsigned int gy, u
                         unsigned int by, unsigned int bz, unsigned int shared, CUstream stream, void **arguments,
                         void **extra) {
   Node node = {0};
-  if (function != &fake_function || stream->magic != live_magic || extra || gy != 1 || gz != 1 || by != 1 || bz != 1)
+  int copies = function == &fake_copy_box;
+  if ((function != &fake_function && !copies) || stream->magic != live_magic || extra || gy != 1 || gz != 1 || by != 1 || bz != 1)
     return CUDA_ERROR_INVALID_VALUE;
   node.a = *(const float **)arguments[0];
-  node.b = *(const float **)arguments[1];
-  node.out = *(float **)arguments[2];
-  node.count = ((int *)arguments[3])[0];
-  node.scale = ((int *)arguments[3])[1];
+  if (copies) {
+    /* One block a multiprocessor at most. */
+    if ((size_t)arguments[2] % 64 || gx > 132) return CUDA_ERROR_INVALID_VALUE;
+    memcpy(&node.map, arguments[2], sizeof node.map);
+    if (node.map.magic != live_magic || (const void *)node.map.address != (const void *)node.a) return CUDA_ERROR_INVALID_VALUE;
+    node.out = *(float **)arguments[1];
+    node.count = ((int *)arguments[3])[0];
+  } else {
+    node.b = *(const float **)arguments[1];
+    node.out = *(float **)arguments[2];
+    node.count = ((int *)arguments[3])[0];
+    node.scale = ((int *)arguments[3])[1];
+  }
   node.grid = gx;
   node.block = bx;
   if (stream->capture) stream->capture->nodes[stream->capture->count++] = node;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { printCuda } from '../../backends/cuda/cuda.js';
-import { hostBuildLine, printHostFiles } from '../../cli/compile-host.js';
+import { printHostFiles } from '../../cli/compile-host.js';
 import { Dim } from '../../ir/dim.js';
 import { add, builtin, f32, i32, integer, multiply, parameter, register } from '../../ir/kernel/expressions.js';
 import type { ThreadKernel } from '../../ir/kernel/thread.js';
@@ -92,10 +92,15 @@ it.skipIf(!isPossible)(
   }; // prettier-ignore
     const files = printHostFiles({
       name: 'a plan',
-      functions: new Map([['main', { component: 'none', plan }]]),
-      kernels: new Map([['exchange', { thread: large }]]),
+      builds: [
+        {
+          name: 'mma',
+          functions: new Map([['main', { component: 'none', plan }]]),
+          kernels: new Map([['exchange', { thread: large }]]),
+          architectures: ['sm_80'],
+        },
+      ],
       weights: null,
-      architectures: ['sm_80'],
     });
     const folder = join(root, 'by-hand');
     mkdirSync(join(folder, 'kernels'), { recursive: true });
@@ -130,19 +135,25 @@ describe('printing a host program', () => {
     weights: [],
     steps: [],
   };
-  const print = (changed: Partial<Plan>): ReadonlyMap<string, string> =>
-    printHostFiles({
-      name: 'a model',
-      functions: new Map([['main', { component: 'vae', plan: { ...plan, ...changed } }]]),
-      kernels: new Map(),
-      weights: null,
-      architectures: ['sm_80', 'sm_120'],
-    });
+  const mma = { name: 'mma', architectures: ['sm_80', 'sm_120'] } as const;
+  const wgmma = { name: 'wgmma', architectures: ['sm_90a'] } as const;
+  const print = (changed: Partial<Plan>, families: readonly (typeof mma | typeof wgmma)[] = [mma]) => {
+    const functions = new Map([['main', { component: 'vae', plan: { ...plan, ...changed } }]]);
+    const builds = families.map((family) => ({ ...family, functions, kernels: new Map<string, never>() }));
+    return printHostFiles({ name: 'a model', builds, weights: null });
+  };
 
   it('leaves the choice among several architectures to nvcc', () => {
     expect([...print({}).keys()]).toEqual(['host.cu', 'flux2c-host.h']);
     expect(print({}).get('host.cu')).toContain('nvcc -std=c++17 -O2 -arch=native host.cu -o host');
-    expect(hostBuildLine(['sm_90a'])).toContain(' -gencode arch=compute_90a,code=sm_90a ');
+    expect(print({}, [wgmma]).get('host.cu')).toContain(' -gencode arch=compute_90a,code=sm_90a host.cu ');
+  });
+
+  it('gives a program for each build', () => {
+    const files = print({}, [mma, wgmma]);
+    expect([...files.keys()]).toEqual(['host.mma.cu', 'host.wgmma.cu', 'flux2c-host.h']);
+    expect(files.get('host.mma.cu')).toContain(' -arch=native host.mma.cu -o host');
+    expect(files.get('host.wgmma.cu')).toContain(' -gencode arch=compute_90a,code=sm_90a host.wgmma.cu -o host');
   });
 
   it('refuses an operation of the host that has no C++', () => {

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hostBuildLine } from '../../cli/compile-host.js';
+import { hostBuildLines } from '../../cli/compile-host.js';
 import { f32ToBf16 } from '../../ir/dtype.js';
 import type { NetworkTensor } from '../../models/flux2/networks.js';
 import { findNvcc } from '../../runtime/cuda/node/cuda-toolkit.js';
@@ -141,7 +141,7 @@ describe.skipIf(!isPossible)('a host program', () => {
     ['a hole', `{"a":${entry('U8', '[2]', 2, 4)}}`, 4, undefined, /F2C413: the data of a tensor leave a hole/],
     ['an overlap', `{"a":${four},"b":${entry('U8', '[2]', 2, 4)}}`, 4, undefined, /F2C413: the data of a tensor leave a hole or overlap/],
     ['bytes of no tensor', `{"a":${four}}`, 6, undefined, /F2C413: the file has bytes that belong to no tensor/],
-    ['a type without numbers', `{"input_ids":${entry('F8_E4M3', '[1,4]', 0, 4)},"attention_mask":${entry('U8', '[1,4]', 4, 8)}}`, 8, undefined, /F2C705[^]*input_ids[^]*F8_E4M3/],
+    ['a type without numbers', `{"input_ids":${entry('F8_E5M2', '[1,4]', 0, 4)},"attention_mask":${entry('U8', '[1,4]', 4, 8)}}`, 8, undefined, /F2C705[^]*input_ids[^]*F8_E5M2/],
   ] as const)('refuses inputs with %s', async (_, header, bytes, length, message) => {
     expect(await failure(fileOf(header, bytes, length))).toMatch(message);
   }); // prettier-ignore
@@ -204,9 +204,10 @@ if (typeof nvcc === 'string') {
 it.skipIf(typeof nvcc === 'string')(
   'builds with the line it names',
   async () => {
-    const [command, ...options] = hostBuildLine(['sm_80']).split(' ');
+    const line = hostBuildLines([{ name: 'mma', architectures: ['sm_80'] }])[0]!;
+    const [command, ...options] = line.split(' ');
     expect(command).toBe('nvcc');
-    expect(readFileSync(join(artifact, 'host.cu'), 'utf8')).toContain(`//   ${hostBuildLine(['sm_80'])}\n`);
+    expect(readFileSync(join(artifact, 'host.cu'), 'utf8')).toContain(`//   ${line}\n`);
     const folder = join(root, 'nvcc');
     cpSync(artifact, folder, { recursive: true });
     const { stderr } = await promisify(execFile)(findNvcc()!, options, { cwd: folder });

@@ -62,6 +62,7 @@ function interpret(kernel: ThreadKernel): MockKernel {
   return {
     buffers: kernel.buffers,
     parameters: kernel.parameters.length,
+    tensorMaps: kernel.tensorMaps?.length ?? 0,
     blockSize: kernel.workgroupSize,
     run: (buffers, parameters, grid) => {
       const named = kernel.buffers.map(({ name }, index) => [name, buffers[index]!] as const);

@@ -1,12 +1,15 @@
 /** What the parts of the mock driver share, and its answers about the device. */
 import { type CudaContext, cudaDeviceAttributes, type CudaDeviceId, type CudaDriver, type CudaOutcome, type CudaResult, type CudaStream } from '../../runtime/cuda/driver.js'; // prettier-ignore
 import { AddressSpace, type Allocation, CudaViolation, describe } from './mock-memory.js';
+import { MockTensorMaps } from './mock-tensor-maps.js';
 import { type MockEvent, type MockObject, type MockStream, MockStreams, type Operation } from './mock-streams.js';
 
 /** What a function of a module is. */
 export interface MockKernel {
   readonly buffers: readonly { readonly access: 'read' | 'write' | 'read_write' }[];
   readonly parameters: number;
+  /** How many it takes; none when left out. */
+  readonly tensorMaps?: number;
   readonly blockSize: number;
   /** Gets memory from each pointer to the end of its allocation. */
   run(buffers: readonly Uint8Array[], parameters: Int32Array, grid: readonly [number, number, number]): void;
@@ -44,6 +47,7 @@ export class MockDriverState {
   readonly calls: string[] = [];
   protected readonly memory = new AddressSpace('device');
   protected readonly pinned = new AddressSpace('pinned');
+  readonly tensorMaps = new MockTensorMaps(this.memory);
   protected readonly streams = new MockStreams();
   protected readonly objects = new Map<bigint, Leaking | MockFunction>();
   private readonly failures = new Map<string, CudaResult>();

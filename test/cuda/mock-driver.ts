@@ -11,6 +11,8 @@ import {
   type CudaOutcome,
   type CudaResult,
   type CudaStream,
+  type EncodedTensorMap,
+  type TensorMapDescription,
 } from '../../runtime/cuda/driver.js';
 import { MockMemoryDriver } from './mock-driver-memory.js';
 import type { MockFunction, MockGraph } from './mock-driver-state.js';
@@ -108,13 +110,20 @@ export class MockCudaDriver extends MockMemoryDriver implements CudaDriver {
     return this.sticky;
   }
 
+  tensorMapEncode(map: TensorMapDescription): CudaOutcome<EncodedTensorMap> {
+    const result = this.enter('tensorMapEncode');
+    return { result, value: this.tensorMaps.encode(map) };
+  }
+
   launchKernel(launch: CudaLaunch): CudaResult {
     const result = this.enter('launchKernel');
     const called = this.object<MockFunction>(launch.function, 'function');
     const { kernel, name, module, maxSharedBytes } = called;
-    const { grid, blockSize, sharedBytes, pointers, parameters } = launch;
+    const { grid, blockSize, sharedBytes, pointers, parameters, tensorMaps } = launch;
     if (pointers.length !== kernel.buffers.length || parameters.length !== kernel.parameters)
       throw new CudaViolation(`${name} is launched with ${pointers.length} pointers and ${parameters.length} integers`);
+    if (tensorMaps.length !== (kernel.tensorMaps ?? 0))
+      throw new CudaViolation(`${name} is launched with ${tensorMaps.length} tensor maps`);
     if (grid.some((count) => count < 1) || grid[1] > 65535 || grid[2] > 65535) return result || 1;
     if (blockSize !== kernel.blockSize) throw new CudaViolation(`${name} is launched with blocks of ${blockSize}`);
     if (sharedBytes > maxSharedBytes)
@@ -125,7 +134,8 @@ export class MockCudaDriver extends MockMemoryDriver implements CudaDriver {
       return this.memory.access(pointer, undefined, kernel.buffers[index]!.access !== 'read');
     });
     const values = parameters.slice();
-    this.queue(launch.stream, `the launch of ${name}`, accesses, [module], () => {
+    const mapped = tensorMaps.map((map) => this.tensorMaps.accessOf(map));
+    this.queue(launch.stream, `the launch of ${name}`, [...accesses, ...mapped], [module], () => {
       this.sticky ||= this.failingLaunches.get(name) ?? 0;
       if (this.sticky !== 0) return;
       accesses.forEach((access, index) => {

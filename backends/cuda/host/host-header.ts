@@ -8,6 +8,7 @@ import { mainText } from './header/main.js';
 import { openingText } from './header/opening.js';
 import { operationsText } from './header/operations.js';
 import { runText } from './header/run.js';
+import { tensorMapsText } from './header/tensor-maps.js';
 import { weightsText } from './header/weights.js';
 
 /** The name under which `host.cu` includes it. */
@@ -22,6 +23,7 @@ export const hostHeader = [
   weightsText,
   operationsText,
   inputsText,
+  tensorMapsText,
   deviceText,
   runText,
   launchText,

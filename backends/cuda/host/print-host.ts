@@ -8,8 +8,9 @@ import { hostHeaderName } from './host-header.js';
 import type { HostFunction, HostProgram } from './host-program.js';
 import { printHostStep } from './print-host-steps.js';
 import type { HostScope } from './print-host-steps.js';
+import { printKernel } from './print-kernel.js';
 import { printSizes } from './print-sizes.js';
-import { printKernel, StepPrinter } from './print-steps.js';
+import { StepPrinter } from './print-steps.js';
 import { declarationOf, isBoundaryType, WeightTables } from './print-weights.js';
 
 /**

@@ -4,6 +4,7 @@ import type { CopyStep, LaunchStep, Plan, PlanStep } from '../../../ir/plan.js';
 import { cudaEntryPoint } from '../cuda.js';
 import type { KernelNames } from '../../kernel-names.js';
 import { printDim, quote } from './cpp-text.js';
+import { sizesOf } from './print-kernel.js';
 
 /** The device's steps of a plan as statements; host steps are printed apart, because they come first. */
 export class StepPrinter {
@@ -67,36 +68,4 @@ export class StepPrinter {
     if (source !== target) throw new Error(`internal: the copy ${label} changes the element type`);
     return `run.copy(${quote(label)}, ${end(from)}, ${end(to)}, ${printDim(size, this.names)});`;
   }
-}
-
-/** Parameters that launches give; the others are where a piece of a launch begins. */
-function sizesOf(kernel: ThreadKernel): readonly string[] {
-  return kernel.parameters.filter((name) => placeOf(kernel, name) === undefined);
-}
-
-/** The text that gives a parameter of where a piece begins. */
-function placeOf(kernel: ThreadKernel, name: string): string | undefined {
-  const axis = ['origin_x', 'origin_y', 'origin_z'].indexOf(name);
-  if (axis >= 0) return `piece.origin[${axis}]`;
-  const buffer = kernel.buffers.findIndex((candidate) => name === `${candidate.name}_base`);
-  return buffer >= 0 ? `piece.bases[${buffer}]` : undefined;
-}
-
-/** A kernel's entry in the program: how a piece of its launches is started. */
-export function printKernel(kernel: ThreadKernel, sharedBytes: number): readonly string[] {
-  const entryPoint = cudaEntryPoint(kernel);
-  const sizes = sizesOf(kernel);
-  const values = kernel.parameters.map((name) => placeOf(kernel, name) ?? `piece.sizes[${sizes.indexOf(name)}]`);
-  const hasParameters = values.length > 0;
-  const fixed = kernel.buffers.flatMap(({ name }, at) => (kernel.parameters.includes(`${name}_base`) ? [] : [at]));
-  const splits = ['x', 'y', 'z'].map((axis) => kernel.parameters.includes(`origin_${axis}`));
-  const shape = `${kernel.workgroupSize}, ${sharedBytes}`;
-  return [
-    `void start_${entryPoint}(const Piece& piece) {`,
-    ...fixed.map((at) => `  piece.require_no_base(${at});`),
-    ...(hasParameters ? [`  const ::${entryPoint}_parameters parameters = {${values.join(', ')}};`] : []),
-    `  start(piece, ::${entryPoint}, ${shape}${hasParameters ? ', parameters' : ''});`,
-    '}',
-    `const Kernel kernel_${entryPoint} = {${quote(kernel.name)}, {${splits.join(', ')}}, start_${entryPoint}};`,
-  ];
 }

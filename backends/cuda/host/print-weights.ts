@@ -1,6 +1,7 @@
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { dtypes } from '../../../ir/dtype.js';
 import type { DType } from '../../../ir/dtype.js';
+import { isSameButForOnes } from '../../../ir/host-tensor.js';
 import type { StorageType } from '../../../ir/kernel/thread.js';
 import type { Plan } from '../../../ir/plan.js';
 import { printIntegers, printInteger, printType, quote } from './cpp-text.js';
@@ -63,6 +64,11 @@ export class WeightTables {
         const of = this.printSource(component, weight, source.of.source, source.of.shape);
         return `permute(${sizes}, ${printIntegers(source.permutation)}, ${of})`;
       }
+      case 'quantize_rows':
+      case 'row_scales': {
+        const of = this.printSource(component, weight, source.of.source, source.of.shape);
+        return `${source.kind}(${sizes}, ${of})`;
+      }
     }
   }
 
@@ -76,9 +82,7 @@ export class WeightTables {
         expected: `[${shape.join(', ')}] for @${weight}`,
       });
     }
-    // A 1x1 convolution may be declared as a matrix.
-    const withoutOnes = (sizes: readonly number[]): string => sizes.filter((size) => size !== 1).join();
-    if (withoutOnes(found.shape) !== withoutOnes(shape)) {
+    if (!isSameButForOnes(found.shape, shape)) {
       throw new Flux2cError('F2C523', 'a weight of the artifact has the wrong shape', {
         where: [component, `@${weight}`, name],
         expected: `[${shape.join(', ')}]`,

@@ -1,6 +1,6 @@
 /**
  * What kernels compute with, for nvcc, NVRTC and g++ alike. Semantics are those of ir/kernel/thread-interpret-operators.ts;
- * nothing is approximate unless the compiler is told so.
+ * nothing but exp2 is approximate unless the compiler is told so.
  */
 export const functionsText = String.raw`
 namespace f2c {
@@ -8,6 +8,8 @@ namespace f2c {
 /** NaN when either is; +0 is above -0. */
 F2C_FUNCTION float maximum(float a, float b);
 F2C_FUNCTION float minimum(float a, float b);
+/** 2 to the power of a, up to 2 ulp off; subnormal results may be 0. */
+F2C_FUNCTION float power_of_two(float a);
 /** Truncating; the divisor is not 0. */
 F2C_FUNCTION int divide(int a, int b F2C_PLACE);
 F2C_FUNCTION unsigned divide(unsigned a, unsigned b F2C_PLACE);
@@ -25,6 +27,7 @@ F2C_FUNCTION float not_a_number() { return float_of_bits(0x7fc00000u); }
   F2C_FUNCTION f16 name(f16 a) { return f16(name(float(a))); }          \
   F2C_LANEWISE_1(name)
 F2C_FLOAT_FUNCTION_1(exp, ::expf(a))
+F2C_FLOAT_FUNCTION_1(exp2, power_of_two(a))
 F2C_FLOAT_FUNCTION_1(log, ::logf(a))
 F2C_FLOAT_FUNCTION_1(sqrt, ::sqrtf(a))
 F2C_FLOAT_FUNCTION_1(rsqrt, F2C_RSQRT(a))

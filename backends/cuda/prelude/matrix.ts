@@ -9,6 +9,13 @@
  *   a: rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8, each with the column behind it;
  *   b: rows 2t and 2t + 8, each with the row behind it, of column g;
  *   c0: row g, columns 2t and 2t + 1; c1: row g + 8. Loads of w[n][k] give b without transposing.
+ * - `mma_m16n8k32` (numbers of 8 bits, sm_89 and later): a is 16 x 32, b 32 x 8. Lane l has
+ *   a: rows g, g + 8, g, g + 8 at columns 4t, 4t, 4t + 16, 4t + 16, each with the three columns behind it;
+ *   b: rows 4t and 4t + 16, each with the three rows behind it, of column g; c0 and c1 as above.
+ *   So a register has the same bytes as with 16 bits, and `load_matrix_x4` loads both.
+ *
+ * Products of 8-bit numbers are exact, but they are added with fewer bits than f32 has, though c is f32: Hopper's tensor cores keep about
+ * 14 of a sum (DeepSeek-V3 Technical Report, 3.3.2).
  */
 export const deviceMatrixText = String.raw`
 namespace f2c {
@@ -61,15 +68,16 @@ template <typename T> F2C_FUNCTION u32x4 load_matrix_x4_transposed(Shared<T> arr
   return result;
 }
 
-#define F2C_MMA_M16N8K16(name, type)                                                                            \
+#define F2C_MMA(name, shape, type)                                                                              \
   F2C_FUNCTION void name(f32x2& c0, f32x2& c1, u32x4 a, u32x2 b) {                                              \
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 "                                 \
+    asm volatile("mma.sync.aligned." shape ".row.col.f32." type "." type ".f32 "                                \
                  "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                              \
                  : "+f"(c0.x), "+f"(c0.y), "+f"(c1.x), "+f"(c1.y)                                               \
                  : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b.x), "r"(b.y));                                 \
   }
-F2C_MMA_M16N8K16(mma_m16n8k16_bf16, "bf16")
-F2C_MMA_M16N8K16(mma_m16n8k16_f16, "f16")
+F2C_MMA(mma_m16n8k16_bf16, "m16n8k16", "bf16")
+F2C_MMA(mma_m16n8k16_f16, "m16n8k16", "f16")
+F2C_MMA(mma_m16n8k32_f8e4m3, "m16n8k32", "e4m3")
 
 }  // namespace f2c
 `;

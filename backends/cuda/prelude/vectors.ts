@@ -37,6 +37,11 @@ struct bf16 {
   unsigned short bits;
 };
 
+/** A sign, 4 bits of exponent, 3 of fraction. Memory only: registers are f32. */
+struct f8e4m3 {
+  unsigned char bits;
+};
+
 /** A bool in memory: one byte, true unless 0. */
 struct byte_bool {
   unsigned char bits;

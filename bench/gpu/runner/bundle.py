@@ -3,7 +3,7 @@
 import json
 import os
 
-from . import elf
+from . import elf, tensor_maps
 
 SHARED_LIMIT = {"sm_80": 163, "sm_86": 99, "sm_89": 99, "sm_90a": 227, "sm_120": 99}
 GRID_LIMIT = (2**31 - 1, 65535, 65535)
@@ -16,8 +16,8 @@ class Bundle:
         self.folder = folder
         with open(os.path.join(folder, "bundle.json"), encoding="utf-8") as file:
             self.json = json.load(file)
-        if self.json["format"] != 1:
-            raise ValueError(f"format {self.json['format']} of the bundle; this runner reads 1")
+        if self.json["format"] != 3:
+            raise ValueError(f"format {self.json['format']} of the bundle; this runner reads 3")
         self.kernels = self.json["kernels"]
         self.programs = self.json["programs"]
         self.architectures = self.json["architectures"]
@@ -59,7 +59,7 @@ def find_problems(bundle):
                 continue
             if file not in cubins:
                 data = bundle.read(file)
-                cubins[file] = (elf.entry_points(data), elf.argument_bytes(data))
+                cubins[file] = (elf.entry_points(data), elf.arguments(data))
             problems += check_kernel(name, kernel, architecture, *cubins[file])
     for name, program in bundle.programs.items():
         problems += check_program(bundle, name, program)
@@ -71,14 +71,24 @@ def check_kernel(name, kernel, architecture, entries, arguments):
     if entry not in entries:
         return [f"{name}: the machine code for {architecture} has no function {entry}"]
     found = []
-    expected = 8 * len(kernel["buffers"]) + 4 * len(kernel["parameters"])
-    if arguments.get(entry, expected) != expected:
-        found.append(f"{name}: {arguments[entry]} bytes of arguments for {architecture}, the bundle passes {expected}")
+    if entry in arguments:
+        start, size = arguments[entry]
+        expected = argument_bytes(kernel, start)
+        if size != expected:
+            found.append(f"{name}: {size} bytes of arguments for {architecture}, the bundle passes {expected}")
     if kernel["shared"] > SHARED_LIMIT[architecture] * 1024:
         found.append(f"{name}: {kernel['shared']} bytes of shared memory are too many for {architecture}")
     if not 1 <= kernel["block"] <= 1024:
         found.append(f"{name}: blocks of {kernel['block']} threads")
     return found
+
+
+def argument_bytes(kernel, start):
+    """Of pointers, tensor maps and the structure of parameters, from where the compiler lays them on in the constant bank."""
+    end = start + 8 * len(kernel["buffers"])
+    if kernel["tensorMaps"]:
+        end = -(-end // tensor_maps.ALIGNMENT) * tensor_maps.ALIGNMENT + tensor_maps.BYTES * len(kernel["tensorMaps"])
+    return end + 4 * len(kernel["parameters"]) - start
 
 
 def check_program(bundle, name, program):
@@ -115,7 +125,33 @@ def check_launch(bundle, program, launch):
             found.append(f"bytes {offset} to {offset + size} are not in buffer {buffer}")
         if offset % 16 != 0:
             found.append(f"an offset of {offset} bytes is not aligned")
+    return found + check_tensor_maps(program, kernel, launch)
+
+
+def check_tensor_maps(program, kernel, launch):
+    if len(launch["tensorMaps"]) != len(kernel["tensorMaps"]):
+        return [f"{len(launch['tensorMaps'])} tensor maps for {len(kernel['tensorMaps'])}"]
+    found = []
+    for name, described in zip(kernel["tensorMaps"], launch["tensorMaps"]):
+        at = described["binding"]
+        buffer, offset, _ = launch["bindings"][at]
+        room = program["buffers"][buffer]["bytes"]
+        problem = tensor_maps.find_problem(kernel["buffers"][at]["storage"], offset + described["offset"], described, room)
+        if problem is not None:
+            found.append(f"tensor map {name}: {problem}")
     return found
+
+
+def base_of(programs, name):
+    """The program that the named one is a form of, which may be itself."""
+    return programs[name].get("of", name)
+
+
+def form_of(programs, name, launch):
+    """How the launch's kernel is scheduled, where another program does the same by another kernel; otherwise ''."""
+    others = [other for other in programs if other != name and base_of(programs, other) == base_of(programs, name)]
+    used = {step["kernel"] for other in others for step in programs[other]["launches"] if not is_copy(step)}
+    return programs[name]["form"] if others and launch["kernel"] not in used else ""
 
 
 def distinct_launches(programs):
@@ -127,3 +163,26 @@ def distinct_launches(programs):
                 key = (launch["kernel"], *launch["parameters"], *launch["grid"])
                 seen.setdefault(key, (name, launch))
     return list(seen.values())
+
+
+def shape_of(programs, name, launch):
+    """What forms of one launch share."""
+    return base_of(programs, name), launch["label"]
+
+
+def rank(programs, name, launch):
+    """0: the plain product, 1: a first block's, 2: others."""
+    if programs[name]["function"] == "contraction":
+        return 0
+    return 1 if launch.get("block") in ("double.0", "single.0") else 2
+
+
+def order_for_measuring(programs):
+    """(program name, launch): plain products, then dev's first blocks, large ones first, forms of one launch side by side."""
+
+    def key(entry):
+        name, launch = entry
+        return rank(programs, *entry), -launch["flop"], *shape_of(programs, *entry), "of" in programs[name]
+
+    found = distinct_launches(programs)
+    return sorted((entry for entry in found if rank(programs, *entry) < 2 and entry[0] != "klein-4b.denoise"), key=key)

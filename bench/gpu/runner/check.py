@@ -4,7 +4,8 @@ import random
 
 import torch
 
-from .tile import STORAGES, Evaluator
+from .products import CODE_DEVIATION, LARGEST_CODE, find_scales, flatten, magnitude
+from .tile import STORAGES, Evaluator, beyond_rounding, take
 
 # What one evaluation may hold at once, in numbers.
 ROOM = 2**26
@@ -21,6 +22,7 @@ class Work:
         self.parameters = dict(zip(self.kernel["parameters"], launch["parameters"]))
         self.labels = [program["buffers"][binding[0]]["label"] for binding in launch["bindings"]]
         self.extents = {axis["name"]: extent_of(axis, self.parameters) for axis in self.tile["axes"]}
+        self.scales = find_scales(self.kernel, self.extents)
         self.buffers = {}
         for buffer, (_, _, size), label in zip(self.kernel["buffers"], launch["bindings"], self.labels):
             self.buffers[buffer["name"]] = self.make(buffer, size, label, generator)
@@ -34,17 +36,15 @@ class Work:
             limit = next((term[4] for term in self.tile["terms"] if term[0] == "loaded" and term[2] == buffer["name"]), None)
             high = 2 if limit is None else int(eval(limit, {"__builtins__": {}}, dict(self.parameters)))
             return torch.randint(0, high, (count,), dtype=dtype, device=self.device, generator=generator)
+        if dtype == torch.float8_e4m3fn:
+            return random_codes(count, self.device, generator)
+        if buffer["name"] in self.scales:
+            values = torch.empty(count, dtype=dtype, device=self.device).uniform_(0.5, 1.5, generator=generator)
+            return values * self.scales[buffer["name"]]
         values = torch.empty(count, dtype=dtype, device=self.device).normal_(generator=generator)
-        values *= self.scale_of(buffer["name"])
+        values *= magnitude(self.tile, self.extents, buffer["name"])
         # What roots are taken of.
         return values.abs_() + 0.5 if "running_var" in label or "combine" in self.launch["kernel"] else values
-
-    def scale_of(self, name):
-        """The second factor of a product shrinks with the length of the sum, so that results stay about 1."""
-        for kind, *rest in self.tile["body"]:
-            if kind == "contract" and any(self.tile["nodes"][at][:2] == ["load", name] for at in below(self.tile, rest[3])):
-                return self.extents[rest[1]] ** -0.5
-        return 1.0
 
     def addresses(self):
         return [self.buffers[buffer["name"]].data_ptr() for buffer in self.kernel["buffers"]]
@@ -73,24 +73,26 @@ def extent_of(axis, parameters):
     return int(eval(axis["extent"].replace("^", "**"), {"__builtins__": {}}, dict(parameters)))
 
 
-def flatten(body):
-    for statement in body:
-        yield statement
-        if statement[0] == "for":
-            yield from flatten(statement[2])
-
-
-def below(tile, at):
-    node = tile["nodes"][at]
-    yield at
-    first = {"unary": 2, "convert": 2, "binary": 2, "select": 1, "when": 2, "exchange": 3}
-    for operand in node[first[node[0]] :] if node[0] in first else []:
-        yield from below(tile, operand)
+def random_codes(count, device, generator=None):
+    """Rows of f8e4m3 as quantising leaves them: over the whole range, no NaN."""
+    codes = torch.empty(count, dtype=torch.float8_e4m3fn, device=device)
+    # In pieces: random numbers are f32 first.
+    for piece in codes.split(2**26):
+        wide = torch.empty(piece.numel(), device=device).normal_(0, CODE_DEVIATION, generator=generator)
+        piece.copy_(wide.clamp_(-LARGEST_CODE, LARGEST_CODE))
+    return codes
 
 
 def poisoned(size, dtype, device):
     """All bits set: not a number in any float type."""
     return torch.full((size,), 255, dtype=torch.uint8, device=device).view(dtype)
+
+
+def is_poison(data):
+    if data.dtype == torch.float8_e4m3fn:
+        # Either sign: seven bits that are set.
+        return data.view(torch.uint8).bitwise_and(127) == 127
+    return data.isnan() if data.dtype.is_floating_point else data == (255 if data.dtype == torch.uint8 else -1)
 
 
 def choose(low, high, count, device):
@@ -126,6 +128,12 @@ def product(sizes):
 
 def tolerance(work):
     """Relative L2, and the largest error of one number against the typical size."""
+    if any(buffer["storage"] == "f8e4m3" and buffer["access"] != "read" for buffer in work.kernel["buffers"]):
+        # Rows are quantised in f32, and rounding to 8 bits is no error, see `beyond_rounding`.
+        return 1e-4, 1e-3
+    if work.scales:
+        # Of sums of 8-bit products tensor cores may keep 13 bits of fraction and cut off the rest, every 32 products.
+        return 2e-2 + work.extents["k"] / 32 * 2**-14, 0.15
     halves = any(buffer["storage"] in ("bf16", "f16") for buffer in work.kernel["buffers"])
     return (2e-2, 0.15) if halves or work.has("contract") else (1e-4, 1e-3)
 
@@ -143,8 +151,10 @@ def check_values(work, before=None):
             places, values = places[mask], values[mask]
         if places.numel() == 0:
             continue
-        got = work.buffers[buffer][places].to(torch.float64)
-        error = (got - values).abs()
+        data = work.buffers[buffer]
+        error = (take(data, places).to(torch.float64) - values).abs()
+        if data.dtype == torch.float8_e4m3fn:
+            error = beyond_rounding(error, values)
         typical = values.square().mean().sqrt() + 1e-30
         difference += error.square().sum().item()
         reference += values.square().sum().item()
@@ -177,7 +187,7 @@ def check_written(work):
     missing = beside = 0
     for name, mask in masks.items():
         data = work.buffers[name]
-        poison = data.isnan() if data.dtype.is_floating_point else data == (255 if data.dtype == torch.uint8 else -1)
+        poison = is_poison(data)
         missing += (poison & mask).sum().item()
         beside += (~poison & ~mask).sum().item()
     return missing, beside

@@ -2,8 +2,10 @@
 
 import ctypes
 
+from .tensor_maps import encode
+
 MAX_DYNAMIC_SHARED = 8
-COMPUTE_MAJOR, COMPUTE_MINOR = 75, 76
+MULTIPROCESSORS, COMPUTE_MAJOR, COMPUTE_MINOR = 16, 75, 76
 PLAIN_SHARED = 48 * 1024
 
 
@@ -35,7 +37,11 @@ class Driver:
         self.library = library
 
     def call(self, name, *arguments):
-        code = getattr(self.library, name)(*arguments)
+        try:
+            function = getattr(self.library, name)
+        except AttributeError:
+            raise DriverError(f"the driver has no {name}: it knows CUDA {self.version()}, 12.0 is needed") from None
+        code = function(*arguments)
         if code != 0:
             text = ctypes.c_char_p()
             self.library.cuGetErrorName(code, ctypes.byref(text))
@@ -50,13 +56,18 @@ class Driver:
         self.call("cuCtxSetCurrent", context)
         self.device = device
 
+    def version(self):
+        value = ctypes.c_int()
+        self.call("cuDriverGetVersion", ctypes.byref(value))
+        return f"{value.value // 1000}.{value.value % 1000 // 10}"
+
+    def attribute(self, number):
+        value = ctypes.c_int()
+        self.call("cuDeviceGetAttribute", ctypes.byref(value), number, self.device)
+        return value.value
+
     def capability(self):
-        values = []
-        for attribute in (COMPUTE_MAJOR, COMPUTE_MINOR):
-            value = ctypes.c_int()
-            self.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, self.device)
-            values.append(value.value)
-        return tuple(values)
+        return self.attribute(COMPUTE_MAJOR), self.attribute(COMPUTE_MINOR)
 
     def load(self, image):
         module = ctypes.c_void_p()
@@ -71,17 +82,27 @@ class Driver:
         return found
 
 
+def started_grid(driver, kernel, grid):
+    """Blocks that walk over tiles are one for each multiprocessor at most."""
+    if not kernel["walksTiles"]:
+        return grid
+    return [min(grid[0] * grid[1] * grid[2], driver.attribute(MULTIPROCESSORS)), 1, 1]
+
+
 class Launch:
-    """One launch with its arguments packed: a pointer for each buffer, then all parameters as one structure."""
+    """One launch with its arguments packed: a pointer for each buffer, the tensor maps, then all parameters as one structure."""
 
     def __init__(self, driver, function, kernel, launch, addresses):
         self.driver = driver
         self.function = function
-        self.grid = launch["grid"]
+        self.grid = started_grid(driver, kernel, launch["grid"])
         self.block = kernel["block"]
         self.shared = kernel["shared"]
         # The driver reads the values when the launch is queued; they live as long as this object.
         self.values = [ctypes.c_uint64(address) for address in addresses]
+        for described in launch["tensorMaps"]:
+            at = described["binding"]
+            self.values.append(encode(driver, kernel["buffers"][at]["storage"], addresses[at], described))
         if launch["parameters"]:
             self.values.append((ctypes.c_int32 * len(launch["parameters"]))(*launch["parameters"]))
         places = [ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in self.values]

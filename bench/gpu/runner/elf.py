@@ -42,8 +42,8 @@ def entry_points(data):
     return found
 
 
-def argument_bytes(data):
-    """Bytes of all arguments of each kernel."""
+def arguments(data):
+    """(start, bytes) of all arguments of each kernel: where they lie in the constant bank."""
     found = {}
     for name, _, body, _ in sections(data):
         if not name.startswith(".nv.info."):
@@ -53,7 +53,7 @@ def argument_bytes(data):
             form, attribute, size = struct.unpack_from("<BBH", body, at)
             if form == SIZED_VALUE:
                 if attribute == PARAM_CBANK:
-                    found[name[len(".nv.info.") :]] = struct.unpack_from("<IHH", body, at + 4)[2]
+                    found[name[len(".nv.info.") :]] = struct.unpack_from("<IHH", body, at + 4)[1:]
                 at += 4 + size
             else:
                 at += 4

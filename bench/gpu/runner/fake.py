@@ -1,6 +1,9 @@
 """A driver that computes nothing and refuses what a real one would, for tests without a GPU."""
 
 import ctypes
+import struct
+
+from . import tensor_maps
 
 INVALID_VALUE, NOT_FOUND, INVALID_ADDRESS = 1, 500, 700
 
@@ -13,13 +16,15 @@ def written(reference):
 class FakeLibrary:
     """
     `kernels`: by entry point what the bundle says of it; arguments are read as the driver would read them.
-    `regions`: (address, bytes) of what is allocated.
+    `regions`: (address, bytes) of what is allocated. `maps`: (type, address, extents, strides, boxes) of what was encoded.
     """
+
+    multiprocessors = 3
 
     def __init__(self, kernels, capability=(9, 0)):
         self.kernels = {kernel["entryPoint"]: kernel for kernel in kernels.values()}
         self.capability = capability
-        self.calls, self.launches, self.regions = [], [], []
+        self.calls, self.launches, self.regions, self.maps = [], [], [], []
         self.functions, self.allowed = {}, {}
         self.is_started = False
 
@@ -51,8 +56,29 @@ class FakeLibrary:
         return 0
 
     def cuDeviceGetAttribute(self, value, attribute, _):
-        written(value).value = self.capability[attribute - 75]
+        values = {16: self.multiprocessors, 75: self.capability[0], 76: self.capability[1]}
+        written(value).value = values[attribute]
         return 0
+
+    def cuDriverGetVersion(self, version):
+        written(version).value = 11080
+        return 0
+
+    def cuTensorMapEncodeTiled(self, target, kind, rank, address, extents, strides, boxes, steps, *modes):
+        storage = next((name for name, number in tensor_maps.DATA_TYPES.items() if number == kind), None)
+        described = {"extents": list(extents), "strides": list(strides), "boxes": list(boxes)}
+        if storage is None or target.value % 64 != 0 or modes != (0, 3, 3, 0) or list(steps) != [1] * rank or len(extents) != rank:
+            return INVALID_VALUE
+        if address.value % 16 != 0 or tensor_maps.find_problem(storage, 0, described, self.room(address.value)) is not None:
+            return INVALID_VALUE
+        ctypes.memmove(target.value, struct.pack("<4sI", b"tmap", len(self.maps)), 8)
+        self.maps.append((kind, address.value, *described.values()))
+        return 0
+
+    def map_at(self, place):
+        """What a launch's argument holds, or None."""
+        magic, number = struct.unpack("<4sI", ctypes.string_at(place, 8))
+        return self.maps[number] if magic == b"tmap" and place % 64 == 0 else None
 
     def cuGetErrorName(self, code, text):
         written(text).value = f"error {code}".encode()
@@ -93,9 +119,13 @@ class FakeLibrary:
         pointers = [ctypes.c_uint64.from_address(arguments[at]).value for at in range(count)]
         if any(self.room(pointer) == 0 for pointer in pointers):
             return INVALID_ADDRESS
+        count += len(kernel["tensorMaps"])
+        maps = [self.map_at(arguments[at]) for at in range(len(pointers), count)]
+        if None in maps:
+            return INVALID_VALUE
         names = kernel["parameters"]
         values = list((ctypes.c_int32 * len(names)).from_address(arguments[count])) if names else []
-        self.launches.append((entry, grid, bx, shared, pointers, values))
+        self.launches.append((entry, grid, bx, shared, pointers, maps, values))
         return 0
 
     def cuMemcpyDtoDAsync_v2(self, target, source, size, _):

@@ -8,7 +8,7 @@ import time
 import torch
 
 from .baselines import time_baseline
-from .bundle import distinct_launches, is_copy
+from .bundle import base_of, distinct_launches, form_of, is_copy, order_for_measuring, rank, shape_of
 from .check import Work, check_launch
 from .measure import capture, sets_for, time_calls, time_region
 from .reference import Decoder, Transformer, rope_tables
@@ -39,19 +39,23 @@ def limit(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-def name_of(launch, program):
-    return f"{program}: {launch['label'].replace('transformer.', '')} [{launch['kernel']}]"
+def name_of(machine, launch, program):
+    programs = machine.bundle.programs
+    form = form_of(programs, program, launch)
+    name = f"{base_of(programs, program)}: {launch['label'].replace('transformer.', '')} [{launch['kernel']}]"
+    return f"{name}, {form}" if form else name
 
 
 def check_kernels(machine, report, clock, quick):
-    """Every distinct launch, the plain product and those of a double and a single block first."""
+    """Every distinct launch, plain products and those of a double and a single block first."""
     found = distinct_launches(machine.bundle.programs)
-    found.sort(key=lambda entry: rank(*entry))
+    programs = machine.bundle.programs
+    found.sort(key=lambda entry: rank(programs, *entry))
     for at, (program, launch) in enumerate(found):
-        if clock.left() < 0 or (quick and rank(program, launch) > 1):
+        if clock.left() < 0 or (quick and rank(programs, program, launch) > 1):
             report.note(f"checks: {len(found) - at} of {len(found)} distinct launches were not reached")
             break
-        name = name_of(launch, program)
+        name = name_of(machine, launch, program)
         try:
             work = Work(machine.bundle, machine.bundle.programs[program], launch, "cuda")
             result = check_launch(work, machine.launch_of(work))
@@ -66,34 +70,33 @@ def check_kernels(machine, report, clock, quick):
     torch.cuda.empty_cache()
 
 
-def rank(program, launch):
-    if program == "contraction":
-        return 0
-    return 1 if launch.get("block") in ("double.0", "single.0") else 2
-
-
 def measure_kernels(machine, report, clock, quick):
-    """The plain product, then each distinct launch of one double and one single block of dev."""
-    chosen = [entry for entry in distinct_launches(machine.bundle.programs) if rank(*entry) < 2 and entry[0] != "klein-4b.denoise"]
-    chosen.sort(key=lambda entry: (rank(*entry), -entry[1]["flop"]))
-    plain = None
-    for program, launch in chosen:
+    """Plain products, then each distinct launch of one double and one single block of dev; what has several forms in all of them."""
+    # Plain products by their operands.
+    plain, peers = {}, {}
+    for program, launch in order_for_measuring(machine.bundle.programs):
+        described = machine.bundle.programs[program]
         if clock.left() < 0:
             report.note("kernels: the time was over before all were measured")
             break
         if quick and launch["flop"] < 1e11:
             continue
-        work = Work(machine.bundle, machine.bundle.programs[program], launch, "cuda")
+        work = Work(machine.bundle, described, launch, "cuda")
         size = sum(binding[2] for binding in launch["bindings"])
-        works = [work, *(Work(machine.bundle, machine.bundle.programs[program], launch, "cuda") for _ in range(sets_for(size) - 1))]
+        works = [work, *(Work(machine.bundle, described, launch, "cuda") for _ in range(sets_for(size) - 1))]
         own = time_calls([machine.launch_of(each) for each in works])
-        peer = time_baseline(work)
-        goal, met = goal_of(program, launch, own["ms"], peer, plain)
-        if is_plain(program, launch):
-            plain = own["ms"]
+        shape = shape_of(machine.bundle.programs, program, launch)
+        if shape not in peers:
+            peers[shape] = time_baseline(work, report.note)
+        peer = peers[shape]
+        # Another form stands beside the one that has the goal.
+        is_other = "of" in described
+        goal, met = ("", None) if is_other else goal_of(described, launch, own["ms"], peer, plain.get(described["operands"]))
+        if is_plain(described, launch) and not is_other:
+            plain[described["operands"]] = own["ms"]
         report.row(
             "kernel",
-            name_of(launch, program),
+            name_of(machine, launch, program),
             own["ms"],
             launch["flop"],
             launch["bytes"],
@@ -108,15 +111,15 @@ def measure_kernels(machine, report, clock, quick):
 
 
 def is_plain(program, launch):
-    return program == "contraction" and launch["flop"] > 1e12
+    return program["function"] == "contraction" and launch["flop"] > 1e12
 
 
 def goal_of(program, launch, ms, peer, plain):
     if is_plain(program, launch):
-        return ">= 95 % of the vendor's", ms <= peer["ms"] / 0.95
+        return (">= 95 % of the vendor's", ms <= peer["ms"] / 0.95) if peer else ("", None)
     if "attention" in launch["kernel"]:
         return ">= 600 TFLOP/s", launch["flop"] / ms / 1e9 >= 600
-    if "to_qkv_mlp_proj" in launch["label"] and plain is not None and program.startswith("dev"):
+    if "to_qkv_mlp_proj" in launch["label"] and plain is not None and program["variant"] == "dev":
         return "<= 1.03 of the plain product", ms <= 1.03 * plain
     return "", None
 
@@ -262,11 +265,5 @@ def run_encode(machine, report, clock, quick):
     run_stage(machine, report, clock, quick, "klein-4b.vae_encoder", "encode a reference of 1024²")
 
 
-# Name, function, seconds, the programs it needs.
-SECTIONS = [
-    ("check", check_kernels, 90, ()),
-    ("kernels", measure_kernels, 60, ()),
-    ("step", run_dev, 130, ("dev.denoise",)),
-    ("klein", run_klein, 100, ("klein-4b.denoise",)),
-    ("encode", run_encode, 20, ("klein-4b.vae_encoder",)),
-]
+# By the names of choice.SECTIONS.
+FUNCTIONS = {"check": check_kernels, "kernels": measure_kernels, "step": run_dev, "klein": run_klein, "encode": run_encode}

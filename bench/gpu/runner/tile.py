@@ -12,12 +12,13 @@ STORAGES = {
     "f32": torch.float32,
     "f16": torch.float16,
     "bf16": torch.bfloat16,
+    "f8e4m3": torch.float8_e4m3fn,
     "i32": torch.int32,
     "u32": torch.int32,
     "u8": torch.uint8,
     "bool": torch.uint8,
 }
-CONVERSIONS = {"bf16": torch.bfloat16, "f16": torch.float16}
+CONVERSIONS = {"bf16": torch.bfloat16, "f16": torch.float16, "f8e4m3": torch.float8_e4m3fn}
 
 UNARY = {
     "neg": torch.neg,
@@ -113,7 +114,7 @@ class Evaluator:
         places = self.as_tensor(self.index(index)) + self.symbols.get(f"{buffer}_base", 0)
         mask = self.holds(conditions)
         # Coordinates past an extent are clamped by kernels; here there are none, so only guarded addresses may be outside.
-        values = data[places.clamp(0, data.numel() - 1) if mask is not None else places]
+        values = take(data, places.clamp(0, data.numel() - 1) if mask is not None else places)
         values = values != 0 if data.dtype == torch.uint8 else values
         if values.is_floating_point():
             values = values.to(torch.float64)
@@ -224,7 +225,26 @@ class Evaluator:
         return list(walk(self.tile["body"]))
 
 
+def take(data, places):
+    """The numbers at these places; indexing knows no 8-bit floats."""
+    if data.dtype == torch.float8_e4m3fn:
+        return data.view(torch.uint8)[places].view(data.dtype)
+    return data[places]
+
+
+def beyond_rounding(error, values):
+    """
+    What of an error is more than rounding to f8e4m3 makes: half of the distance between the numbers about a value, 1/16 of the
+    power of two below it and 2^-10 at least. So it does not matter which way a value is rounded that is between two by a hair.
+    """
+    power = torch.frexp(values.abs().clamp(min=2**-6))[1] - 1
+    return (error - torch.ldexp(torch.ones_like(values), power - 4)).clamp(min=0)
+
+
 def convert(to, value):
+    if to == "f8e4m3":
+        # PyTorch makes NaN of what is beyond the range, kernels the largest number.
+        value = value.clamp(-448, 448)
     if to in CONVERSIONS:
         return value.to(CONVERSIONS[to]).to(torch.float64)
     if to == "f32":

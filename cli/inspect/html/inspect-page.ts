@@ -10,6 +10,7 @@ import { renderGraph } from './graph-section.js';
 import { renderKernels } from './kernels-section.js';
 import { renderMemory } from './memory-section.js';
 import { renderPasses } from './passes-section.js';
+import { describeBuilds } from '../summary.js';
 import { toneOf } from './tones.js';
 import { renderWeights } from './weights-section.js';
 
@@ -32,7 +33,7 @@ export function renderInspectPage({ report, functions, sizes, version }: Inspect
   const { target } = report;
   return renderPage({
     title: `${report.name}, compiled`,
-    subtitle: `${report.source === 'configuration' ? 'configuration without weights' : report.source} · for ${target.backend}: bindings up to ${formatBytes(target.maxBindingBytes)}, buffers up to ${formatBytes(target.maxBufferBytes)}, workgroups of up to ${target.maxWorkgroupInvocations}`,
+    subtitle: `${report.source === 'configuration' ? 'configuration without weights' : report.source} · for ${target.backend}: bindings up to ${formatBytes(target.maxBindingBytes)}, buffers up to ${formatBytes(target.maxBufferBytes)}, workgroups of up to ${[target.maxWorkgroupInvocations, ...describeBuilds(report)].join(' · ')}`,
     tabs: [
       { title: 'overview', body: renderOverview(report, functions, sizes) },
       ...functions.map((one) => ({ title: one.report.name, body: renderFunction(one, sizes) })),

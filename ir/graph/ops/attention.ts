@@ -8,7 +8,7 @@ import {
   expectRank,
   expectShape,
   rejectOperation,
-  widerFloat,
+  productType,
 } from './checks.js';
 import { costOfFlop, countElementsOf } from './cost.js';
 import { allocateResult, roundResult } from './rounding.js';
@@ -81,7 +81,7 @@ const attention: OpDefinition<'attention'> = {
     if (!Number.isFinite(scale)) {
       rejectOperation('F2C114', 'attention', "attribute 'scale' must be finite", { found: `${scale}` });
     }
-    return [{ dtype: widerFloat(widerFloat(q.dtype, k.dtype), v.dtype), shape: q.shape }];
+    return [{ dtype: productType(productType(q.dtype, k.dtype), v.dtype), shape: q.shape }];
   },
   evaluate(operands, { scale, causal }, results, context) {
     const [q, k, v] = expectOperands('attention', operands.slice(0, 3), ['q', 'k', 'v']);

@@ -60,7 +60,7 @@ export function expectMinimumRank(kind: OpKind, name: string, type: TensorType, 
 }
 
 export function expectFloat(kind: OpKind, name: string, type: TensorType): void {
-  if (!isFloat(type.dtype)) rejectDType(kind, name, type, 'a floating-point type (f64, f32, f16, bf16)');
+  if (!isFloat(type.dtype)) rejectDType(kind, name, type, 'a floating-point type (f64, f32, f16, bf16, f8e4m3)');
 }
 
 export function expectDType(kind: OpKind, name: string, type: TensorType, dtype: DType): void {
@@ -142,11 +142,18 @@ export function expectValueFits(kind: OpKind, code: InferCode, dtype: DType, val
   }
 }
 
-/** The type that holds every value of both: f64 > f32 > {f16, bf16}; f16 with bf16 is f32. */
+/** The type that holds every value of both: f64 > f32 > {f16, bf16} > f8e4m3; f16 with bf16 is f32. */
 export function widerFloat(a: DType, b: DType): DType {
-  if (a === b) return a;
+  if (a === b || b === 'f8e4m3') return a;
+  if (a === 'f8e4m3') return b;
   if (a === 'f64' || b === 'f64') return 'f64';
   return 'f32';
+}
+
+/** The type of a sum of products: the wider one, but never f8e4m3, whose products have no place in it. */
+export function productType(a: DType, b: DType): DType {
+  const wider = widerFloat(a, b);
+  return wider === 'f8e4m3' ? 'f32' : wider;
 }
 
 /** The result type of operands that take part alike: floats widen, other types must be equal. F2C112 otherwise. */

@@ -78,6 +78,13 @@ describe('matmul', () => {
     ).toEqual(['bf16[b, 4, img, img]']);
   });
 
+  it('sums products of f8e4m3 in f32', () => {
+    const pair = [['f8e4m3', ['img', 128]], ['f8e4m3', [384, 128]]] as const; // prettier-ignore
+    expect(inferTypes('matmul', pair, { transposeB: true })).toEqual(['f32[img, 384]']);
+    const a = hostTensor('f8e4m3', [1, 3], [448, 18, 1]);
+    expect([...(runOperation('matmul', [a, a], { transposeB: true })[0] as HostTensor).data]).toEqual([448 ** 2 + 325]);
+  });
+
   it('refuses what does not fit and says how it might', () => {
     expect(
       inferError(

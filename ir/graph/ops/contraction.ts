@@ -11,8 +11,8 @@ import {
   expectOperands,
   expectPositiveInteger,
   expectRank,
+  productType,
   rejectOperation,
-  widerFloat,
 } from './checks.js';
 import { costOfFlop, countElementsOf } from './cost.js';
 import { allocateResult, roundResult } from './rounding.js';
@@ -47,7 +47,7 @@ const matmul: OpDefinition<'matmul'> = {
       });
     }
     const leading = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
-    return [{ dtype: widerFloat(a.dtype, b.dtype), shape: [...leading, a.shape.at(-2) as Dim, n] }];
+    return [{ dtype: productType(a.dtype, b.dtype), shape: [...leading, a.shape.at(-2) as Dim, n] }];
   },
   evaluate(operands, { transposeB }, results, context) {
     const [a, b] = expectOperands('matmul', operands, ['a', 'b']);
@@ -127,7 +127,7 @@ const conv2d: OpDefinition<'conv2d'> = {
     const [top, left, bottom, right] = padding;
     const outHeight = inferOutputSize('height', height, top + bottom, kh, stride);
     const outWidth = inferOutputSize('width', width, left + right, kw, stride);
-    return [{ dtype: widerFloat(x.dtype, w.dtype), shape: [batch, outHeight, outWidth, outputs] }];
+    return [{ dtype: productType(x.dtype, w.dtype), shape: [batch, outHeight, outWidth, outputs] }];
   },
   /** A row of output positions at a time: their patches, zeros outside the image, times the kernels as a matrix. */
   evaluate(operands, { stride, padding }, results, context) {

@@ -1,5 +1,6 @@
-import type { Dim } from '../../dim.js';
+import { Dim } from '../../dim.js';
 import type { HostTensor } from '../../host-tensor.js';
+import { quantizeRow } from '../../quantize.js';
 import type { OpKind } from '../attributes.js';
 import type { TensorType } from '../graph.js';
 import type { EvaluateContext, OpDefinition } from '../op-table.js';
@@ -101,8 +102,36 @@ const softmax: OpDefinition<'softmax'> = {
   cost: costPerElement(4),
 };
 
+const quantizeRows: OpDefinition<'quantize_rows'> = {
+  kind: 'quantize_rows',
+  category: 'row',
+  infer(operands) {
+    const [x] = expectOperands('quantize_rows', operands, ['x']);
+    expectRow('quantize_rows', x);
+    const scales = [...x.shape.slice(0, -1), Dim.of(1)];
+    return [
+      { dtype: 'f8e4m3', shape: x.shape },
+      { dtype: 'f32', shape: scales },
+    ];
+  },
+  /** Values are of the type in either precision: that is what the operation is for. */
+  evaluate(operands, _, results, context) {
+    const [x] = expectOperands('quantize_rows', operands, ['x']);
+    const [values, scales] = [allocateResult(results[0], context), allocateResult(results[1], context)];
+    const size = x.shape.at(-1) as number;
+    for (let row = 0; row < scales.data.length; row++) {
+      const [start, end] = [row * size, (row + 1) * size];
+      const out = values.data.subarray(start, end);
+      scales.data[row] = quantizeRow(x.data.subarray(start, end), out, context.precision);
+    }
+    return [values, scales];
+  },
+  cost: costPerElement(3),
+};
+
 export const normalizeOps = {
   layer_norm: layerNorm,
   rms_norm: rmsNorm,
   softmax,
+  quantize_rows: quantizeRows,
 };

@@ -1,6 +1,6 @@
 import { Flux2cError, unreachable } from '../../diagnostics.js';
 import type { DimBinding } from '../../dim.js';
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../dtype.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f32ToF8e4m3, f8e4m3ToF32 } from '../../dtype.js';
 import type { DType, IntegerDType } from '../../dtype.js';
 import { countElements } from '../../host-tensor.js';
 import type { HostTensor } from '../../host-tensor.js';
@@ -50,6 +50,9 @@ export function roundResult(tensor: HostTensor, precision: Precision): HostTenso
         for (let i = 0; i < data.length; i++) data[i] = f16ToF32(f32ToF16(Math.fround(data[i] as number)));
       }
       break;
+    case 'f8e4m3':
+      if (precision === 'f32') for (let i = 0; i < data.length; i++) data[i] = roundToDType(dtype, data[i] as number);
+      break;
     case 'i64':
     case 'i32':
     case 'u32':
@@ -75,6 +78,8 @@ export function roundToDType(dtype: DType, value: number): number {
       return bf16ToF32(f32ToBf16(value));
     case 'f16':
       return f16ToF32(f32ToF16(Math.fround(value)));
+    case 'f8e4m3':
+      return f8e4m3ToF32(f32ToF8e4m3(Math.fround(value)));
     default:
       return saturateInteger(dtype, value);
   }

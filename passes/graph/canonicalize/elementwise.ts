@@ -73,6 +73,7 @@ const widerTypes: Readonly<Record<DType, readonly DType[]>> = {
   f32: ['f64'],
   f16: ['f32', 'f64'],
   bf16: ['f32', 'f64'],
+  f8e4m3: ['f16', 'bf16', 'f32', 'f64'],
   i64: [],
   i32: ['i64', 'f64'],
   u32: ['i64', 'f64'],

@@ -57,6 +57,7 @@ const isRowParallel: { readonly [K in OpKind]: (candidate: CandidateOf<K>) => bo
   layer_norm: isBesideLastAxis,
   rms_norm: isBesideLastAxis,
   softmax: isBesideLastAxis,
+  quantize_rows: isBesideLastAxis,
   group_norm: only(0),
   group_moments: only(0),
   combine_moments: only(0),

@@ -8,8 +8,12 @@ import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
 import { binary, number, roundTo, tile, unary } from './tile-expressions.js';
 
-/** Below any score, above the exponent range's end: differences of two of them are 0, never NaN. */
+/**
+ * Below any score, and far below what the running maximum starts from: 2 to the power of their difference is nothing, so that what is
+ * masked adds nothing even to a query that sees no key.
+ */
 const masked = -1e30;
+const lowest = -1e20;
 
 /**
  * Attention with an online softmax (Milakov and Gimelshein 2018; FlashAttention): keys in chunks, a running maximum and sum a
@@ -37,22 +41,23 @@ export function buildAttention(
   const keyHead = space.floor(head, grouped);
   const conditions: IndexCondition[] = [{ kind: 'less', left: j, right: keys }];
   if (causal) conditions.push({ kind: 'less', left: j, right: m.add(1) });
-  const whereAllowed = (yes: TileExpression, no: TileExpression): TileExpression => {
-    const inner: TileExpression =
-      mask === undefined ? yes : { kind: 'select', condition: pull.elementOf(mask, [batch, j]), yes, no };
-    return { kind: 'when', conditions, yes: inner, no };
-  };
-  const exp = (operand: TileExpression): TileExpression => unary('exp', operand);
+  const scores = (value: TileExpression): TileStatement => ({ kind: 'assign', name: 's', value });
+  const masking: readonly TileStatement[] =
+    mask === undefined
+      ? []
+      : [scores({ kind: 'select', condition: pull.elementOf(mask, [batch, j]), yes: tile('s'), no: number(masked) })];
+  const exp2 = (operand: TileExpression): TileExpression => unary('exp2', operand);
   const factor = (operand: TileExpression): TileExpression => roundTo(operands, operand);
   return [
     {
       kind: 'tile',
       name: 'q',
       axes: ['m', 'd'],
-      value: factor(binary('mul', pull.elementOf(query, [batch, head, m, d]), number(scale))),
+      // Scores are logarithms to the base of 2, which hardware has the exponential of.
+      value: factor(binary('mul', pull.elementOf(query, [batch, head, m, d]), number(scale * Math.LOG2E))),
     },
     { kind: 'tile', name: 'out', axes: ['m', 'd'], value: number(0) },
-    { kind: 'tile', name: 'largest', axes: ['m'], value: number(masked) },
+    { kind: 'tile', name: 'largest', axes: ['m'], value: number(lowest) },
     { kind: 'tile', name: 'sum', axes: ['m'], value: number(0) },
     {
       kind: 'for',
@@ -66,14 +71,15 @@ export function buildAttention(
           a: tile('q'),
           b: factor(pull.elementOf(key, [batch, keyHead, j, d])),
         },
-        { kind: 'assign', name: 's', value: whereAllowed(tile('s'), number(masked)) },
+        ...masking,
+        scores({ kind: 'when', conditions, yes: tile('s'), no: number(masked) }),
         { kind: 'tile', name: 'next', axes: ['m'], value: tile('largest') },
-        { kind: 'reduce', name: 'next', over: 'j', operator: 'max', value: tile('s') },
-        { kind: 'tile', name: 'shrink', axes: ['m'], value: exp(binary('sub', tile('largest'), tile('next'))) },
+        { kind: 'reduce', name: 'next', over: 'j', operator: 'max', padded: true, value: tile('s') },
+        { kind: 'tile', name: 'shrink', axes: ['m'], value: exp2(binary('sub', tile('largest'), tile('next'))) },
         { kind: 'assign', name: 'largest', value: tile('next') },
-        { kind: 'assign', name: 's', value: whereAllowed(exp(binary('sub', tile('s'), tile('next'))), number(0)) },
+        scores(exp2(binary('sub', tile('s'), tile('next')))),
         { kind: 'assign', name: 'sum', value: binary('mul', tile('sum'), tile('shrink')) },
-        { kind: 'reduce', name: 'sum', over: 'j', operator: 'add', value: tile('s') },
+        { kind: 'reduce', name: 'sum', over: 'j', operator: 'add', padded: true, value: tile('s') },
         { kind: 'assign', name: 'out', value: binary('mul', tile('out'), tile('shrink')) },
         {
           kind: 'contract',
@@ -85,17 +91,24 @@ export function buildAttention(
       ],
     },
     {
+      kind: 'tile',
+      name: 'inverse',
+      axes: ['m'],
+      value: {
+        kind: 'select',
+        // The largest score of a query adds 1.
+        condition: binary('less', number(0.5), tile('sum')),
+        yes: binary('div', number(1), tile('sum')),
+        no: number(0),
+      },
+    },
+    {
       kind: 'store',
       buffer: 'r0',
       axes: ['m', 'd'],
       index: addressOf(space, layout, result.type.shape, [batch, head, m, d]),
       conditions: [],
-      value: roundTo(result.type.dtype, {
-        kind: 'select',
-        condition: binary('less', number(0), tile('sum')),
-        yes: binary('div', tile('out'), tile('sum')),
-        no: number(0),
-      }),
+      value: roundTo(result.type.dtype, binary('mul', tile('out'), tile('inverse'))),
     },
   ];
 }

@@ -1,5 +1,6 @@
 import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
+import type { StorageType } from '../../../ir/kernel/thread.js';
 import type { Axis, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import {
   boundsOf,
@@ -52,6 +53,11 @@ export function tileOf(schedule: Schedule, axis: string): number {
   return (spread.groups ?? 1) * spread.threads * spread.registers * spread.vector;
 }
 
+/** The kernel with the tiles of another schedule. */
+export function withTiles(kernel: TileKernel, schedule: Schedule): TileKernel {
+  return { ...kernel, axes: kernel.axes.map((axis) => ({ ...axis, tile: tileOf(schedule, axis.name) })) };
+}
+
 function buildBody(
   group: KernelGroup,
   pull: Scalarizer,
@@ -60,13 +66,23 @@ function buildBody(
 ): TileStatement[] {
   switch (group.anchor) {
     case 'map':
-      return storeResults(group, pull, ['m', 'n'], (result) => mapCoordinates(result, space));
+      return storeResults(group, pull, (result) => ({ axes: ['m', 'n'], coordinates: mapCoordinates(result, space) }));
     case 'row': {
       const statistics = buildRowStatistics(group, pull, space);
-      const stores = storeResults(group, pull, ['m', 'c'], (result) => {
-        return [...rowCoordinates(result.type.shape, keepsRowsApart(group), space), Dim.symbol('c')];
-      });
-      return [...statistics, { kind: 'for', axis: 'c', body: stores }];
+      const rows = (result: Value): readonly Dim[] => rowCoordinates(result.type.shape, keepsRowsApart(group), space);
+      const isScale = (result: Value): boolean => {
+        const producer = pull.producerOf(result);
+        return producer?.kind === 'quantize_rows' && producer.results[1] === result;
+      };
+      const stores = storeResults(group, pull, (result) =>
+        isScale(result)
+          ? { axes: ['m'], coordinates: [...rows(result), Dim.of(0)] }
+          : { axes: ['m', 'c'], coordinates: [...rows(result), Dim.symbol('c')] },
+      );
+      const [scales, elements] = [true, false].map((one) =>
+        stores.filter((_, place) => isScale(group.body.results[place] as Value) === one),
+      ) as [TileStatement[], TileStatement[]];
+      return [...statistics, ...scales, { kind: 'for', axis: 'c', body: elements }];
     }
     case 'contraction':
       return hasHeads(group)
@@ -88,11 +104,10 @@ function mapCoordinates(result: Value, space: IndexSpace): Dim[] {
 function storeResults(
   group: KernelGroup,
   pull: Scalarizer,
-  axes: readonly string[],
-  coordinatesOf: (result: Value) => readonly Dim[],
+  placeOf: (result: Value) => { readonly axes: readonly string[]; readonly coordinates: readonly Dim[] },
 ): TileStatement[] {
   return group.body.results.map((result, place): TileStatement => {
-    const coordinates = coordinatesOf(result);
+    const { axes, coordinates } = placeOf(result);
     const layout = group.results[place];
     if (layout === undefined) throw new Error('internal: a result has no layout');
     return {
@@ -101,9 +116,14 @@ function storeResults(
       axes,
       index: addressOf(pull.space, layout, result.type.shape, coordinates),
       conditions: [],
-      value: pull.elementOf(result, coordinates),
+      value: unrounded(pull.elementOf(result, coordinates), layout.storage),
     };
   });
+}
+
+/** A store rounds to the type in memory itself. */
+function unrounded(element: TileExpression, storage: StorageType): TileExpression {
+  return element.kind === 'convert' && element.to === 'f8e4m3' && storage === 'f8e4m3' ? element.operand : element;
 }
 
 /** Every symbol an index or bound in the kernel names, terms' own included. */

@@ -22,11 +22,12 @@ export function buildContraction(
   const products = productsOf(group.body.operations);
   const [anchor] = products;
   const { coordinates, axes, a, rightOf } = describeProduct(anchor, pull, space, Dim.symbol('n'));
-  const left = roundTo(operands, a);
+  const precision = factorPrecision(anchor, operands);
+  const left = roundTo(precision, a);
   const accumulators = products.map((product, place) => {
     const name = products.length === 1 ? 'acc' : `acc${place}`;
     pull.define(product.results[0] as Value, () => tile(name));
-    const right = roundTo(operands, rightOf(product.operands[1] as Value));
+    const right = roundTo(precision, rightOf(product.operands[1] as Value));
     const contract: TileStatement = { kind: 'contract', name, over: 'k', a: left, b: right };
     return { name, contract };
   });
@@ -51,6 +52,11 @@ export function buildContraction(
     ...(contracts.length === 1 ? contracts : [{ kind: 'for', axis: 'k', body: contracts } as const]),
     ...stores,
   ];
+}
+
+/** What the factors of a product are rounded to: those of 8 bits are what they are. */
+export function factorPrecision({ operands: factors }: ProductOperation, operands: OperandPrecision): OperandPrecision {
+  return factors.every(({ type }) => type.dtype === 'f8e4m3') ? 'f32' : operands;
 }
 
 /** A product's loops: where its result's elements are, the left factor and how a right one is read. */

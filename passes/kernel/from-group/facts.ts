@@ -20,11 +20,13 @@ export interface KernelFacts {
   readonly axes: readonly AxisFacts[];
   /** Of a contraction: the products that are made in one go, each with its accumulators. */
   readonly products?: number;
+  /** Of a contraction: bytes of a number of the factors in memory: 1 where both are floats of 8 bits, else 2. */
+  readonly factorBytes?: 1 | 2;
   /** Of an attention: keys are masked one by one. */
   readonly isMasked?: boolean;
 }
 
-const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax']);
+const rowKinds: ReadonlySet<Operation['kind']> = new Set(['layer_norm', 'rms_norm', 'softmax', 'quantize_rows']);
 type StatisticsKind = 'group_moments' | 'combine_moments' | ReduceKind;
 export type StatisticsOperation = Extract<Operation, { kind: StatisticsKind }>;
 const statisticsKinds: readonly StatisticsKind[] = ['group_moments', 'combine_moments', ...reduceKinds];
@@ -137,6 +139,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       return {
         family: 'contraction',
         ...(products.length > 1 && { products: products.length }),
+        ...factorBytesOf(anchor),
         axes: [
           // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
           { name: 'm', kind: 'grid_x', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
@@ -170,12 +173,17 @@ export function describeGroup(group: KernelGroup): KernelFacts {
   }
 }
 
+function factorBytesOf({ operands }: ProductOperation): Pick<KernelFacts, 'factorBytes'> {
+  return operands.slice(0, 2).every(({ type }) => type.dtype === 'f8e4m3') ? { factorBytes: 1 } : {};
+}
+
 function describeHeads(group: KernelGroup): KernelFacts {
   const [product] = productsOf(group.body.operations);
   const result = product.results[0] as Value;
   const size = headSizeOf(group);
   return {
     family: 'heads',
+    ...factorBytesOf(product),
     axes: [
       // Rows first, as in other products.
       { name: 'm', kind: 'grid_x', extent: leadingCount(result) },

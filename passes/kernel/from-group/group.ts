@@ -48,6 +48,7 @@ export function storageOf(dtype: DType, isWeight: boolean): StorageType {
   switch (dtype) {
     case 'f16':
     case 'bf16':
+    case 'f8e4m3':
       return isWeight ? dtype : 'f32';
     case 'f32':
     case 'i32':

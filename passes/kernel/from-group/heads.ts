@@ -1,7 +1,8 @@
 import { Dim } from '../../../ir/dim.js';
 import type { Block, Value } from '../../../ir/graph/graph.js';
+import { opTable } from '../../../ir/graph/ops/index.js';
 import type { IndexCondition, TileStatement } from '../../../ir/kernel/tile.js';
-import { describeProduct } from './contraction.js';
+import { describeProduct, factorPrecision } from './contraction.js';
 import { headSizeOf, isRowOperation, productsOf } from './facts.js';
 import { addressOf, lastDim } from './group.js';
 import type { KernelGroup, OperandPrecision } from './group.js';
@@ -37,8 +38,10 @@ export function buildHeads(
   const { coordinates, a, rightOf } = describeProduct(product, pull, space, column);
   const leading = coordinates.slice(0, -1);
   pull.exchangeAlong('d');
-  const segments = listSegments(group.body);
-  for (const { value } of segments) pull.define(value, () => tile('acc'));
+  const whole = scaledProduct(group.body);
+  pull.define(product.results[0] as Value, () => tile('acc'));
+  const segments = listSegments(group.body, whole);
+  for (const { value } of segments) pull.define(value, () => pull.elementOf(whole, coordinates));
   const statistics = group.body.operations.filter(isRowOperation).flatMap((operation) => {
     const { start } = segmentOf(operation.results[0] as Value, segments, pull);
     return rowStatistics(operation, [...leading, h.sub(start)], 'd', pull);
@@ -57,10 +60,11 @@ export function buildHeads(
       value: pull.elementOf(value, at),
     };
   });
+  const precision = factorPrecision(product, operands);
   const right = rightOf(product.operands[1] as Value);
   return [
     { kind: 'tile', name: 'acc', axes: ['m', 'd'], value: number(0) },
-    { kind: 'contract', name: 'acc', over: 'k', a: roundTo(operands, a), b: roundTo(operands, right) },
+    { kind: 'contract', name: 'acc', over: 'k', a: roundTo(precision, a), b: roundTo(precision, right) },
     ...statistics,
     ...stores,
   ];
@@ -71,11 +75,18 @@ function within(h: Dim, { start, heads }: Segment): IndexCondition[] {
   return start.constant === 0 ? [end] : [{ kind: 'not_less', left: h, right: start }, end];
 }
 
+/** A product after the elementwise operations that scale it, before it is divided into heads. */
+function scaledProduct({ operations }: Block): Value {
+  let value = productsOf(operations)[0].results[0] as Value;
+  for (const { kind, operands, results } of operations) {
+    if (opTable[kind].category === 'pointwise' && operands.includes(value)) value = results[0] as Value;
+  }
+  return value;
+}
+
 /** The reshapes of a product or of the pieces of its split, each with its heads' place among all. */
-function listSegments({ operations }: Block): readonly Segment[] {
-  const starts = new Map<Value, Dim>();
-  const [product] = productsOf(operations);
-  starts.set(product.results[0] as Value, Dim.of(0));
+function listSegments({ operations }: Block, whole: Value): readonly Segment[] {
+  const starts = new Map<Value, Dim>([[whole, Dim.of(0)]]);
   const segments: Segment[] = [];
   for (const operation of operations) {
     if (operation.kind === 'split') {

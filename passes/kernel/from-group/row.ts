@@ -1,4 +1,6 @@
 import { Dim } from '../../../ir/dim.js';
+import { largestF8e4m3 } from '../../../ir/dtype.js';
+import { leastQuantized } from '../../../ir/quantize.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { isRowOperation, keepsRowsApart } from './facts.js';
@@ -98,6 +100,15 @@ export function rowStatistics(
       const sum = statistic('sum', 'add', 0, exponential(x));
       define((element) => binary('div', exponential(element), tile(sum.name)));
       return [...largest.statements, ...sum.statements];
+    }
+    case 'quantize_rows': {
+      const { name, statements } = statistic('scale', 'max', 0, unary('abs', x));
+      const isZero = binary('less', tile(name), number(leastQuantized));
+      const quotient = binary('div', tile(name), number(largestF8e4m3));
+      define((element) => binary('div', element, tile(name)));
+      pull.define(operation.results[1] as Value, () => tile(name));
+      const scale: TileExpression = { kind: 'select', condition: isZero, yes: number(1), no: quotient };
+      return [...statements, { kind: 'assign', name, value: scale }];
     }
     default:
       throw new Error(`internal: ${operation.kind} is no row operation`);

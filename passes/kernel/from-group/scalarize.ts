@@ -246,6 +246,7 @@ export class Scalarizer {
       case 'layer_norm':
       case 'rms_norm':
       case 'softmax':
+      case 'quantize_rows':
       case 'group_norm':
       case 'group_moments':
       case 'combine_moments':

@@ -29,15 +29,15 @@ export function indexNumber(index: Dim): TileExpression {
   return convert('f32', { kind: 'index', index });
 }
 
-/** What values of an element type are in registers: 16-bit floats are f32, the integers that kernels have are 32 bits. */
+/** What values of an element type are in registers: narrow floats are f32, the integers that kernels have are 32 bits. */
 export function scalarOf(dtype: DType): ScalarType {
   if (isFloat(dtype)) return 'f32';
   return dtype === 'bool' || dtype === 'u32' ? dtype : 'i32';
 }
 
-/** What an operation makes, in its element type: 16-bit floats are rounded, as the reference does after each operation. */
+/** What an operation makes, in its element type: narrow floats are rounded, as the reference does after each operation. */
 export function roundTo(dtype: DType, element: TileExpression): TileExpression {
-  return dtype === 'f16' || dtype === 'bf16' ? convert(dtype, element) : element;
+  return dtype === 'f16' || dtype === 'bf16' || dtype === 'f8e4m3' ? convert(dtype, element) : element;
 }
 
 /** A number in the registers of an element type. */

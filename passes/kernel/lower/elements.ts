@@ -197,7 +197,7 @@ export class Elements {
 
   /** Narrow floats are rounded and stay f32. Constants are converted here, so that integers stay exact. */
   private convert({ value, scalar }: Computed, to: TileConversion, context: LaneContext): Computed {
-    if (to === 'f16' || to === 'bf16') {
+    if (to === 'f16' || to === 'bf16' || to === 'f8e4m3') {
       const wide = this.convert({ value, scalar }, 'f32', context);
       const bind = (part: Expression, type: ScalarType): Expression => this.bind(part, type, context);
       return { value: expandRounding(to, wide.value, { lanes: context.lanes, bind }), scalar: 'f32' };

@@ -81,15 +81,19 @@ export class Emitter {
     this.push({ kind: 'for', variable, start, end, step, body: scope.statements });
   }
 
+  /** Statements apart, for a statement that holds them. */
+  block(body: () => void): readonly Statement[] {
+    this.scopes.push({ statements: [], known: new Map() });
+    body();
+    return (this.scopes.pop() as Scope).statements;
+  }
+
   /** Statements that run only where the condition holds. */
   when(condition: Expression | undefined, body: () => void): void {
     if (condition === undefined) {
       body();
       return;
     }
-    this.scopes.push({ statements: [], known: new Map() });
-    body();
-    const scope = this.scopes.pop() as Scope;
-    this.push({ kind: 'if', condition, then: scope.statements });
+    this.push({ kind: 'if', condition, then: this.block(body) });
   }
 }

@@ -1,16 +1,25 @@
 import { add, builtin, i32, integer, multiply, register, vectorOf } from '../../../ir/kernel/expressions.js';
-import type { Expression, SharedArray, SharedMatrix } from '../../../ir/kernel/thread.js';
+import type { Expression, SharedMatrix } from '../../../ir/kernel/thread.js';
+import { productDepth } from '../../../ir/kernel/matrix-types.js';
 import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import type { Elements, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
-import { asMatrixProduct, type Contract, type Load, type MatrixProduct, rowLength } from './matrix-operands.js';
+import {
+  asMatrixProduct,
+  type Contract,
+  findFresh,
+  type Load,
+  type MatrixProduct,
+  rowLengthOf,
+} from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
-import { blockLength, declareArray, findPlace, placeAt, StageCopier, type StagedTile, stageLength } from './staging.js';
+import type { OperandStages } from './operand-stages.js';
+import { blockLength, findPlace, placeAt, type StagedTile } from './staging.js';
 
-/** Depth of one product of fragments, in elements and in rows' pieces. */
-const depth = 16;
-const piecesOfDepth = depth / rowLength;
+/** Depth of one product of fragments, in pieces of a row. */
+const piecesOfDepth = 2;
 
 export interface MatrixContext {
   readonly kernel: TileKernel;
@@ -18,8 +27,7 @@ export interface MatrixContext {
   readonly at: Coordinates;
   readonly elements: Elements;
   readonly emitter: Emitter;
-  readonly invocations: number;
-  declareShared(array: SharedArray): void;
+  readonly stages: OperandStages;
 }
 
 /**
@@ -28,13 +36,18 @@ export interface MatrixContext {
  * accumulators.
  */
 export class MatrixLowering {
-  private readonly copier: StageCopier;
   /** Operands of the open chunk, with the first element of their stage. */
   private readonly staged = new Map<Load, { readonly tile: StagedTile; readonly stage: Expression }>();
+  /** Fragments of tiles that a loop leaves as they are, by tile, row and step. */
+  private readonly packed = new Map<string, Expression>();
+  /** Contractions that walk over chunks themselves. */
+  private readonly walked = new Set<TileStatement>();
+  /** Contractions whose accumulators were declared as 0 just before. */
+  private readonly fresh: ReadonlySet<TileStatement>;
   private arrays = 0;
 
   constructor(private readonly context: MatrixContext) {
-    this.copier = new StageCopier(context.at, context.emitter, context.invocations);
+    this.fresh = findFresh(context.kernel.body);
   }
 
   /** A contraction over a loop axis, which is walked here, or over one that is open or held whole. */
@@ -51,8 +64,8 @@ export class MatrixLowering {
     // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
     const inFlight = this.isShared ? 1 : 0;
     const tiles = this.plan([[statement, product]], loads);
-    this.overStagedChunks(over, tiles, inFlight, () => this.multiply([[statement, product]], inFlight));
-    if (inFlight > 0) this.context.emitter.push({ kind: 'wait_products', pending: 0 });
+    this.walked.add(statement);
+    this.overChunks(over, tiles, inFlight, () => this.multiply([[statement, product]], inFlight));
   }
 
   private get isShared(): boolean {
@@ -69,13 +82,29 @@ export class MatrixLowering {
     const loads = products.flatMap(([, { left, right }]) =>
       left.kind === 'memory' ? [left.load, right.load] : [right.load],
     );
+    this.packAhead(products, body);
     if (products.length < body.length || !this.isShared) {
-      this.overStagedChunks(axis, this.plan(products, loads), 0, lowerBody);
+      this.overChunks(axis, this.plan(products, loads), 0, lowerBody);
       return;
     }
     // Nothing but products: they are on their way together, behind the next chunk's.
-    this.overStagedChunks(axis, this.plan(products, loads), 1, () => this.multiply(products, 1));
-    this.context.emitter.push({ kind: 'wait_products', pending: 0 });
+    this.overChunks(axis, this.plan(products, loads), 1, () => this.multiply(products, 1));
+  }
+
+  /** Packs what every chunk multiplies before the first: half the registers, and once. */
+  private packAhead(products: readonly (readonly [Contract, MatrixProduct])[], body: readonly TileStatement[]): void {
+    const { at } = this.context;
+    const changed = new Set([...flattenTileStatements(body)].flatMap((one) => ('name' in one ? [one.name] : [])));
+    for (const [{ over }, product] of products) {
+      const { left, rows, operands } = product;
+      if (left.kind !== 'tile' || changed.has(left.name)) continue;
+      for (const row of range(at.spreadOf(rows).registers / 2)) {
+        for (const step of range(at.axis(over).tile / productDepth(operands))) {
+          const key = `${left.name} ${row} ${step}`;
+          this.packed.set(key, this.leftFragment(product, row, step));
+        }
+      }
+    }
   }
 
   private plan(
@@ -83,12 +112,14 @@ export class MatrixLowering {
     loads: readonly Load[],
   ): readonly StagedTile[] {
     const tiles: StagedTile[] = [];
-    for (const [{ over }, { left, right, rows, columns }] of products) {
+    for (const [{ over }, { operands, left, right, rows, columns }] of products) {
+      const rowLength = rowLengthOf(operands);
       const add = (load: Load, rowAxis: string, alongAxis: string): void => {
         if (!loads.includes(load) || tiles.some((tile) => tile.load === load)) return;
         const [tall, wide] = [this.context.at.axis(rowAxis).tile, this.context.at.axis(alongAxis).tile];
         const array = `stage_${this.arrays++}`;
-        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces: wide / rowLength, inBlocks: this.isShared });
+        const pieces = wide / rowLength;
+        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces, rowLength, inBlocks: this.isShared });
       };
       if (left.kind === 'memory') add(left.load, rows, over);
       if (right.byDepth) add(right.load, columns, over);
@@ -97,41 +128,11 @@ export class MatrixLowering {
     return tiles;
   }
 
-  /**
-   * The chunk in use and those on their way are each in a stage. In an iteration the chunk's copies are waited for, a barrier
-   * makes them visible to all and says that nobody reads the stage of the last chunk that was multiplied, into which the next
-   * copies go: the one before, or as many further back as products are still in flight then.
-   */
-  private overStagedChunks(axis: string, tiles: readonly StagedTile[], inFlight: number, body: () => void): void {
-    const { at, emitter, schedule } = this.context;
-    const stages = schedule.matrix?.stages ?? 2;
-    const { extent, tile: chunk } = at.axis(axis);
-    for (const tile of tiles) this.context.declareShared(declareArray(tile, stages));
-    const copyChunk = (base: Expression, stage: (tile: StagedTile) => Expression): void => {
-      for (const tile of tiles) this.copier.copy(tile, axis, base, stage(tile));
-      emitter.push({ kind: 'commit_copies' });
-    };
-    const ahead = stages - 1 - inFlight;
-    for (let first = 0; first < ahead; first++) {
-      copyChunk(integer(first * chunk), (tile) => integer(first * stageLength(tile)));
-    }
-    const end = at.polynomial(extent, new Map());
-    emitter.loop(axis, integer(0), end, chunk, (variable) => {
-      emitter.push({ kind: 'wait_copies', pending: ahead - 1 });
-      if (this.isShared) emitter.push({ kind: 'share_writes' });
-      emitter.push({ kind: 'barrier' });
-      const number: Expression = { kind: 'binary', operator: 'div', left: variable, right: integer(chunk) };
-      const stageOf = (later: number): Expression => {
-        const shifted = add(emitter.hoist('chunk', i32, number), integer(later));
-        return emitter.hoist('stage', i32, { kind: 'binary', operator: 'mod', left: shifted, right: integer(stages) });
-      };
-      const next = stageOf(ahead);
-      const now = stageOf(0);
-      const start = (tile: StagedTile, stage: Expression): Expression =>
-        emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile))));
-      copyChunk(emitter.hoist(axis, i32, add(variable, integer(ahead * chunk))), (tile) => start(tile, next));
-      for (const tile of tiles) this.staged.set(tile.load, { tile, stage: start(tile, now) });
-      at.setChunk(axis, variable);
+  private overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: () => void): void {
+    const { at, stages } = this.context;
+    stages.overChunks(axis, tiles, inFlight, (start, stageOf) => {
+      for (const tile of tiles) this.staged.set(tile.load, { tile, stage: stageOf(tile) });
+      at.setChunk(axis, start);
       body();
       at.leaveChunk(axis);
       for (const { load } of tiles) this.staged.delete(load);
@@ -162,13 +163,16 @@ export class MatrixLowering {
     const accumulators = range(2 * wide).map((number) =>
       this.registerName(tile, rows, number % 2, columns, number >> 1),
     );
-    const steps = range(at.axis(statement.over).tile / depth);
+    const steps = range(at.axis(statement.over).tile / productDepth(operands));
     const fragments = left.kind === 'tile' ? steps.map((step) => this.leftFragment(product, 0, step)) : [];
+    // In a walk over chunks the sums of one go on in the next.
+    const isFresh = this.fresh.has(statement) && !this.walked.has(statement);
     return () => {
       for (const step of steps) {
         const a = fragments[step] ?? this.sharedLeft(product, step);
         const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
-        emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide });
+        const fresh = isFresh && step === 0 && { fresh: true };
+        emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide, ...fresh });
       }
     };
   }
@@ -185,6 +189,7 @@ export class MatrixLowering {
     const { emitter } = this.context;
     const { tile, stage } = this.stagedOf(load);
     const piece = step * piecesOfDepth;
+    const depth = piecesOfDepth * tile.rowLength;
     const within = byDepth ? Math.floor(piece / 8) * blockLength(tile) + (piece % 8) : step * depth * 8;
     const start = emitter.hoist('s', i32, add(stage, emitter.hoist('s', i32, multiply(row, integer(8)))));
     const index = emitter.hoist('s', i32, add(start, integer(within)));
@@ -196,7 +201,7 @@ export class MatrixLowering {
     const { rows, columns, operands } = product;
     const tile = elements.tiles.get(statement.name) as TileRegisters;
     const [tall, wide] = [at.spreadOf(rows).registers, at.spreadOf(columns).registers];
-    const steps = at.axis(statement.over).tile / depth;
+    const steps = at.axis(statement.over).tile / productDepth(operands);
     for (let step = 0; step < steps; step++) {
       const left = Array.from({ length: tall / 2 }, (_, row) => this.leftFragment(product, row, step));
       for (let pair = 0; pair < wide; pair += 2) {
@@ -217,6 +222,9 @@ export class MatrixLowering {
   private leftFragment({ left, rows, operands }: MatrixProduct, row: number, step: number): Expression {
     const { elements, emitter } = this.context;
     if (left.kind === 'tile') {
+      const known = this.packed.get(`${left.name} ${row} ${step}`);
+      if (known !== undefined) return known;
+      if (operands === 'f8e4m3') throw new Error('internal: numbers of 8 bits are not packed from registers');
       const tile = elements.tiles.get(left.name) as TileRegisters;
       const inner = tile.axes.at(-1) as string;
       // Rows l/4 and l/4 + 8 of eight columns, then of the next eight.
@@ -233,7 +241,7 @@ export class MatrixLowering {
   }
 
   /** Two fragments of the right operand side by side: 16 columns from 8·`column` of the subgroup's on. */
-  private rightFragments({ right, columns }: MatrixProduct, column: number, step: number): Expression {
+  private rightFragments({ operands, right, columns }: MatrixProduct, column: number, step: number): Expression {
     const lane = builtin('subgroup_lane');
     if (right.byDepth) {
       // Matrices: columns 0-7 with depth 0-7, with depth 8-15, then columns 8-15 likewise.
@@ -245,7 +253,7 @@ export class MatrixLowering {
     // Rows are depths: lanes 0 to 15 name 16 of them for columns 0-7, the others for columns 8-15.
     const own = this.rowOf(columns, this.hoist(multiply(this.quotient(lane, 16), integer(8))));
     const from = { row: this.modulo(lane, 16), piece: this.quotient(own, 8) };
-    return this.loadMatrix(right.load, from, { rows: step * depth, pieces: column }, true);
+    return this.loadMatrix(right.load, from, { rows: step * productDepth(operands), pieces: column }, true);
   }
 
   /** A coordinate of the workgroup's tile, from the first of the subgroup's part on. */

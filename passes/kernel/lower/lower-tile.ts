@@ -1,24 +1,30 @@
 import { add, f32, integer } from '../../../ir/kernel/expressions.js';
 import { unreachable } from '../../../ir/diagnostics.js';
 import type {
+  BarrierArray,
   BufferParameter,
   Expression,
   RegisterType,
   ScalarType,
   SharedArray,
+  TensorMap,
   ThreadKernel,
 } from '../../../ir/kernel/thread.js';
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { Emitter } from './emitter.js';
-import { Elements, registerKey } from './elements.js';
+import { Elements, registerKey, wideFactor } from './elements.js';
 import type { LaneContext } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
-import type { Contract } from './matrix-operands.js';
+import { CopiedStages } from './operand-stages.js';
+import { TensorRings } from './tensor-rings.js';
+import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
+import { type Contract, isOnlyLeftFactor } from './matrix-operands.js';
+import { wholeTileHolds } from './whole-tile.js';
 import { readsVectors } from './reads-vectors.js';
 import { foldLanes, TileLoops } from './tile-loops.js';
-import { Coordinates, withPoint } from './positions.js';
+import { Coordinates, type Position, withPoint } from './positions.js';
 
 /**
  * Lowers a tile kernel to its thread form under a schedule: every tile operator lowers itself to registers, loops and
@@ -44,6 +50,10 @@ export function lowerTile(kernel: TileKernel, schedule: Schedule): ThreadKernel 
 }
 
 export function workgroupSizeOf(schedule: Schedule): number {
+  return multiplyingInvocations(schedule) + (schedule.matrix?.walk === undefined ? 0 : copyingInvocations);
+}
+
+function multiplyingInvocations(schedule: Schedule): number {
   return schedule.threadOrder.reduce((size, part) => size * threadsOfPart(schedule, part), 1);
 }
 
@@ -54,7 +64,10 @@ class Lowering {
   private readonly loops: TileLoops;
   private readonly contracts: ContractLowering;
   private readonly shared: SharedArray[] = [];
+  private readonly maps: TensorMap[] = [];
+  private readonly barriers: BarrierArray[] = [];
   private readonly matrix: MatrixLowering | undefined;
+  private readonly rings: TensorRings | undefined;
 
   constructor(
     private readonly kernel: TileKernel,
@@ -69,20 +82,32 @@ class Lowering {
       this.reduceAcrossThreads(partial, over, 'add');
     this.contracts = new ContractLowering({ schedule, at, elements, emitter, loops, sumAcrossThreads });
     if (schedule.matrix !== undefined) {
-      this.matrix = new MatrixLowering({
+      const context = {
         kernel,
         schedule,
-        at: this.at,
-        elements: this.elements,
-        emitter: this.emitter,
-        invocations: workgroupSizeOf(schedule),
-        declareShared: (array) => this.shared.push(array),
-      });
+        at,
+        emitter,
+        invocations: this.invocations,
+        declareShared: (array: SharedArray) => this.shared.push(array),
+        declareMap: (map: TensorMap) => this.maps.push(map),
+        declareBarriers: (barriers: BarrierArray) => this.barriers.push(barriers),
+      };
+      if (schedule.matrix.walk !== undefined) this.rings = new TensorRings(context);
+      const stages = this.rings ?? new CopiedStages(context);
+      this.matrix = new MatrixLowering({ kernel, schedule, at, elements, emitter, stages });
     }
   }
 
   run(): void {
-    for (const statement of this.kernel.body) this.lower(statement);
+    const lowerBody = (): void => this.kernel.body.forEach((statement) => this.lower(statement));
+    const walk = this.schedule.matrix?.walk;
+    if (this.rings === undefined || walk === undefined) return lowerBody();
+    walkTiles(walk, this.invocations, { at: this.at, emitter: this.emitter, rings: this.rings }, lowerBody);
+  }
+
+  /** That compute: all but those that only copy. */
+  private get invocations(): number {
+    return multiplyingInvocations(this.schedule);
   }
 
   finish(): ThreadKernel {
@@ -100,9 +125,11 @@ class Lowering {
         'origin_x',
         'origin_y',
         'origin_z',
+        ...(this.rings === undefined ? [] : tileCounts),
         ...buffers.map(({ name }) => `${name}_base`),
         ...this.kernel.parameters,
       ],
+      ...(this.rings !== undefined && { tensorMaps: this.maps, barriers: this.barriers, walksTiles: true }),
       workgroupSize: workgroupSizeOf(this.schedule),
       shared: this.shared,
       ...(this.schedule.subgroupSize !== undefined && { subgroupSize: this.schedule.subgroupSize }),
@@ -113,14 +140,16 @@ class Lowering {
   private lower(statement: TileStatement): void {
     switch (statement.kind) {
       case 'tile':
-        this.declareTile(statement.name, statement.axes, statement.value);
+        this.declareTile(statement.name, statement.axes, this.valueOf(statement));
         return;
       case 'assign': {
         const tile = this.loops.tile(statement.name);
-        for (const position of this.loops.registerPositions(tile.axes)) {
-          const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
-          this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
-        }
+        this.emitter.when(this.changesAny(statement), () => {
+          for (const position of this.loops.registerPositions(tile.axes)) {
+            const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
+            this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
+          }
+        });
         return;
       }
       case 'contract':
@@ -149,6 +178,21 @@ class Lowering {
     }
   }
 
+  /** Where an assignment keeps all of a tile but what some conditions exclude: whether they exclude any of it; else undefined. */
+  private changesAny({ name, value }: Extract<TileStatement, { kind: 'assign' }>): Expression | undefined {
+    if (value.kind !== 'when' || value.yes.kind !== 'tile' || value.yes.name !== name) return undefined;
+    const { axes, registers, lanes } = this.loops.tile(name);
+    if (registers.size * lanes < 2) return undefined;
+    const all = wholeTileHolds(value.conditions, axes, this.at);
+    return all === undefined ? undefined : { kind: 'unary', operator: 'not', operand: all };
+  }
+
+  /** Factors of fragments are rounded where they are packed: a tile that is nothing else keeps its numbers as they are. */
+  private valueOf({ name, value }: Extract<TileStatement, { kind: 'tile' }>): TileExpression {
+    const isFactor = this.matrix !== undefined && isOnlyLeftFactor(name, this.kernel.body);
+    return isFactor ? wideFactor(value) : value;
+  }
+
   private declareTile(name: string, axes: readonly string[], value: TileExpression): void {
     const registers = new Map<string, Expression>();
     let scalar: ScalarType = 'f32';
@@ -164,12 +208,12 @@ class Lowering {
   }
 
   /** Partial results a lane, then across lanes, then across the invocations that share the row. */
-  private lowerReduce({ name, over, operator, value }: Extract<TileStatement, { kind: 'reduce' }>): void {
+  private lowerReduce({ name, over, operator, padded, value }: Extract<TileStatement, { kind: 'reduce' }>): void {
     const tile = this.loops.tile(name);
     const { vector, threads } = this.at.spreadOf(over);
     const lanes = readsVectors(value, over, vector, this.at, this.elements.tiles) ? vector : 1;
     const identity = operator === 'add' ? 0 : -Infinity;
-    const masked = this.loops.maskPastExtent(value, over, identity);
+    const masked = padded === true ? value : this.loops.maskPastExtent(value, over, identity);
     const type: RegisterType = { scalar: 'f32', lanes };
     const positions = [...this.loops.registerPositions(tile.axes)];
     const partials = positions.map(() => {
@@ -263,21 +307,41 @@ class Lowering {
   }
 
   private storeEach({ axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>): void {
+    const scalar = this.elements.loadScalar(buffer);
+    // Registers of a row are inside the extents together: their loads wait for each other only where a branch parts them.
+    const together: {
+      readonly inside: Expression | undefined;
+      readonly key: string;
+      readonly positions: Position[];
+    }[] = [];
     for (const position of this.loops.registerPositions(axes)) {
-      let inside: Expression | undefined;
-      for (const axis of axes) {
-        if (!this.at.isRagged(axis)) continue;
-        const right = this.at.polynomial(this.at.axis(axis).extent, new Map());
-        const left = this.at.unclamped(axis, position.get(axis) ?? { register: 0, lane: 0 });
-        const less: Expression = { kind: 'binary', operator: 'less', left, right };
-        inside = inside === undefined ? less : { kind: 'binary', operator: 'and', left: inside, right: less };
-      }
-      const context = this.loops.context(axes, position);
+      const inside = this.isInside(axes, position);
+      const key = JSON.stringify(inside) ?? '';
+      const last = together.at(-1);
+      if (last?.key === key) last.positions.push(position);
+      else together.push({ inside, key, positions: [position] });
+    }
+    for (const { inside, positions } of together) {
       this.emitter.when(inside, () => {
-        const scalar = this.elements.loadScalar(buffer);
-        const stored = this.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
-        this.elements.store(buffer, index, stored.value, conditions, context);
+        for (const position of positions) {
+          const context = this.loops.context(axes, position);
+          const stored = this.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
+          this.elements.store(buffer, index, stored.value, conditions, context);
+        }
       });
     }
+  }
+
+  /** Whether a position is inside the extents of the axes that tiles may reach past. */
+  private isInside(axes: readonly string[], position: Position): Expression | undefined {
+    let inside: Expression | undefined;
+    for (const axis of axes) {
+      if (!this.at.isRagged(axis)) continue;
+      const right = this.at.polynomial(this.at.axis(axis).extent, new Map());
+      const left = this.at.unclamped(axis, position.get(axis) ?? { register: 0, lane: 0 });
+      const less: Expression = { kind: 'binary', operator: 'less', left, right };
+      inside = inside === undefined ? less : { kind: 'binary', operator: 'and', left: inside, right: less };
+    }
+    return inside;
   }
 }

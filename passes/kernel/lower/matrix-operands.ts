@@ -1,23 +1,22 @@
-import type { HalfType } from '../../../ir/kernel/thread.js';
-import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
-import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
+import { numbersOfWord } from '../../../ir/kernel/matrix-types.js';
+import type { MatrixType } from '../../../ir/kernel/thread.js';
+import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import { wideFactor } from './elements.js';
-import { Emitter } from './emitter.js';
 import { isStill, isWholeVector, laneMotion } from './lanes.js';
-import { Coordinates } from './positions.js';
+import type { Coordinates } from './positions.js';
 
 export type Contract = Extract<TileStatement, { kind: 'contract' }>;
 export type Load = Extract<TileExpression, { kind: 'load' }>;
 
-/** Numbers of 16 bits in the 16 bytes that copies move and rows of fragments have. */
-export const rowLength = 8;
-
-/** Numbers in a row of 128 bytes. */
-const blockNumbers = 64;
+/** Numbers in the 16 bytes that copies move and rows of fragments have. */
+export function rowLengthOf(operands: MatrixType): number {
+  return 4 * numbersOfWord[operands];
+}
 
 /** What a product of matrices is made of. */
 export interface MatrixProduct {
-  readonly operands: HalfType;
+  readonly operands: MatrixType;
   readonly left: { readonly kind: 'memory'; readonly load: Load } | { readonly kind: 'tile'; readonly name: string };
   /** `byDepth`: the contracted axis is contiguous in memory, as weights are; otherwise the output's. */
   readonly right: { readonly load: Load; readonly byDepth: boolean };
@@ -27,8 +26,8 @@ export interface MatrixProduct {
 }
 
 /**
- * Reads a contraction as a product of matrices of 16-bit numbers: each operand a load of eight neighbours at a time from
- * memory, the left one also a tile in registers. Undefined where it is not one.
+ * Reads a contraction as a product of matrices: each operand a load of neighbours in 16 bytes at a time from memory, the left one also
+ * a tile in registers; numbers of 8 bits both from memory and along the contracted axis. Undefined where it is not one.
  */
 export function asMatrixProduct(
   { name, over, a, b }: Contract,
@@ -40,32 +39,52 @@ export function asMatrixProduct(
   if (rows === undefined || columns === undefined) return undefined;
   const right = wideFactor(b);
   if (right.kind !== 'load') return undefined;
-  const operands = halfOf(right, kernel);
+  const operands = matrixTypeOf(right, kernel);
   if (operands === undefined) return undefined;
-  const byDepth = readsRows(right, over, kernel, at);
-  if (!byDepth && !readsRows(right, columns, kernel, at)) return undefined;
+  const length = rowLengthOf(operands);
+  const byDepth = readsRows(right, over, length, kernel, at);
+  const isEightBit = operands === 'f8e4m3';
+  if (!byDepth && (isEightBit || !readsRows(right, columns, length, kernel, at))) return undefined;
   const left = wideFactor(a);
   if (left.kind === 'tile') {
+    if (isEightBit) return undefined;
     const own = findTileAxes(kernel, left.name);
     if (own.at(-1) !== over || own.at(-2) !== rows) return undefined;
     return { operands, left, right: { load: right, byDepth }, rows, columns };
   }
-  if (left.kind !== 'load' || halfOf(left, kernel) !== operands || !readsRows(left, over, kernel, at)) return undefined;
+  if (left.kind !== 'load' || matrixTypeOf(left, kernel) !== operands) return undefined;
+  if (!readsRows(left, over, length, kernel, at)) return undefined;
   return { operands, left: { kind: 'memory', load: left }, right: { load: right, byDepth }, rows, columns };
 }
 
-/** Whether every contraction of the kernel is one that a schedule of fragments can multiply. */
-export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule): boolean {
-  const at = new Coordinates(kernel, schedule, new Emitter());
-  return [...flattenTileStatements(kernel.body)].every((statement) => {
-    if (statement.kind !== 'contract') return true;
-    const product = asMatrixProduct(statement, kernel, at);
-    if (product === undefined) return false;
-    // Rows of 128 bytes are what the unit reads from workgroup memory.
-    const along = product.right.byDepth ? statement.over : product.columns;
-    const whole = [along, ...(product.left.kind === 'memory' ? [statement.over] : [])];
-    return schedule.matrix?.unit !== 'wgmma' || whole.every((axis) => at.axis(axis).tile % blockNumbers === 0);
+/** Whether a tile is read by contractions alone, as their left factor. */
+export function isOnlyLeftFactor(name: string, body: readonly TileStatement[]): boolean {
+  let reads = 0;
+  for (const statement of flattenTileStatements(body)) {
+    if (statement.kind === 'contract' && isTile(wideFactor(statement.a), name)) reads++;
+    else if (statement.kind === 'contract' && statement.name === name) return false;
+    const others = statement.kind === 'contract' ? [statement.b] : expressionsOfTile(statement);
+    let isRead = false;
+    walkTileExpressions(others, (part) => (isRead ||= isTile(part, name)));
+    if (isRead) return false;
+  }
+  return reads > 0;
+}
+
+/** A contraction behind its accumulators' declaration; not of those that a loop around it goes on with. */
+export function findFresh(body: readonly TileStatement[]): Set<TileStatement> {
+  const fresh = new Set<TileStatement>();
+  body.forEach((statement, at) => {
+    if (statement.kind === 'for') for (const inner of findFresh(statement.body)) fresh.add(inner);
+    const before = body[at - 1];
+    if (statement.kind !== 'contract' || before?.kind !== 'tile' || before.name !== statement.name) return;
+    if (before.value.kind === 'number' && before.value.value === 0) fresh.add(statement);
   });
+  return fresh;
+}
+
+function isTile(expression: TileExpression, name: string): boolean {
+  return expression.kind === 'tile' && expression.name === name;
 }
 
 function findTileAxes(kernel: TileKernel, name: string): readonly string[] {
@@ -75,13 +94,19 @@ function findTileAxes(kernel: TileKernel, name: string): readonly string[] {
   throw new Error(`internal: tile ${name} is not declared`);
 }
 
-function halfOf({ buffer }: Load, kernel: TileKernel): HalfType | undefined {
+function matrixTypeOf({ buffer }: Load, kernel: TileKernel): MatrixType | undefined {
   const storage = kernel.buffers.find(({ name }) => name === buffer)?.storage;
-  return storage === 'bf16' || storage === 'f16' ? storage : undefined;
+  return storage === 'bf16' || storage === 'f16' || storage === 'f8e4m3' ? storage : undefined;
 }
 
-/** Eight coordinates of the axis from a multiple of eight on are 16 aligned bytes, guarded together. */
-function readsRows({ buffer, index, conditions }: Load, axis: string, kernel: TileKernel, at: Coordinates): boolean {
+/** So many coordinates of the axis from a multiple of them on are 16 aligned bytes, guarded together. */
+function readsRows(
+  { buffer, index, conditions }: Load,
+  axis: string,
+  rowLength: number,
+  kernel: TileKernel,
+  at: Coordinates,
+): boolean {
   const alignment = kernel.buffers.find(({ name }) => name === buffer)?.alignment ?? 1;
   const extent = kernel.axes.find(({ name }) => name === axis)?.extent;
   if (alignment % rowLength !== 0 || extent?.isMultipleOf(rowLength) !== true) return false;

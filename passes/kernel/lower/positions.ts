@@ -1,4 +1,4 @@
-import { add, i32, integer, multiply } from '../../../ir/kernel/expressions.js';
+import { add, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
@@ -20,6 +20,13 @@ export function moveLane(position: Position, axis: string, lane: number): Positi
   const moved = new Map<string, AxisPoint>(position);
   moved.set(axis, { register: position.get(axis)?.register ?? 0, lane });
   return moved;
+}
+
+/** Which tile of a launch, in x, y and z. */
+export interface TileNumbers {
+  readonly x: Expression;
+  readonly y: Expression;
+  readonly z: Expression;
 }
 
 /** An axis' register and lane as a part of a key. */
@@ -63,16 +70,25 @@ export class Coordinates {
       }
       stride *= threads;
     }
-    for (const axis of kernel.axes) {
-      if (axis.kind === 'loop') continue;
-      if (axis.kind === 'whole') {
-        this.chunkBase.set(axis.name, integer(0));
-        continue;
-      }
-      const letter = axis.kind.slice(-1) as 'x' | 'y' | 'z';
-      // The builtin has the origin of a cut launch in it.
-      const group: Expression = { kind: 'builtin', name: `workgroup_${letter}` };
-      this.chunkBase.set(axis.name, emitter.hoist(`${axis.name}_base`, i32, multiply(group, integer(axis.tile))));
+    for (const axis of kernel.axes) if (axis.kind === 'whole') this.chunkBase.set(axis.name, integer(0));
+    if (schedule.matrix?.walk !== undefined) return;
+    // The builtins have the origin of a cut launch in them.
+    const [x, y, z] = [builtin('workgroup_x'), builtin('workgroup_y'), builtin('workgroup_z')];
+    this.placeTile({ x, y, z });
+  }
+
+  /** Opens a tile of the launch by its numbers, counted from the launch's first. */
+  enterTile({ x, y, z }: TileNumbers): void {
+    const from = (letter: 'x' | 'y' | 'z', number: Expression): Expression =>
+      this.emitter.hoist(letter, i32, add(parameter(`origin_${letter}`), number));
+    this.placeTile({ x: from('x', x), y: from('y', y), z: from('z', z) });
+  }
+
+  private placeTile(numbers: TileNumbers): void {
+    for (const { name, kind, tile } of this.axes.values()) {
+      if (kind === 'loop' || kind === 'whole') continue;
+      const number = numbers[kind.slice(-1) as 'x' | 'y' | 'z'];
+      this.chunkBase.set(name, this.emitter.hoist(`${name}_base`, i32, multiply(number, integer(tile))));
     }
   }
 

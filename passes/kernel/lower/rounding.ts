@@ -6,11 +6,20 @@ export interface RoundingParts {
   readonly bind: (value: Expression, scalar: ScalarType) => Expression;
 }
 
+/** Floats that f32 lanes are rounded to. */
+export type NarrowFloat = HalfType | 'f8e4m3';
+
+/** Of the narrow floats with fewer bits of exponent: bits of the fraction that are dropped, the smallest normal number and its distance to the next. */
+const shortExponents = {
+  f16: { dropped: 13, smallest: 0x38800000, step: 2 ** -24 },
+  f8e4m3: { dropped: 20, smallest: 0x3c800000, step: 2 ** -9 },
+} as const;
+
 /**
- * Rounds f32 lanes to the nearest f16 or bf16, ties to even, as an f32: on the bits, because not every device has the types.
- * What is too large becomes infinite; NaN stays.
+ * Rounds f32 lanes to the nearest f16, bf16 or f8e4m3, ties to even, as an f32: on the bits, because not every device has the types.
+ * What is too large becomes infinite, or ±448 for f8e4m3, which has no infinity; NaN stays.
  */
-export function expandRounding(to: HalfType, x: Expression, parts: RoundingParts): Expression {
+export function expandRounding(to: NarrowFloat, x: Expression, parts: RoundingParts): Expression {
   const { lanes, bind } = parts;
   const type = (scalar: ScalarType): RegisterType => ({ scalar, lanes });
   const constant = (value: number, scalar: ScalarType = 'u32'): Expression => ({
@@ -40,11 +49,18 @@ export function expandRounding(to: HalfType, x: Expression, parts: RoundingParts
   const bits = bind({ kind: 'bitcast', to: 'u32', operand: x }, 'u32');
   if (to === 'bf16') return keepNan(float(nearest(bits, 16)));
   const magnitude = bind(binary('and', bits, constant(0x7fffffff)), 'u32');
-  const normal = nearest(magnitude, 13);
-  // 0x47800000 is 65536, the first magnitude past the largest half.
-  const finite = select(binary('less', normal, constant(0x47800000)), normal, constant(0x7f800000));
-  // Below 2^-14 halves are multiples of 2^-24.
-  const units = bind(binary('mul', float(magnitude), constant(2 ** 24, 'f32')), 'f32');
+  const { dropped, smallest, step } = shortExponents[to];
+  // 0x47800000 is 65536, the first magnitude past the largest half; 0x43e00000 is 448.
+  let normal: Expression;
+  if (to === 'f16') {
+    const rounded = nearest(magnitude, dropped);
+    normal = select(binary('less', rounded, constant(0x47800000)), rounded, constant(0x7f800000));
+  } else {
+    const largest = constant(0x43e00000);
+    normal = nearest(bind(select(binary('less', magnitude, largest), magnitude, largest), 'u32'), dropped);
+  }
+  // Below the smallest normal number they are multiples of a step.
+  const units = bind(binary('mul', float(magnitude), constant(1 / step, 'f32')), 'f32');
   const whole = bind({ kind: 'unary', operator: 'floor', operand: units }, 'f32');
   const rest = bind(binary('sub', units, whole), 'f32');
   const half = constant(0.5, 'f32');
@@ -55,9 +71,9 @@ export function expandRounding(to: HalfType, x: Expression, parts: RoundingParts
     binary('and', binary('equal', rest, half), binary('equal', odd, constant(1))),
   );
   const up = select(isUp, constant(1, 'f32'), constant(0, 'f32'));
-  const small = binary('mul', binary('add', whole, up), constant(2 ** -24, 'f32'));
-  const isSmall = binary('less', magnitude, constant(0x38800000));
-  const rounded = bind(select(isSmall, small, float(bind(finite, 'u32'))), 'f32');
+  const small = binary('mul', binary('add', whole, up), constant(step, 'f32'));
+  const isSmall = binary('less', magnitude, constant(smallest));
+  const rounded = bind(select(isSmall, small, float(bind(normal, 'u32'))), 'f32');
   const sign = binary('and', bits, constant(0x80000000));
   return keepNan(float(binary('or', { kind: 'bitcast', to: 'u32', operand: rounded }, sign)));
 }

@@ -1,11 +1,11 @@
 import { add, binary, bool, both, i32, integer, lessThan, multiply } from '../../../ir/kernel/expressions.js';
 import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
 import type { Emitter } from './emitter.js';
-import { type Load, rowLength } from './matrix-operands.js';
+import type { Load } from './matrix-operands.js';
 import type { Coordinates, Position } from './positions.js';
 
 /**
- * A tile of a 16-bit operand in workgroup memory: rows of 16-byte pieces, several tiles (stages) one after another. Pieces of
+ * A tile of an operand in workgroup memory: rows of 16-byte pieces, several tiles (stages) one after another. Pieces of
  * a row are exchanged by a pattern of the row's number, so that the eight rows of a fragment lie in different banks.
  */
 export interface StagedTile {
@@ -16,6 +16,8 @@ export interface StagedTile {
   readonly rows: number;
   readonly alongAxis: string;
   readonly pieces: number;
+  /** Numbers in a piece. */
+  readonly rowLength: number;
   /** In blocks of rows of 128 bytes, one block behind the other, as the unit reads them; otherwise rows are whole. */
   readonly inBlocks: boolean;
 }
@@ -31,7 +33,7 @@ function isPowerOfTwo(value: number): boolean {
 }
 
 /** Pieces of a row of 128 bytes. */
-const blockPieces = 8;
+export const blockPieces = 8;
 
 /** Elements from one block of rows to the next. */
 export function blockLength({ rows }: StagedTile): number {
@@ -156,6 +158,7 @@ export class StageCopier {
   ): void {
     const { at, emitter } = this;
     const baseOf = (axis: string): Expression => (axis === chunkAxis ? base : at.base(axis));
+    const { rowLength } = tile;
     const along = emitter.hoist('along', i32, multiply(piece, integer(rowLength)));
     const coordinates: readonly (readonly [string, Expression, number])[] = [
       [tile.rowAxis, emitter.hoist(tile.rowAxis, i32, add(baseOf(tile.rowAxis), row)), 1],

@@ -10,12 +10,20 @@ constexpr int max_threads = 1024;
 constexpr int warp_size = 32;
 constexpr long stack_bytes = 256 * 1024;
 
+/** Threads that wait at one place for one thing; the order is WaitReport's in deadlocks.ts. */
+struct WaitReport {
+  long long kind, line, thread, count, object, index, parity, phase, arrivals, bytes;
+};
+constexpr int reported_waits = 6;
+
 /** What a launch that fails says of it; the order is FailureReport's in failures.ts. */
 struct Report {
   long long code, line, thread, block_x, block_y, block_z, object, index, length, other_thread, other_line, count;
+  WaitReport waits[reported_waits];
 };
 
-enum class State { ready, at_barrier, at_collective, finished };
+/** at_barrier: of __syncthreads; at_phase: of a barrier in shared memory. */
+enum class State { ready, at_barrier, at_collective, at_phase, finished };
 
 #if defined(__x86_64__)
 using Context = void*;
@@ -68,12 +76,20 @@ struct Collective {
   void* lane;
 };
 
+/** The barrier (its number) and the phase that a thread waits for. */
+struct PhaseWait {
+  int barrier;
+  int parity;
+  int line;
+};
+
 struct Thread {
   Context context;
   unsigned char* stack;
   State state;
   int barrier_line;
   Collective collective;
+  PhaseWait phase;
 };
 
 static Thread threads[max_threads];
@@ -81,6 +97,7 @@ static Context scheduler;
 static int current;
 static int block_size;
 static int block_index[3];
+static unsigned grid_size[3];
 static void (*kernel_call)();
 static Report report;
 static unsigned char* free_stacks[max_threads];
@@ -98,6 +115,7 @@ struct ThreadIndex {
   unsigned x, y, z;
 };
 inline ThreadIndex thread_index() { return {unsigned(current), 0u, 0u}; }
+inline ThreadIndex grid_dimensions() { return {grid_size[0], grid_size[1], grid_size[2]}; }
 inline ThreadIndex block_number() {
   return {unsigned(block_index[0]), unsigned(block_index[1]), unsigned(block_index[2])};
 }
@@ -143,78 +161,6 @@ inline void resume(int thread) {
   if (next.state == State::finished) {
     free_stacks[free_stack_count++] = next.stack;
     next.stack = nullptr;
-  }
-}
-
-inline void fail_at(int code, int line, int thread, int other_line, int count) {
-  report = {code, line, thread, block_index[0], block_index[1], block_index[2], -1, 0, 0, -1, other_line, count};
-}
-
-/** Runs the lanes of a warp until all have ended or wait for other warps. False after a failure. */
-inline bool run_warp(int first) {
-  const int end = first + warp_size < block_size ? first + warp_size : block_size;
-  for (;;) {
-    int arrived = 0;
-    int leader = -1;
-    for (int thread = first; thread < end; thread++) {
-      if (threads[thread].state == State::ready) {
-        resume(thread);
-        if (report.code != 0) return false;
-      }
-      if (threads[thread].state == State::at_collective) {
-        arrived++;
-        if (leader < 0) leader = thread;
-      }
-    }
-    if (arrived == 0) return true;
-    const Collective& wanted = threads[leader].collective;
-    if (arrived != warp_size) {
-      int other_line = 0;
-      for (int thread = first; thread < end; thread++)
-        if (threads[thread].state == State::at_barrier) other_line = threads[thread].barrier_line;
-      fail_at(247, wanted.line, leader, other_line, arrived);
-      return false;
-    }
-    void* lanes[warp_size];
-    for (int thread = first; thread < end; thread++) {
-      const Collective& found = threads[thread].collective;
-      if (found.perform != wanted.perform || found.parameter != wanted.parameter || found.line != wanted.line) {
-        fail_at(247, wanted.line, thread, found.line, arrived);
-        return false;
-      }
-      lanes[thread - first] = found.lane;
-      threads[thread].state = State::ready;
-    }
-    current = leader;
-    wanted.perform(wanted.parameter, lanes);
-    if (report.code != 0) return false;
-  }
-}
-
-inline void run_block() {
-  for (int thread = 0; thread < block_size; thread++) threads[thread].state = State::ready;
-  block_epoch = ++epoch;
-  for (;;) {
-    for (int first = 0; first < block_size; first += warp_size)
-      if (!run_warp(first)) return;
-    int waiting = 0;
-    int leader = -1;
-    for (int thread = 0; thread < block_size; thread++) {
-      if (threads[thread].state != State::at_barrier) continue;
-      if (leader < 0) leader = thread;
-      if (threads[thread].barrier_line == threads[leader].barrier_line) waiting++;
-    }
-    if (waiting == 0) return;
-    for (int thread = 0; thread < block_size; thread++) {
-      const bool is_here = threads[thread].state == State::at_barrier;
-      if (!is_here || threads[thread].barrier_line != threads[leader].barrier_line) {
-        fail_at(243, threads[leader].barrier_line, thread, is_here ? threads[thread].barrier_line : 0, waiting);
-        return;
-      }
-    }
-    for (int thread = 0; thread < block_size; thread++) threads[thread].state = State::ready;
-    memcpy(published_fences, proxy_fences, sizeof proxy_fences);
-    epoch++;
   }
 }
 

@@ -18,16 +18,23 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidDevice = 101,
+  cudaErrorSymbolNotFound = 500,
   cudaErrorLaunchFailure = 719
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+enum cudaGetDriverEntryPointFlags { cudaEnableDefault = 0 };
+#define CUDART_VERSION 13000
 using cudaStream_t = void*;
 
 struct dim3 {
   unsigned x, y, z;
   dim3(unsigned given_x = 1, unsigned given_y = 1, unsigned given_z = 1) : x(given_x), y(given_y), z(given_z) {}
 };
+// The emulator's macro would replace the member's name, too.
+#undef gridDim
+inline dim3 gridDim;
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
@@ -43,6 +50,7 @@ inline const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorSymbolNotFound: return "cudaErrorSymbolNotFound";
     default: return "cudaErrorLaunchFailure";
   }
 }
@@ -56,6 +64,12 @@ inline long long allocated = 0;
 inline long long most_bytes() {
   const char* given = getenv("FLUX2C_EMULATED_BYTES");
   return given == nullptr ? 1LL << 40 : atoll(given);
+}
+
+/** The CUDA that the driver knows, by the environment; FLUX2C_EMULATED_DRIVER. */
+inline int driver_version() {
+  const char* given = getenv("FLUX2C_EMULATED_DRIVER");
+  return given == nullptr ? CUDART_VERSION : atoi(given);
 }
 
 /** Bytes from a pointer to the end of its allocation; 0 outside of all. */
@@ -82,6 +96,15 @@ inline std::map<void*, int> allowed_shared;
 inline cudaError_t cudaSetDevice(int number) { return number == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   snprintf(properties->name, sizeof properties->name, "the CUDA emulator");
+  return cudaSuccess;
+}
+/** Few, so that every block walks over several tiles. */
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 3;
+  return cudaSuccess;
+}
+inline cudaError_t cudaDriverGetVersion(int* version) {
+  *version = flux2c_shim::driver_version();
   return cudaSuccess;
 }
 inline cudaError_t cudaMalloc(void** pointer, size_t bytes) {
@@ -113,6 +136,23 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cud
 }
 inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 
+namespace flux2c_shim {
+/** cuTensorMapEncodeTiled, of memory that is allocated; 1 is CUDA_ERROR_INVALID_VALUE. */
+inline int encode_tiled(void* map, int type, unsigned rank, void* address, const unsigned long long* extents,
+                        const unsigned long long* byte_strides, const unsigned* boxes, const unsigned* element_strides, int interleave,
+                        int swizzle, int promotion, int fill) {
+  if (room_from(address) == 0) return 1;
+  return f2c::emulator::encode_tensor_map(static_cast<f2c::TensorMap*>(map), type, rank, address, extents, byte_strides, boxes, element_strides,
+                                          interleave, swizzle, promotion, fill);
+}
+}  // namespace flux2c_shim
+
+inline cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned version, unsigned long long) {
+  if (strcmp(name, "cuTensorMapEncodeTiled") != 0 || int(version) > flux2c_shim::driver_version()) return cudaErrorSymbolNotFound;
+  *function = reinterpret_cast<void*>(flux2c_shim::encode_tiled);
+  return cudaSuccess;
+}
+
 template <typename... Arguments>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Arguments...), cudaFuncAttribute, int value) {
   flux2c_shim::allowed_shared[reinterpret_cast<void*>(kernel)] = value;
@@ -129,8 +169,9 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   std::tuple<Arguments...> arguments(std::forward<Given>(given)...);
   Call::kernel = kernel;
   Call::arguments = &arguments;
+  gridDim = blocks;
   const unsigned grid[3] = {blocks.x, blocks.y, blocks.z};
-  long long report[12];
+  long long report[sizeof(f2c::emulator::Report) / sizeof(long long)];
   // Granules of two bytes: the narrowest that kernels share are halves.
   const int status = f2c::emulator::run_grid(grid, int(config->blockDim.x), shared, 1, Call::run, report);
   if (status == 0) return cudaSuccess;

@@ -11,13 +11,15 @@ export const emulatorOpeningText = String.raw`// Stands for flux2c.cuh when g++ 
 #endif
 
 #define __global__
-#define __launch_bounds__(threads)
+#define __grid_constant__
+#define __launch_bounds__(...)
 #define F2C_FUNCTION inline
 #define F2C_PLACE , int line = __builtin_LINE()
 #define F2C_HERE , line
 #define F2C_RSQRT(value) (1.0f / ::sqrtf(value))
 #define threadIdx (f2c::emulator::thread_index())
 #define blockIdx (f2c::emulator::block_number())
+#define gridDim (f2c::emulator::grid_dimensions())
 #define __syncthreads() f2c::emulator::barrier(__LINE__)
 `;
 
@@ -68,6 +70,8 @@ inline float minimum(float a, float b) {
   if (a == b) return bits_of(a) >> 31 != 0 ? a : b;
   return a < b ? a : b;
 }
+
+inline float power_of_two(float a) { return ::exp2f(a); }
 
 inline int divide(int a, int b, int line) {
   if (b == 0) emulator::fail(246, line);

@@ -9,6 +9,7 @@ inline int run_grid(const unsigned* grid, int threads_a_block, int shared, int s
   shared_length = shared;
   granule_shift = shift;
   kernel_call = call;
+  memcpy(grid_size, grid, sizeof grid_size);
   reclaim_stacks();
   if (!make_stacks(threads_a_block)) {
     report.code = 502;
@@ -22,6 +23,8 @@ inline int run_grid(const unsigned* grid, int threads_a_block, int shared, int s
           memset(shared_bytes, 0xff, size_t(shared));
           forget_copies();
           forget_products();
+          forget_barriers();
+          forget_tensor_copies();
           run_block();
         }
   }

@@ -41,14 +41,17 @@ inline void finish_copies(int still_running) {
     }
     memcpy(shared_bytes + copy.begin, copy.bytes, 16);
     for (long place = copy.begin >> granule_shift; place <= (copy.begin + 15) >> granule_shift; place++) {
-      granules[place].written = stamp_with(unsigned(current));
-      granules[place].fences = proxy_fences[current];
+      mark_written(granules[place], stamp_with(unsigned(current)));
     }
   }
   queue.count = left;
 }
 
-inline void meet(int, void**) { warp_epochs[current / warp_size]++; }
+inline void meet(int, void**) {
+  const int warp = current / warp_size;
+  warp_epochs[warp]++;
+  meet_all(warp * warp_size, (warp + 1) * warp_size);
+}
 
 struct MatrixLoad {
   const unsigned char* row;
@@ -78,28 +81,38 @@ template <typename T> inline u32x4 load_matrix(const Shared<T>& array, int index
   return load.result;
 }
 
+/** What matrices are of. Sums of a warp's products are exact here but for one rounding to f32, also of 8-bit numbers. */
+enum Operands { of_bf16, of_f16, of_f8e4m3 };
+/** Numbers in a word, the first in the low bits. */
+constexpr int numbers_of_word(int operands) { return operands == of_f8e4m3 ? 4 : 2; }
+/** Numbers along the depth of one product: 32 bytes. */
+constexpr int product_depth(int operands) { return 8 * numbers_of_word(operands); }
+inline float number_of(unsigned bits, int operands) {
+  if (operands == of_f8e4m3) return f8e4m3_value(bits & 0xff);
+  return operands == of_f16 ? f16_value((unsigned short)bits) : float_of_bits(bits << 16);
+}
+inline float number_of_word(unsigned word, int part, int operands) {
+  return number_of(word >> 32 / numbers_of_word(operands) * part, operands);
+}
+
 struct Product {
   u32x4 a;
   u32x2 b;
   float c[4];
 };
-inline float half_of(unsigned word, int part, bool is_f16) {
-  const unsigned short bits = (unsigned short)(part == 0 ? word : word >> 16);
-  return is_f16 ? f16_value(bits) : float_of_bits(unsigned(bits) << 16);
-}
-inline void multiply(int is_f16, void** lanes) {
-  float a[16][16], b[16][8];
+inline void multiply(int operands, void** lanes) {
+  float a[16][32], b[32][8];
+  const int numbers = numbers_of_word(operands);
   for (int lane = 0; lane < warp_size; lane++) {
     const Product& from = *static_cast<Product*>(lanes[lane]);
+    const unsigned left[4] = {from.a.x, from.a.y, from.a.z, from.a.w};
+    const unsigned right[2] = {from.b.x, from.b.y};
     const int group = lane / 4;
-    const int near = 2 * (lane % 4);
-    for (int part = 0; part < 2; part++) {
-      a[group][near + part] = half_of(from.a.x, part, is_f16);
-      a[group + 8][near + part] = half_of(from.a.y, part, is_f16);
-      a[group][near + 8 + part] = half_of(from.a.z, part, is_f16);
-      a[group + 8][near + 8 + part] = half_of(from.a.w, part, is_f16);
-      b[near + part][group] = half_of(from.b.x, part, is_f16);
-      b[near + 8 + part][group] = half_of(from.b.y, part, is_f16);
+    for (int part = 0; part < numbers; part++) {
+      const int near = numbers * (lane % 4) + part;
+      for (int word = 0; word < 4; word++)
+        a[group + word % 2 * 8][near + word / 2 * 4 * numbers] = number_of_word(left[word], part, operands);
+      for (int word = 0; word < 2; word++) b[near + word * 4 * numbers][group] = number_of_word(right[word], part, operands);
     }
   }
   for (int lane = 0; lane < warp_size; lane++) {
@@ -108,14 +121,14 @@ inline void multiply(int is_f16, void** lanes) {
       const int row = lane / 4 + 8 * (at / 2);
       const int column = 2 * (lane % 4) + at % 2;
       double sum = to.c[at];
-      for (int k = 0; k < 16; k++) sum += double(a[row][k]) * double(b[k][column]);
+      for (int k = 0; k < product_depth(operands); k++) sum += double(a[row][k]) * double(b[k][column]);
       to.c[at] = float(sum);
     }
   }
 }
-inline void multiply_add(f32x2& c0, f32x2& c1, u32x4 a, u32x2 b, bool is_f16, int line) {
+inline void multiply_add(f32x2& c0, f32x2& c1, u32x4 a, u32x2 b, Operands operands, int line) {
   Product product = {a, b, {c0.x, c0.y, c1.x, c1.y}};
-  collective(multiply, is_f16, &product, line);
+  collective(multiply, operands, &product, line);
   c0 = {product.c[0], product.c[1]};
   c1 = {product.c[2], product.c[3]};
 }
@@ -151,10 +164,13 @@ inline u32x4 load_matrix_x4_transposed(const Shared<T>& array, int index, int li
   return emulator::load_matrix(array, index, true, line);
 }
 inline void mma_m16n8k16_bf16(f32x2& c0, f32x2& c1, u32x4 a, u32x2 b, int line = __builtin_LINE()) {
-  emulator::multiply_add(c0, c1, a, b, false, line);
+  emulator::multiply_add(c0, c1, a, b, emulator::of_bf16, line);
 }
 inline void mma_m16n8k16_f16(f32x2& c0, f32x2& c1, u32x4 a, u32x2 b, int line = __builtin_LINE()) {
-  emulator::multiply_add(c0, c1, a, b, true, line);
+  emulator::multiply_add(c0, c1, a, b, emulator::of_f16, line);
+}
+inline void mma_m16n8k32_f8e4m3(f32x2& c0, f32x2& c1, u32x4 a, u32x2 b, int line = __builtin_LINE()) {
+  emulator::multiply_add(c0, c1, a, b, emulator::of_f8e4m3, line);
 }
 
 }  // namespace f2c

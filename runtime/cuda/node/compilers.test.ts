@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
@@ -101,6 +111,16 @@ describe.runIf(process.platform !== 'win32')('nvcc', () => {
     expect(state).toMatch(/^(Z|$)/);
   });
 
+  it('is not started when it is told to stop while its files are written', async () => {
+    const note = join(folder, 'never-started');
+    const compiler = await openNvcc(fakeNvcc(`echo > ${note}; sleep 1000`));
+    const abort = new AbortController();
+    const compiling = compiler.compile(broken, 'sm_80', abort.signal);
+    abort.abort();
+    await expect(compiling).rejects.toMatchObject({ name: 'AbortError' });
+    expect(existsSync(note)).toBe(false);
+  });
+
   it('that does not run is a reason', async () => {
     const before = process.env.FLUX2C_NVCC;
     process.env.FLUX2C_NVCC = '/nonexistent/nvcc';
@@ -159,6 +179,57 @@ describe('the cache of machine code', () => {
     await cacheKernels(newer, cache).compile(broken, 'sm_80');
     expect(newer.compilations).toBe(1);
     expect(readdirSync(join(cache, 'cuda'))).toHaveLength(5);
+  });
+
+  /** Makes every file older, as if so many hours had passed. */
+  function age(cache: string, hours: number): void {
+    for (const name of readdirSync(join(cache, 'cuda'))) {
+      const path = join(cache, 'cuda', name);
+      const before = new Date(statSync(path).mtimeMs - hours * 3_600_000);
+      utimesSync(path, before, before);
+    }
+  }
+
+  it('loses what was used longest ago beyond its limit, and nothing else', async () => {
+    const cache = join(folder, 'pruned');
+    const inner = counting();
+    // Room for eight entries of 100 bytes, of which one is slack.
+    const compile = (text: string) => cacheKernels(inner, cache, 800).compile({ ...broken, text }, 'sm_80');
+    for (let at = 0; at < 7; at++) {
+      await compile(`${at}`);
+      age(cache, 1);
+    }
+    expect(inner.compilations).toBe(7);
+    writeFileSync(join(cache, 'cuda', 'notes.txt'), 'x'.repeat(10_000));
+    const unfinished = `${readdirSync(join(cache, 'cuda'))[0]!}.0123456789ab.tmp`;
+    writeFileSync(join(cache, 'cuda', unfinished), '');
+    await compile('0');
+    await compile('7');
+    await compile('0');
+    expect(inner.compilations).toBe(8);
+    expect(readdirSync(join(cache, 'cuda'))).toContain(unfinished);
+    age(cache, 2);
+    await compile('8');
+    expect(readdirSync(join(cache, 'cuda')).sort().at(-1)).toBe('notes.txt');
+    expect(readdirSync(join(cache, 'cuda'))).toHaveLength(8);
+    for (const text of ['0', '3', '4', '5', '6', '7', '8']) await compile(text);
+    expect(inner.compilations).toBe(9);
+    await compile('1');
+    expect(inner.compilations).toBe(10);
+  });
+
+  it('stays within its limit while one compiler fills it, and while several do', async () => {
+    const cache = join(folder, 'filled');
+    const fill = async (name: string): Promise<void> => {
+      const compiler = cacheKernels(counting(name), cache, 1600);
+      for (let at = 0; at < 40; at++) await compiler.compile({ ...broken, text: `${at}` }, 'sm_80');
+    };
+    await fill('alone');
+    expect(readdirSync(join(cache, 'cuda')).length).toBeLessThanOrEqual(16);
+    const names = ['a', 'b', 'c', 'd'];
+    await Promise.all(names.map(fill));
+    // Each may have kept its slack of two since another one pruned.
+    expect(readdirSync(join(cache, 'cuda')).length).toBeLessThanOrEqual(14 + 2 * names.length);
   });
 
   it('compiles again what is damaged, and without a folder that can be written', async () => {

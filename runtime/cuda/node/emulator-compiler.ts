@@ -1,16 +1,14 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { cudaPreludeName } from '../../../backends/cuda/prelude/prelude.js';
+import { writeFileAtomically } from '../../../frontend/checkpoint/node/write-file.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { emulatorHeader } from '../emulator/emulator-header.js';
 import type { EmulatedKernel } from '../emulator/translation-unit.js';
 import { translationUnit } from '../emulator/translation-unit.js';
-
-const execute = promisify(execFile);
+import { type CompilerOutcome, inScratchFolder, runCompiler } from './compiler-process.js';
 
 /**
  * -Og compiles in two thirds of the time that -O1 takes and runs a quarter slower; most of a test's time is the compiler's. Floats
@@ -30,28 +28,24 @@ export class EmulatorCompiler {
   constructor(private readonly command: string) {}
 
   /**
-   * The library of some kernels.
+   * The library of some kernels. An abort ends the compiler and rejects with the signal's reason.
    *
    * @throws F2C524 without the compiler, F2C511 with kernel, line and the compiler's message for a text that it refuses
    */
-  async compile(kernels: readonly EmulatedKernel[]): Promise<string> {
+  async compile(kernels: readonly EmulatedKernel[], signal?: AbortSignal): Promise<string> {
     this.folder ??= this.prepare();
     const folder = await this.folder;
     const text = translationUnit(kernels);
     const path = join(folder, `${hashOf(text)}.so`);
     if (await exists(path)) return path;
-    // Other processes may be compiling the same: each has files of its own, and the last one wins, with the same bytes.
-    const own = `${path.slice(0, -3)}.${process.pid}`;
-    await writeFile(`${own}.cpp`, text);
-    try {
-      await execute(this.command, [...flags, '-I', folder, `${own}.cpp`, '-o', `${own}.so`], { maxBuffer: 2 ** 24 });
-      await rename(`${own}.so`, path);
-    } catch (cause) {
-      throw this.describe(cause, kernels);
-    } finally {
-      await rm(`${own}.cpp`, { force: true });
-    }
-    return path;
+    // Others may be compiling the same: each has files of its own, and the last one wins, with the same bytes.
+    return inScratchFolder(folder, 'unit-', async (own) => {
+      await writeFile(join(own, 'unit.cpp'), text);
+      const { code, output } = await this.run([...flags, '-I', folder, 'unit.cpp', '-o', 'unit.so'], own, signal);
+      if (code !== 0) throw doesNotCompile(output, kernels);
+      await rename(join(own, 'unit.so'), path);
+      return path;
+    });
   }
 
   /** Libraries of other headers or flags have folders of their own, which the system empties with the rest of its /tmp. */
@@ -66,31 +60,39 @@ export class EmulatorCompiler {
       throw new Flux2cError('F2C524', 'the folder for emulated kernels belongs to another user', { where: [parent] });
     }
     const header = join(folder, cudaPreludeName);
-    await writeFile(`${header}.${process.pid}`, emulatorHeader);
-    await rename(`${header}.${process.pid}`, header);
+    await writeFileAtomically(header, new TextEncoder().encode(emulatorHeader));
     return folder;
   }
 
-  private describe(cause: unknown, kernels: readonly EmulatedKernel[]): Flux2cError {
-    const { code, stderr = '' } = cause as { readonly code?: string | number; readonly stderr?: string };
-    if (typeof code === 'string') {
-      return new Flux2cError('F2C524', 'the CUDA emulator needs a C++ compiler', {
-        found: `${this.command} does not start (${code})`,
+  private async run(
+    options: readonly string[],
+    folder: string,
+    signal: AbortSignal | undefined,
+  ): Promise<CompilerOutcome> {
+    try {
+      return await runCompiler(this.command, options, folder, signal);
+    } catch (cause) {
+      // Otherwise it is the signal's reason.
+      if (!(cause instanceof Error && 'syscall' in cause && 'code' in cause)) throw cause;
+      throw new Flux2cError('F2C524', 'the CUDA emulator needs a C++ compiler', {
+        found: `${this.command} does not start (${String(cause.code)})`,
         hint: 'Install g++ 9 or newer (Debian, Ubuntu: apt install g++).',
         cause,
       });
     }
-    const [, file = '', line = '0', message = stderr.slice(0, 400)] =
-      /^(\S+)\.(?:cu|launch):(\d+):\d+: (?:fatal )?error: (.*)$/m.exec(stderr) ?? [];
-    const broken = kernels.find(({ source }) => source.includes(`\n${file}(`)) ?? kernels[0];
-    const text = (broken?.source.split('\n')[Number(line) - 1] ?? '').trim();
-    return new Flux2cError('F2C511', 'a kernel does not compile', {
-      where: [`kernel ${broken?.kernel.name ?? ''}`, ...(Number(line) > 0 ? [`line ${line}: ${text}`] : [])],
-      found: message,
-      hint: 'This is a bug of the compiler; please report it with the kernel text.',
-      cause,
-    });
   }
+}
+
+function doesNotCompile(output: string, kernels: readonly EmulatedKernel[]): Flux2cError {
+  const [, file = '', line = '0', message = output.slice(0, 400)] =
+    /^(\S+)\.(?:cu|launch):(\d+):\d+: (?:fatal )?error: (.*)$/m.exec(output) ?? [];
+  const broken = kernels.find(({ source }) => source.includes(`\n${file}(`)) ?? kernels[0];
+  const text = (broken?.source.split('\n')[Number(line) - 1] ?? '').trim();
+  return new Flux2cError('F2C511', 'a kernel does not compile', {
+    where: [`kernel ${broken?.kernel.name ?? ''}`, ...(Number(line) > 0 ? [`line ${line}: ${text}`] : [])],
+    found: message,
+    hint: 'This is a bug of the compiler; please report it with the kernel text.',
+  });
 }
 
 function hashOf(text: string): string {

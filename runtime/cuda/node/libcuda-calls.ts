@@ -2,10 +2,10 @@
 import type { CudaResult } from '../driver.js';
 
 export type Koffi = typeof import('koffi');
-type Library = ReturnType<Koffi['load']>;
+export type Library = ReturnType<Koffi['load']>;
 
 /** Memory that a call reads or writes during the call. */
-type Memory = Uint8Array | Int32Array | BigUint64Array | Float32Array;
+type Memory = Uint8Array | Int32Array | Uint32Array | BigUint64Array | Float32Array;
 type Size = number | bigint;
 
 /** Handles and addresses are integers of 64 bits. */
@@ -66,6 +66,24 @@ export interface CudaBindings {
   cuGetErrorString(result: CudaResult, text: Memory): CudaResult;
 }
 
+/**
+ * cuTensorMapEncodeTiled, from CUDA 12.0 on. The map is an address, because it must be aligned.
+ */
+export type EncodeTensorMap = (
+  map: bigint,
+  dataType: number,
+  rank: number,
+  address: bigint,
+  extents: Memory,
+  byteStrides: Memory,
+  boxes: Memory,
+  elementStrides: Memory,
+  interleave: number,
+  swizzle: number,
+  promotion: number,
+  fill: number,
+) => CudaResult;
+
 /** `p`: a pointer to memory of ours; `h`: a handle or address, 64 bits; `s`: size_t; `i`: int; `u`: 64 bits; `t`: text. */
 const signatures: Readonly<Record<keyof CudaBindings, string>> = {
   cuInit: 'i',
@@ -124,9 +142,22 @@ const types: Readonly<Record<string, string>> = {
 
 /** Throws when the library lacks one of the calls. */
 export function declareCalls(library: Library): CudaBindings {
-  const declared = Object.entries(signatures).map(([name, letters]) => {
-    const parameters = [...letters].map((letter) => types[letter]!);
-    return [name, library.func(name, 'int', parameters)] as const;
-  });
+  const declared = Object.entries(signatures).map(
+    ([name, letters]) => [name, declare(library, name, letters)] as const,
+  );
   return Object.fromEntries(declared) as unknown as CudaBindings;
+}
+
+/** Undefined where the library lacks the call. */
+export function findEncodeTensorMap(library: Library): EncodeTensorMap | undefined {
+  try {
+    return declare(library, 'cuTensorMapEncodeTiled', 'hiihppppiiii');
+  } catch {
+    return undefined;
+  }
+}
+
+function declare(library: Library, name: string, letters: string): ReturnType<Library['func']> {
+  const parameters = [...letters].map((letter) => types[letter]!);
+  return library.func(name, 'int', parameters);
 }

@@ -1,4 +1,6 @@
+import { packArguments } from './launch-arguments.js';
 import { type CudaBindings, declareCalls, type Koffi } from './libcuda-calls.js';
+import { TensorMapEncoder } from './tensor-map-encoder.js';
 import {
   type CudaContext,
   type CudaDeviceId,
@@ -14,8 +16,10 @@ import {
   cudaResults,
   type CudaStream,
   type DevicePointer,
+  type EncodedTensorMap,
   type HostPointer,
   type PinnedMemory,
+  type TensorMapDescription,
 } from '../driver.js';
 
 export type LibcudaOutcome =
@@ -53,7 +57,7 @@ export async function openLibcuda(path = process.env.FLUX2C_LIBCUDA): Promise<Li
     return { reason: `no NVIDIA driver was found (${name} does not load)` };
   }
   try {
-    const driver = new Libcuda(koffi, declareCalls(library));
+    const driver = new Libcuda(koffi, declareCalls(library), new TensorMapEncoder(koffi, library));
     opened.set(name, driver);
     return { driver };
   } catch (cause) {
@@ -74,6 +78,7 @@ class Libcuda implements CudaDriver {
   constructor(
     private readonly koffi: Koffi,
     private readonly calls: CudaBindings,
+    private readonly encoder: TensorMapEncoder,
   ) {}
 
   init(): CudaResult {
@@ -221,11 +226,15 @@ class Libcuda implements CudaDriver {
     return this.calls.cuEventDestroy_v2(event);
   }
 
+  tensorMapEncode(map: TensorMapDescription): CudaOutcome<EncodedTensorMap> {
+    return this.encoder.encode(map);
+  }
+
   launchKernel(launch: CudaLaunch): CudaResult {
     const { grid, blockSize, sharedBytes, stream } = launch;
     const [x, y, z] = grid;
     // The driver copies the arguments before it returns.
-    const table = this.packArguments(launch);
+    const table = packArguments(this.koffi, launch);
     return this.calls.cuLaunchKernel(launch.function, x, y, z, blockSize, 1, 1, sharedBytes, stream, table, null);
   }
 
@@ -272,17 +281,5 @@ class Libcuda implements CudaDriver {
   private text(result: CudaResult): string {
     const pointer = this.wide[0] ?? 0n;
     return result === cudaResults.success && pointer !== 0n ? this.koffi.decode.string(pointer) : 'unknown error';
-  }
-
-  /** One block: a table of addresses, the pointers, the structure of integers. The table points into the rest. */
-  private packArguments({ pointers, parameters }: CudaLaunch): BigUint64Array {
-    const entries = pointers.length + 1;
-    const block = new ArrayBuffer(8 * (entries + pointers.length) + Math.max(8, parameters.byteLength));
-    const address = this.koffi.address(block);
-    const words = new BigUint64Array(block, 0, entries + pointers.length);
-    for (let index = 0; index < entries; index++) words[index] = address + BigInt(8 * (entries + index));
-    pointers.forEach((pointer, index) => (words[entries + index] = pointer));
-    new Int32Array(block, 8 * words.length, parameters.length).set(parameters);
-    return words;
   }
 }

@@ -95,6 +95,7 @@ class Device {
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties");
     name = properties.name;
+    check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, number), "cudaDeviceGetAttribute");
   }
   ~Device() {
     for (unsigned char* pointer : allocations) cudaFree(pointer);
@@ -110,6 +111,7 @@ class Device {
   }
 
   std::string name;
+  int multiprocessors = 0;
   long long allocated = 0;
 
  private:
@@ -135,13 +137,20 @@ struct Binding {
 /** A launch of at most so many blocks as a grid may have. */
 struct Piece {
   const char *kernel, *label;
-  unsigned blocks[3];
+  /** That the grid would have, and that it has: fewer, in one dimension, where blocks walk over tiles. */
+  int blocks[3];
+  unsigned grid[3];
   /** First block, where a launch is cut. */
   int origin[3];
   const std::vector<Binding>& bindings;
   /** Elements before each view in its binding. */
   const std::vector<int>& bases;
   const std::vector<int>& sizes;
+
+  /** Where the view of a map's buffer begins. */
+  unsigned char* view(const TensorMap& map) const {
+    return bindings[map.buffer].pointer + (long long)bases[map.buffer] * bytes_of(map.type);
+  }
 
   void require_no_base(size_t buffer) const {
     if (bases[buffer] == 0) return;
@@ -153,6 +162,8 @@ struct Kernel {
   const char* name;
   /** Whether it can begin in the middle of x, y, z. */
   bool can_split[3];
+  /** Whether its blocks walk over tiles: then one for each multiprocessor does. */
+  bool walks;
   void (*start)(const Piece& piece);
 };
 
@@ -165,25 +176,30 @@ template <typename Argument> Argument argument_for(const Binding& binding, size_
   }
 }
 
-template <typename... Arguments, size_t... places, typename... Parameters>
-cudaError_t start_with(const cudaLaunchConfig_t& config, void (*kernel)(Arguments...), const Piece& piece,
-                       std::index_sequence<places...>, const Parameters&... parameters) {
+template <typename... Arguments, size_t... buffers, size_t... maps, typename... Parameters>
+cudaError_t start_with(const cudaLaunchConfig_t& config, void (*kernel)(Arguments...), const Piece& piece, const TensorMap* described,
+                       const std::vector<std::string>& where, std::index_sequence<buffers...>, std::index_sequence<maps...>,
+                       const Parameters&... parameters) {
   using All = std::tuple<Arguments...>;
-  return cudaLaunchKernelEx(&config, kernel, argument_for<std::tuple_element_t<places, All>>(piece.bindings[places], places)..., parameters...);
+  return cudaLaunchKernelEx(
+      &config, kernel, argument_for<std::tuple_element_t<buffers, All>>(piece.bindings[buffers], buffers)...,
+      encode<std::tuple_element_t<sizeof...(buffers) + maps, All>>(described[maps], piece.view(described[maps]), where)..., parameters...);
 }
 
 /** Starts a piece of a launch; parameters are the kernel's structure, if it has one. */
-template <typename... Arguments, typename... Parameters>
-void start(const Piece& piece, void (*kernel)(Arguments...), int threads, int shared, const Parameters&... parameters) {
+template <typename... Arguments, size_t count, typename... Parameters>
+void start(const Piece& piece, void (*kernel)(Arguments...), int threads, int shared, const std::array<TensorMap, count>& maps,
+           const Parameters&... parameters) {
   const std::vector<std::string> where = {text("launch ", piece.label), text("kernel ", piece.kernel)};
   if (shared > 48 * 1024)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), text("cudaFuncSetAttribute for ", shared, " bytes of shared memory"), where);
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(piece.blocks[0], piece.blocks[1], piece.blocks[2]);
+  config.gridDim = dim3(piece.grid[0], piece.grid[1], piece.grid[2]);
   config.blockDim = dim3(unsigned(threads), 1, 1);
   config.dynamicSmemBytes = size_t(shared);
-  constexpr size_t buffers = sizeof...(Arguments) - sizeof...(Parameters);
-  check(start_with(config, kernel, piece, std::make_index_sequence<buffers>(), parameters...), "cudaLaunchKernelEx", where);
+  constexpr size_t buffers = sizeof...(Arguments) - count - sizeof...(Parameters);
+  check(start_with(config, kernel, piece, maps.data(), where, std::make_index_sequence<buffers>(), std::make_index_sequence<count>(), parameters...),
+        "cudaLaunchKernelEx", where);
 }
 
 }  // namespace flux2c

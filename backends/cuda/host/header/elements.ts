@@ -2,7 +2,7 @@
 export const elementsText = String.raw`
 namespace flux2c {
 
-enum class Type { f64, f32, f16, bf16, i64, i32, u32, i8, u8, boolean };
+enum class Type { f64, f32, f16, bf16, f8e4m3, i64, i32, u32, i8, u8, boolean };
 
 struct TypeName {
   Type type;
@@ -14,14 +14,14 @@ struct TypeName {
 /** In the order of Type. */
 inline const TypeName type_names[] = {
     {Type::f64, "f64", "F64", 8},    {Type::f32, "f32", "F32", 4}, {Type::f16, "f16", "F16", 2},
-    {Type::bf16, "bf16", "BF16", 2}, {Type::i64, "i64", "I64", 8}, {Type::i32, "i32", "I32", 4},
+    {Type::bf16, "bf16", "BF16", 2}, {Type::f8e4m3, "f8e4m3", "F8_E4M3", 1}, {Type::i64, "i64", "I64", 8}, {Type::i32, "i32", "I32", 4},
     {Type::u32, "u32", "U32", 4},    {Type::i8, "i8", "I8", 1},    {Type::u8, "u8", "U8", 1},
     {Type::boolean, "bool", "BOOL", 1}};
 
 inline const TypeName& described(Type type) { return type_names[int(type)]; }
 inline int bytes_of(Type type) { return described(type).bytes; }
 inline const char* name_of(Type type) { return described(type).name; }
-inline bool is_float(Type type) { return type == Type::f64 || type == Type::f32 || type == Type::f16 || type == Type::bf16; }
+inline bool is_float(Type type) { return type <= Type::f8e4m3; }
 
 inline unsigned f32_bits(float value) {
   unsigned bits;
@@ -58,6 +58,36 @@ inline float f16_value(unsigned short bits) {
   return exponent == 0 ? sign * ldexpf(float(fraction), -24) : sign * ldexpf(float(1024 + fraction), exponent - 25);
 }
 
+/** To 448 at most. */
+inline unsigned char f8e4m3_of(float value) {
+  const unsigned bits = f32_bits(value);
+  const unsigned exact = bits & 0x7fffffff;
+  if (exact > 0x7f800000) return 0x7f;
+  const unsigned sign = bits >> 24 & 0x80;
+  const unsigned magnitude = std::min(exact, 0x43e00000u);
+  // Below 2^-6 numbers lie 2^-9 apart: the sum with 16384, whose neighbours do too, rounds there.
+  if (magnitude < 0x3c800000) return (unsigned char)(sign | (f32_bits(f32_of(magnitude) + 16384.0f) - 0x46800000));
+  return (unsigned char)(sign | (((magnitude + 0x7ffff + (magnitude >> 20 & 1)) >> 20) - 960));
+}
+inline float f8e4m3_value(unsigned char bits) {
+  const float sign = (bits & 0x80) != 0 ? -1.0f : 1.0f;
+  const int exponent = bits >> 3 & 15;
+  const int fraction = bits & 7;
+  if (exponent == 15 && fraction == 7) return NAN;
+  return exponent == 0 ? sign * ldexpf(float(fraction), -9) : sign * ldexpf(float(8 + fraction), exponent - 10);
+}
+
+/** What a row is divided by to be f8e4m3 numbers: ir/quantize.ts. */
+inline float scale_of_row(const float* row, long long elements) {
+  float largest = 0;
+  for (long long at = 0; at < elements; at++) {
+    const float magnitude = std::fabs(row[at]);
+    // NaN stays.
+    if (magnitude > largest || magnitude != magnitude) largest = magnitude;
+  }
+  return largest < 0x1p-100f ? 1.0f : largest / 448.0f;
+}
+
 /** Toward zero, kept within the type's range, NaN to 0. */
 inline double saturate(Type type, double value) {
   if (type == Type::boolean) return value == 0 ? 0 : 1;
@@ -80,6 +110,7 @@ inline double load_element(Type type, const unsigned char* from) {
     case Type::f32: return read(0.0f);
     case Type::f16: return f16_value(read((unsigned short)0));
     case Type::bf16: return f32_of(unsigned(read((unsigned short)0)) << 16);
+    case Type::f8e4m3: return f8e4m3_value(*from);
     case Type::i64: return double(read(0LL));
     case Type::i32: return read(0);
     case Type::u32: return read(0u);
@@ -98,6 +129,7 @@ inline void store_element(Type type, double value, unsigned char* to) {
     case Type::f32: return write(float(value));
     case Type::f16: return write(f16_of(float(value)));
     case Type::bf16: return write(bf16_of(float(value)));
+    case Type::f8e4m3: return write(f8e4m3_of(float(value)));
     case Type::i64: return write((long long)value);
     case Type::i32: return write(int(value));
     case Type::u32: return write(unsigned(value));

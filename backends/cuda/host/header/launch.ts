@@ -36,8 +36,14 @@ inline void Run::launch(const Kernel& kernel, const char* label, std::initialize
   for (long long z = 0; z < blocks[2]; z += most[2])
     for (long long y = 0; y < blocks[1]; y += most[1])
       for (long long x = 0; x < blocks[0]; x += most[0]) {
-        const Piece piece = {kernel.name, label,
-            {unsigned(std::min(most[0], blocks[0] - x)), unsigned(std::min(most[1], blocks[1] - y)), unsigned(std::min(most[2], blocks[2] - z))},
+        const int here[3] = {int(std::min(most[0], blocks[0] - x)), int(std::min(most[1], blocks[1] - y)), int(std::min(most[2], blocks[2] - z))};
+        unsigned started[3] = {unsigned(here[0]), unsigned(here[1]), unsigned(here[2])};
+        if (kernel.walks) {
+          const int tiles = index_of((long long)here[0] * here[1] * here[2], label, "all tiles");
+          started[0] = unsigned(std::min(tiles, device->multiprocessors));
+          started[1] = started[2] = 1;
+        }
+        const Piece piece = {kernel.name, label, {here[0], here[1], here[2]}, {started[0], started[1], started[2]},
             {index_of(x, label, "origin x"), index_of(y, label, "origin y"), index_of(z, label, "origin z")},
             bindings, bases, parameters};
         kernel.start(piece);

@@ -1,6 +1,6 @@
 /** Errors as flux2c prints them, and texts. */
 export const openingText = String.raw`// What a host program of flux2c needs and no model changes: files, weights, sizes, memory and launches.
-// For nvcc (CUDA 11.8 or newer) on Linux; C++17.
+// For nvcc on Linux: CUDA 11.8 or newer, 12.0 where kernels are for sm_90a; C++17.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -14,6 +14,7 @@ export const openingText = String.raw`// What a host program of flux2c needs and
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <functional>

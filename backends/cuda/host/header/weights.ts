@@ -26,9 +26,9 @@ struct StoredTensor {
   std::vector<FileRange> parts;
 };
 
-/** Where a weight's numbers come from: a stored tensor, or others packed. Rows are indices of the first axis. */
+/** Where a weight's numbers come from: a stored tensor, others packed, or what rows are quantised to. Rows are indices of the first axis. */
 struct Source {
-  enum Kind { stored, concat, interleave, permuted } kind;
+  enum Kind { stored, concat, interleave, permuted, quantized, scales } kind;
   Shape shape;
   int tensor = -1;
   std::vector<Source> parts = {};
@@ -48,6 +48,10 @@ inline Source interleave_rows(Shape shape, long long group, std::vector<Source> 
 inline Source permute(Shape shape, std::vector<int> permutation, Source of) {
   return {Source::permuted, std::move(shape), -1, {std::move(of)}, 0, std::move(permutation)};
 }
+
+/** Rows in f8e4m3, and what they were divided by. */
+inline Source quantize_rows(Shape shape, Source of) { return {Source::quantized, std::move(shape), -1, {std::move(of)}}; }
+inline Source row_scales(Shape shape, Source of) { return {Source::scales, std::move(shape), -1, {std::move(of)}}; }
 
 struct Weight {
   const char* name;
@@ -152,6 +156,8 @@ class WeightReader {
   void read_rows(const Source& source, Type type, long long first, long long rows, unsigned char* to) {
     const long long row_bytes = row_elements(source.shape) * bytes_of(type);
     switch (source.kind) {
+      case Source::quantized:
+      case Source::scales: return read_quantized(source, first, rows, to);
       case Source::stored: return read_stored(source, type, first, rows, to);
       case Source::concat: {
         long long start = 0;
@@ -184,6 +190,28 @@ class WeightReader {
         read_rows(of, type, keeps_rows ? first : 0, shape[0], whole.data());
         permute_elements(whole.data(), shape, source.permutation, bytes_of(type), moved.data());
         memcpy(to, moved.data() + (keeps_rows ? 0 : first * row_bytes), size_t(rows * row_bytes));
+      }
+    }
+  }
+
+  /** A piece at a time: what is quantised takes four bytes an element. */
+  void read_quantized(const Source& source, long long first, long long rows, unsigned char* to) {
+    const Source& of = source.parts[0];
+    const long long size = row_elements(of.shape);
+    const long long fitting = std::max(1LL, (64LL << 20) / std::max(1LL, 4 * size));
+    const long long step = moves_rows(of) ? rows : fitting;
+    for (long long start = 0; start < rows; start += step) {
+      const long long here = std::min(step, rows - start);
+      std::vector<float> numbers(size_t(here * size));
+      read_rows(of, Type::f32, first + start, here, reinterpret_cast<unsigned char*>(numbers.data()));
+      for (long long row = 0; row < here; row++) {
+        const float* elements = numbers.data() + row * size;
+        const float scale = scale_of_row(elements, size);
+        if (source.kind == Source::scales) {
+          memcpy(to + 4 * (start + row), &scale, 4);
+          continue;
+        }
+        for (long long at = 0; at < size; at++) to[(start + row) * size + at] = f8e4m3_of(elements[at] / scale);
       }
     }
   }

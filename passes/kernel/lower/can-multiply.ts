@@ -1,0 +1,46 @@
+import type { Target } from '../../../backends/target.js';
+import { productDepth, sharedColumns } from '../../../ir/kernel/matrix-types.js';
+import type { Schedule, TileKernel } from '../../../ir/kernel/tile.js';
+import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
+import { Emitter } from './emitter.js';
+import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
+import { Coordinates } from './positions.js';
+import { blockPieces } from './staging.js';
+import { asRectangle } from './tensor-maps.js';
+
+/** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments. */
+export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
+  const at = new Coordinates(kernel, schedule, new Emitter());
+  return [...flattenTileStatements(kernel.body)].every((statement) => {
+    if (statement.kind !== 'contract') return true;
+    const product = asMatrixProduct(statement, kernel, at);
+    if (product === undefined) return false;
+    const { operands, left, right, rows, columns } = product;
+    if (operands === 'f8e4m3' && fp8 !== true) return false;
+    if (!areFragments(schedule, rows, columns)) return false;
+    if (at.axis(statement.over).tile % productDepth(operands) !== 0) return false;
+    // Rows of 128 bytes are what the unit reads from workgroup memory.
+    const along = right.byDepth ? statement.over : columns;
+    const whole = [along, ...(left.kind === 'memory' ? [statement.over] : [])];
+    if (
+      schedule.matrix?.unit === 'wgmma' &&
+      whole.some((axis) => at.axis(axis).tile % (blockPieces * rowLengthOf(operands)) !== 0)
+    )
+      return false;
+    if (schedule.matrix?.walk === undefined) return true;
+    const across = right.byDepth ? columns : statement.over;
+    if (asRectangle(right.load, kernel, across, along, rowLengthOf(operands)) === undefined) return false;
+    return (
+      left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over, rowLengthOf(operands)) !== undefined
+    );
+  });
+}
+
+/** Whether rows and columns of the accumulators are spread as the unit leaves them in a subgroup's registers. */
+function areFragments({ spread, matrix }: Schedule, rows: string, columns: string): boolean {
+  const [tall, wide] = [spread[rows], spread[columns]];
+  if (tall?.threads !== 8 || tall.vector !== 1 || wide?.threads !== 4 || wide.vector !== 2) return false;
+  if (matrix?.unit !== 'wgmma') return tall.registers % 2 === 0;
+  const { groups = 1, registers } = wide;
+  return tall.registers === 2 && (tall.groups ?? 1) % 4 === 0 && groups === 1 && sharedColumns.includes(8 * registers);
+}

@@ -1,0 +1,77 @@
+import { add, i32, integer, multiply } from '../../../ir/kernel/expressions.js';
+import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
+import type { Schedule } from '../../../ir/kernel/tile.js';
+import type { Emitter } from './emitter.js';
+import type { Coordinates } from './positions.js';
+import { declareArray, StageCopier, type StagedTile, stageLength } from './staging.js';
+
+/** The first element of a tile's stage that is in use. */
+export type StageOf = (tile: StagedTile) => Expression;
+
+/** Chunks of operands in workgroup memory, several of them at once: copied ahead of their use beside the computation. */
+export interface OperandStages {
+  /**
+   * Walks a loop axis in chunks of its tile; `body` multiplies a chunk. `inFlight` groups of its products, none or one, are still on their
+   * way when it ends; behind the walk none is.
+   */
+  overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: ChunkBody): void;
+}
+
+/** `start`: the chunk's first coordinate. */
+export type ChunkBody = (start: Expression, stageOf: StageOf) => void;
+
+export interface StagesContext {
+  readonly schedule: Schedule;
+  readonly at: Coordinates;
+  readonly emitter: Emitter;
+  /** That multiply. */
+  readonly invocations: number;
+  declareShared(array: SharedArray): void;
+}
+
+/** Every invocation copies its share of a chunk, and barriers of the workgroup part one chunk from the next. */
+export class CopiedStages implements OperandStages {
+  private readonly copier: StageCopier;
+
+  constructor(private readonly context: StagesContext) {
+    this.copier = new StageCopier(context.at, context.emitter, context.invocations);
+  }
+
+  /**
+   * The chunk in use and those on their way are each in a stage. In an iteration the chunk's copies are waited for, a barrier
+   * makes them visible to all and says that nobody reads the stage of the last chunk that was multiplied, into which the next
+   * copies go: the one before, or as many further back as products are still in flight then.
+   */
+  overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: ChunkBody): void {
+    const { at, emitter, schedule } = this.context;
+    const { stages = 2, unit = 'mma' } = schedule.matrix ?? {};
+    const { extent, tile: chunk } = at.axis(axis);
+    for (const tile of tiles) this.context.declareShared(declareArray(tile, stages));
+    const copyChunk = (base: Expression, stage: StageOf): void => {
+      for (const tile of tiles) this.copier.copy(tile, axis, base, stage(tile));
+      emitter.push({ kind: 'commit_copies' });
+    };
+    const ahead = stages - 1 - inFlight;
+    for (let first = 0; first < ahead; first++) {
+      copyChunk(integer(first * chunk), (tile) => integer(first * stageLength(tile)));
+    }
+    const end = at.polynomial(extent, new Map());
+    emitter.loop(axis, integer(0), end, chunk, (variable) => {
+      emitter.push({ kind: 'wait_copies', pending: ahead - 1 });
+      if (unit === 'wgmma') emitter.push({ kind: 'share_writes' });
+      emitter.push({ kind: 'barrier' });
+      const number: Expression = { kind: 'binary', operator: 'div', left: variable, right: integer(chunk) };
+      const stageOf = (later: number): Expression => {
+        const shifted = add(emitter.hoist('chunk', i32, number), integer(later));
+        return emitter.hoist('stage', i32, { kind: 'binary', operator: 'mod', left: shifted, right: integer(stages) });
+      };
+      const next = stageOf(ahead);
+      const now = stageOf(0);
+      const start = (tile: StagedTile, stage: Expression): Expression =>
+        emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile))));
+      copyChunk(emitter.hoist(axis, i32, add(variable, integer(ahead * chunk))), (tile) => start(tile, next));
+      body(variable, (tile) => start(tile, now));
+    });
+    if (inFlight > 0) emitter.push({ kind: 'wait_products', pending: 0 });
+  }
+}
