@@ -43,6 +43,19 @@ describe('CudaDevice', () => {
     expect(driver.leaks).toEqual([]);
   });
 
+  it.each([
+    [[9, 0], {}, true],
+    [[9, 0], { tensorCopies: false }, undefined],
+    [[8, 6], {}, undefined],
+  ] as const)(
+    'copies by tensor maps where the GPU does and nobody says otherwise: %j %j',
+    async (capability, options, found) => {
+      const { device } = openMockDevice({ capability }, options);
+      expect(device.target.tensorCopies).toBe(found);
+      await device.destroy();
+    },
+  );
+
   it('captures a sequence once and replays it', async () => {
     const { device, driver } = openMockDevice();
     const test = vectorAdd();

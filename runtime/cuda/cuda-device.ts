@@ -25,6 +25,8 @@ export interface CudaDeviceOptions {
   readonly memoryBudgetBytes?: number;
   /** Waits for every launch, so that an error names the one that failed. Slow. */
   readonly oneByOne?: boolean;
+  /** Kernels may copy by tensor maps where the GPU does. Default: true. */
+  readonly tensorCopies?: boolean;
   /** Pinned memory of writes: chunks and their size. Default: 4 of 8 MiB. */
   readonly staging?: { readonly chunks: number; readonly chunkBytes: number };
 }
@@ -62,8 +64,9 @@ class CudaDevice implements Device {
     architecture: CudaArchitecture,
   ) {
     const { gpu, compiler, headers, describeKernel, memoryBudgetBytes = Infinity } = options;
-    const made = cudaTarget([architecture]);
-    this.target = { ...made, workgroupMemory: Math.min(made.workgroupMemory, gpu.blockMemory) };
+    const { tensorCopies: has, ...made } = cudaTarget([architecture]);
+    const copies = has === true && options.tensorCopies !== false && { tensorCopies: true };
+    this.target = { ...made, ...copies, workgroupMemory: Math.min(made.workgroupMemory, gpu.blockMemory) };
     this.description = describeGpu(gpu);
     this.usage = new UsageMeter(this.target.maxBufferBytes, memoryBudgetBytes);
     const calls = new CudaCalls(options.driver);

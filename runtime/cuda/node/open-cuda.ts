@@ -67,7 +67,10 @@ export async function openUsefulCuda(): Promise<CudaOutcome | undefined> {
   }
 }
 
-/** FLUX2C_CUDA_LAUNCHES=one-by-one waits for every launch, so that an error names the one that failed. */
+/**
+ * FLUX2C_CUDA_LAUNCHES=one-by-one waits for every launch, so that an error names the one that failed.
+ * FLUX2C_CUDA_TENSOR_COPIES=off has kernels of the other form compiled, to compare.
+ */
 function openGpu(driver: CudaDriver, gpu: Gpu, compiler: KernelCompiler): Device {
   return createCudaDevice({
     driver,
@@ -76,5 +79,6 @@ function openGpu(driver: CudaDriver, gpu: Gpu, compiler: KernelCompiler): Device
     headers: kernelHeaders,
     describeKernel: (kernel) => ({ entryPoint: cudaEntryPoint(kernel), sharedBytes: cudaSharedBytes(kernel) }),
     oneByOne: process.env.FLUX2C_CUDA_LAUNCHES === 'one-by-one',
+    tensorCopies: process.env.FLUX2C_CUDA_TENSOR_COPIES !== 'off',
   });
 }
