@@ -178,6 +178,7 @@ export async function describeWgslExecution(driver: DriverName): Promise<void> {
       ])[] = [
         ['exp', Math.exp, values, (value, exact) => (3 + 2 * Math.abs(value)) * ulp(exact)],
         ['exp2', (value) => 2 ** value, values, (value, exact) => (3 + 2 * Math.abs(value)) * ulp(exact)],
+        ['reciprocal', (value) => 1 / value, positive, (_, exact) => 3 * ulp(exact)],
         ['log', Math.log, positive, (_, exact) => Math.max(3 * ulp(exact), 2 ** -21)],
         ['sqrt', Math.sqrt, positive, (_, exact) => 3 * ulp(exact)],
         ['rsqrt', (value) => 1 / Math.sqrt(value), positive, (_, exact) => 2 * ulp(exact)],

@@ -40,6 +40,13 @@ export function writeUnary(scope: WasmScope, operator: UnaryOperator, type: Regi
     case 'sqrt':
       writer.op(vector ? 'f32x4.sqrt' : 'f32.sqrt');
       return;
+    case 'reciprocal': {
+      const operand = writer.local(wasmTypeOf(type));
+      writer.set(operand);
+      if (vector) writer.f32x4(1).get(operand).op('f32x4.div');
+      else writer.f32(1).get(operand).op('f32.div');
+      return;
+    }
     case 'rsqrt': {
       const operand = writer.local(wasmTypeOf(type));
       writer.set(operand);

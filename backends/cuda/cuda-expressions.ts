@@ -143,6 +143,7 @@ function printUnary(operator: UnaryOperator, operand: Expression, scope: CudaSco
     case 'abs':
     case 'exp':
     case 'exp2':
+    case 'reciprocal':
     case 'log':
     case 'sqrt':
     case 'rsqrt':

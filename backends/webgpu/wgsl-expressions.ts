@@ -143,6 +143,8 @@ function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslSco
       return { text: `${type.scalar === 'bool' ? '!' : '~'}${at(operand, scope, 'primary')}`, tightness: 'unary' };
     case 'rsqrt':
       return primary(`inverseSqrt(${whole})`);
+    case 'reciprocal':
+      return primary(`(1.0 / ${at(operand, scope, 'primary')})`);
     case 'tanh': {
       // Drivers compute tanh from exponentials that overflow to NaN; from 9.02 on it rounds to 1 in f32.
       const bound = (sign: string): string => (type.lanes === 1 ? `${sign}10.0` : `${wgslType(type)}(${sign}10.0)`);

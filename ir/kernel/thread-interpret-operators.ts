@@ -28,6 +28,8 @@ export function unaryFunction(operator: UnaryOperator, scalar: ScalarType): (a: 
       return Math.log;
     case 'sqrt':
       return Math.sqrt;
+    case 'reciprocal':
+      return (a) => 1 / a;
     case 'rsqrt':
       return (a) => 1 / Math.sqrt(a);
     case 'sin':

@@ -31,6 +31,7 @@ const unaryCalls: readonly UnaryOperator[] = [
   'log',
   'sqrt',
   'rsqrt',
+  'reciprocal',
   'sin',
   'cos',
   'tanh',

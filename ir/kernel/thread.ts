@@ -110,9 +110,9 @@ export interface ThreadKernel {
 export type Builtin =
   'workgroup_x' | 'workgroup_y' | 'workgroup_z' | 'local_index' | 'subgroup_lane' | 'group_index' | 'group_count';
 
-/** `exp2` is what hardware has: 2 to the operand, up to 2 ulp off, subnormal results may be 0. */
+/** `exp2` and `reciprocal` are what hardware has: up to 2 ulp off (WGSL: 2.5), subnormal results may be 0. */
 export type UnaryOperator =
-  'neg' | 'not' | 'abs' | 'exp' | 'exp2' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'floor';
+  'neg' | 'not' | 'abs' | 'exp' | 'exp2' | 'log' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'sin' | 'cos' | 'tanh' | 'floor';
 
 /** `div` and `mod` of i32 truncate (operands are non-negative by construction); `fma` may or may not be fused. */
 export type BinaryOperator =

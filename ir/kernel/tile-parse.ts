@@ -24,6 +24,7 @@ const unaryCalls: readonly TileUnaryOperator[] = [
   'log',
   'sqrt',
   'rsqrt',
+  'reciprocal',
   'sin',
   'cos',
   'tanh',

@@ -48,6 +48,12 @@ F2C_FUNCTION float power_of_two(float a) {
   return result;
 }
 
+F2C_FUNCTION float one_over(float a) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(a));
+  return result;
+}
+
 F2C_FUNCTION int divide(int a, int b) { return a / b; }
 F2C_FUNCTION unsigned divide(unsigned a, unsigned b) { return a / b; }
 F2C_FUNCTION int remainder(int a, int b) { return a % b; }

@@ -1,6 +1,6 @@
 /**
  * What kernels compute with, for nvcc, NVRTC and g++ alike. Semantics are those of ir/kernel/thread-interpret-operators.ts;
- * nothing but exp2 is approximate unless the compiler is told so.
+ * nothing but exp2 and reciprocal is approximate unless the compiler is told so.
  */
 export const functionsText = String.raw`
 namespace f2c {
@@ -10,6 +10,8 @@ F2C_FUNCTION float maximum(float a, float b);
 F2C_FUNCTION float minimum(float a, float b);
 /** 2 to the power of a, up to 2 ulp off; subnormal results may be 0. */
 F2C_FUNCTION float power_of_two(float a);
+/** 1 / a, up to 1 ulp off; subnormal results may be 0. */
+F2C_FUNCTION float one_over(float a);
 /** Truncating; the divisor is not 0. */
 F2C_FUNCTION int divide(int a, int b F2C_PLACE);
 F2C_FUNCTION unsigned divide(unsigned a, unsigned b F2C_PLACE);
@@ -28,6 +30,7 @@ F2C_FUNCTION float not_a_number() { return float_of_bits(0x7fc00000u); }
   F2C_LANEWISE_1(name)
 F2C_FLOAT_FUNCTION_1(exp, ::expf(a))
 F2C_FLOAT_FUNCTION_1(exp2, power_of_two(a))
+F2C_FLOAT_FUNCTION_1(reciprocal, one_over(a))
 F2C_FLOAT_FUNCTION_1(log, ::logf(a))
 F2C_FLOAT_FUNCTION_1(sqrt, ::sqrtf(a))
 F2C_FLOAT_FUNCTION_1(rsqrt, F2C_RSQRT(a))

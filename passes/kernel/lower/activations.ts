@@ -28,21 +28,26 @@ export function expandActivation(activation: Activation, x: Expression, { lanes,
   });
   const exp = (operand: Expression): Expression => ({ kind: 'unary', operator: 'exp', operand });
   const negate = (operand: Expression): Expression => ({ kind: 'unary', operator: 'neg', operand });
-  // exp(88.7) is the largest finite f32; a larger argument would give inf and then 0·inf in silu.
-  const onePlusExp = (operand: Expression): Expression =>
-    bind(binary('add', constant(1), exp(binary('min', operand, constant(87)))));
+  const unary = (operator: 'exp2' | 'reciprocal', operand: Expression): Expression => ({
+    kind: 'unary',
+    operator,
+    operand,
+  });
+  // From 2^128 on f32 is infinite, and 0·inf NaN in silu; from 2^126 on what hardware gives for 1 / x may be 0.
+  const sigmoid = (factor: number, operand: Expression): Expression => {
+    const power = binary('min', binary('mul', constant(-factor * Math.LOG2E), operand), constant(126));
+    return unary('reciprocal', bind(binary('add', constant(1), unary('exp2', power))));
+  };
   switch (activation) {
     case 'sigmoid':
-      return bind(binary('div', constant(1), onePlusExp(negate(x))));
+      return bind(sigmoid(1, x));
     case 'silu':
-      return bind(binary('div', x, onePlusExp(negate(x))));
+      return bind(binary('mul', x, sigmoid(1, x)));
     case 'gelu': {
-      // 0.5·x·(1 + tanh(u)) = x·sigmoid(2u), u = sqrt(2/pi)·(x + 0.044715·x³)
+      // 0.5·x·(1 + tanh(u)) = x·sigmoid(2·sqrt(2/pi)·u), u = x + 0.044715·x³
       const cube = bind(binary('mul', x, binary('mul', x, x)));
-      const u = bind(
-        binary('mul', constant(-2 * Math.sqrt(2 / Math.PI)), binary('add', x, binary('mul', constant(0.044715), cube))),
-      );
-      return bind(binary('div', x, onePlusExp(u)));
+      const u = bind(binary('add', x, binary('mul', constant(0.044715), cube)));
+      return bind(binary('mul', x, sigmoid(2 * Math.sqrt(2 / Math.PI), u)));
     }
     case 'erf': {
       // Abramowitz and Stegun 7.1.26, absolute error below 1.5e-7.

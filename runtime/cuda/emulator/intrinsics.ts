@@ -72,6 +72,7 @@ inline float minimum(float a, float b) {
 }
 
 inline float power_of_two(float a) { return ::exp2f(a); }
+inline float one_over(float a) { return 1.0f / a; }
 
 inline int divide(int a, int b, int line) {
   if (b == 0) emulator::fail(246, line);
