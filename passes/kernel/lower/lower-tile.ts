@@ -1,10 +1,8 @@
-import { add, f32, integer } from '../../../ir/kernel/expressions.js';
 import { unreachable } from '../../../ir/diagnostics.js';
 import type {
   BarrierArray,
   BufferParameter,
   Expression,
-  RegisterType,
   ScalarType,
   SharedArray,
   TensorMap,
@@ -14,17 +12,16 @@ import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatemen
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { Emitter } from './emitter.js';
 import { Elements, registerKey, wideFactor } from './elements.js';
-import type { LaneContext } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
+import { ReduceLowering } from './lower-reduce.js';
 import { CopiedStages } from './operand-stages.js';
 import { TensorRings } from './tensor-rings.js';
 import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
 import { type Contract, isOnlyLeftFactor } from './matrix-operands.js';
 import { wholeTileHolds } from './whole-tile.js';
-import { readsVectors } from './reads-vectors.js';
-import { foldLanes, TileLoops } from './tile-loops.js';
-import { Coordinates, type Position, withPoint } from './positions.js';
+import { TileLoops } from './tile-loops.js';
+import { Coordinates, type Position } from './positions.js';
 
 /**
  * Lowers a tile kernel to its thread form under a schedule: every tile operator lowers itself to registers, loops and
@@ -63,6 +60,7 @@ class Lowering {
   private readonly at: Coordinates;
   private readonly loops: TileLoops;
   private readonly contracts: ContractLowering;
+  private readonly reductions: ReduceLowering;
   private readonly shared: SharedArray[] = [];
   private readonly maps: TensorMap[] = [];
   private readonly barriers: BarrierArray[] = [];
@@ -78,8 +76,21 @@ class Lowering {
     this.elements = new Elements(kernel, this.at, this.emitter, bufferLanes);
     this.loops = new TileLoops(this.at, this.emitter, this.elements);
     const { at, elements, emitter, loops } = this;
+    this.reductions = new ReduceLowering({
+      schedule,
+      at,
+      elements,
+      emitter,
+      loops,
+      invocations: workgroupSizeOf(schedule),
+      declareShared: (hint, type, length) => {
+        const name = `${hint}_${this.shared.length}`;
+        this.shared.push({ name, type, length });
+        return name;
+      },
+    });
     const sumAcrossThreads = (partial: Expression, over: string): Expression =>
-      this.reduceAcrossThreads(partial, over, 'add');
+      this.reductions.acrossThreads(partial, over, 'add');
     this.contracts = new ContractLowering({ schedule, at, elements, emitter, loops, sumAcrossThreads });
     if (schedule.matrix !== undefined) {
       const context = {
@@ -157,7 +168,7 @@ class Lowering {
         else this.matrix.lowerContract(statement);
         return;
       case 'reduce':
-        this.lowerReduce(statement);
+        this.reductions.lower(statement);
         return;
       case 'for': {
         const lowerBody = (): void => statement.body.forEach((inner) => this.lower(inner));
@@ -205,94 +216,6 @@ class Lowering {
       registers.set(key, this.emitter.declare('var', register, { scalar, lanes }, computed.value));
     }
     this.elements.tiles.set(name, { axes, lanes, scalar, registers });
-  }
-
-  /** Partial results a lane, then across lanes, then across the invocations that share the row. */
-  private lowerReduce({ name, over, operator, padded, value }: Extract<TileStatement, { kind: 'reduce' }>): void {
-    const tile = this.loops.tile(name);
-    const { vector, threads } = this.at.spreadOf(over);
-    const lanes = readsVectors(value, over, vector, this.at, this.elements.tiles) ? vector : 1;
-    const identity = operator === 'add' ? 0 : -Infinity;
-    const masked = padded === true ? value : this.loops.maskPastExtent(value, over, identity);
-    const type: RegisterType = { scalar: 'f32', lanes };
-    const positions = [...this.loops.registerPositions(tile.axes)];
-    const partials = positions.map(() => {
-      const partial = this.emitter.freshName(`${name}_part`);
-      this.emitter.declare('var', partial, type, { kind: 'constant', type, value: identity });
-      return partial;
-    });
-    this.loops.overChunks(over, this.at.isOpen(over) ? 1 : this.schedule.unroll, (step) => {
-      positions.forEach((position, row) => {
-        for (let lane = 0; lane < vector; lane += lanes) {
-          const place = withPoint(position, over, { register: step, lane });
-          const context: LaneContext = { position: place, axis: lanes > 1 ? over : undefined, lanes };
-          const right = this.elements.compute(masked, context).value;
-          this.combine(partials[row] as string, type, operator, right);
-        }
-      });
-    });
-    positions.forEach((position, row) => {
-      const partial: Expression = { kind: 'register', name: partials[row] as string, type };
-      let total = this.emitter.bind('r', f32, foldLanes(partial, lanes, operator));
-      if (threads > 1) total = this.reduceAcrossThreads(total, over, operator);
-      const register = tile.registers.get(registerKey(tile.axes, position)) as Expression;
-      const value: Expression = {
-        kind: 'binary',
-        operator: operator === 'add' ? 'add' : 'max',
-        left: register,
-        right: total,
-      };
-      this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
-    });
-  }
-
-  private combine(name: string, type: RegisterType, operator: 'add' | 'max', right: Expression): void {
-    const left: Expression = { kind: 'register', name, type };
-    this.emitter.push({ kind: 'assign', name, value: { kind: 'binary', operator, left, right } });
-  }
-
-  /** By exchanges where the invocations are in one subgroup, otherwise through workgroup memory. */
-  private reduceAcrossThreads(partial: Expression, over: string, operator: 'add' | 'max'): Expression {
-    const { threads } = this.at.spreadOf(over);
-    const { stride } = this.at.threadsOf(over);
-    const { subgroupSize = 1 } = this.schedule;
-    if (stride * threads > subgroupSize) return this.reduceInMemory(partial, over, operator);
-    let total = partial;
-    for (let distance = threads / 2; distance >= 1; distance /= 2) {
-      const other: Expression = { kind: 'subgroup_exchange', operand: total, mask: distance * stride };
-      const right = this.emitter.bind('r', f32, other);
-      total = this.emitter.bind('r', f32, { kind: 'binary', operator, left: total, right });
-    }
-    return total;
-  }
-
-  /** Tree over the workgroup memory; the axis must be the fastest part of the local index, its threads a power of two. */
-  private reduceInMemory(partial: Expression, over: string, operator: 'add' | 'max'): Expression {
-    const { threads } = this.at.spreadOf(over);
-    if (this.schedule.threadOrder[0] !== over || (threads & (threads - 1)) !== 0) {
-      throw new Error(`internal: axis ${over} must be first in the thread order, with a power of two of threads`);
-    }
-    const array = `${over}_${operator}_${this.shared.length}`;
-    this.shared.push({ name: array, type: f32, length: workgroupSizeOf(this.schedule) });
-    const local: Expression = { kind: 'builtin', name: 'local_index' };
-    const member: Expression = { kind: 'binary', operator: 'mod', left: local, right: integer(threads) };
-    const read = (index: Expression): Expression => ({ kind: 'load_shared', array, index, type: f32 });
-    this.emitter.push({ kind: 'store_shared', array, index: local, value: partial });
-    this.emitter.push({ kind: 'barrier' });
-    for (let stride = threads / 2; stride >= 1; stride /= 2) {
-      this.emitter.when({ kind: 'binary', operator: 'less', left: member, right: integer(stride) }, () => {
-        const value: Expression = {
-          kind: 'binary',
-          operator,
-          left: read(local),
-          right: read(add(local, integer(stride))),
-        };
-        this.emitter.push({ kind: 'store_shared', array, index: local, value });
-      });
-      this.emitter.push({ kind: 'barrier' });
-    }
-    const first: Expression = { kind: 'binary', operator: 'sub', left: local, right: member };
-    return this.emitter.bind('r', f32, read(first));
   }
 
   private lowerStore(statement: Extract<TileStatement, { kind: 'store' }>): void {
