@@ -4,8 +4,8 @@ import { printWgsl } from '../../backends/webgpu/wgsl.js';
 import { compileWasm } from '../../backends/cpu/wasm.js';
 import { randomThreadKernel } from '../../test/random-kernel.js';
 import { walkingProduct, walkingProductOf } from '../../test/walking-product.js';
+import { codeOf } from '../../test/code-of.js';
 import { Dim } from '../dim.js';
-import { Flux2cError } from '../diagnostics.js';
 import { integer, parameter } from './expressions.js';
 import type { BarrierPlace, Statement, TensorMap, ThreadKernel } from './thread.js';
 import { registersAtLaunch } from './registers.js';
@@ -15,18 +15,8 @@ import { verifyThreadKernel } from './thread-verify.js';
 
 const hopper = cudaTarget(['sm_90a']);
 
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Flux2cError) return error.code;
-    throw error;
-  }
-  return 'accepted';
-}
-
 function verified(text: string, target = hopper): string {
-  return codeOf(() => verifyThreadKernel(parseThreadKernel(text), target));
+  return codeOf(() => verifyThreadKernel(parseThreadKernel(text), target), 'accepted');
 }
 
 /** The random kernel with what copies and barriers add to a kernel, chosen by the seed. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../test/random.js';
 import { walkingProduct, walkingProductOf, walkingTile } from '../../test/walking-product.js';
+import { codeOf } from '../../test/code-of.js';
 import { bf16ToF32, f32ToBf16 } from '../dtype.js';
-import { Flux2cError } from '../diagnostics.js';
 import { runThreadKernel } from './thread-interpret.js';
 import { parseThreadKernel } from './thread-parse.js';
 
@@ -50,16 +50,6 @@ function run(
   }
   runThreadKernel(parseThreadKernel(text), { x, w, y }, parameters, [groups, 1, 1]);
   return [y, expected];
-}
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Flux2cError) return error.code;
-    throw error;
-  }
-  return 'no error';
 }
 
 describe('interpretation of a product whose groups walk over tiles', () => {

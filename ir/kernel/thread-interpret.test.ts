@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Flux2cError } from '../diagnostics.js';
+import { codeOf } from '../../test/code-of.js';
 import { bf16ToF32, f32ToBf16 } from '../dtype.js';
 import {
   add,
@@ -61,16 +61,6 @@ function runY(body: readonly Statement[], more: Partial<ThreadKernel> = {}): num
   const y = new Float32Array(8);
   runThreadKernel(kernelOf(body, more), { x: Float32Array.from({ length: 8 }, (_, at) => at), y }, {}, [1, 1, 1]);
   return [...y.slice(0, 4)];
-}
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Flux2cError) return error.code;
-    throw error;
-  }
-  return 'no error';
 }
 
 describe('runThreadKernel', () => {

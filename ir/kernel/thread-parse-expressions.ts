@@ -12,7 +12,7 @@ import type {
   SharedArray,
   UnaryOperator,
 } from './thread.js';
-import { infixOperators } from './thread-print.js';
+import { parseInfix } from './infix.js';
 
 const builtins: readonly Builtin[] = [
   'workgroup_x',
@@ -62,15 +62,14 @@ export class ExpressionParser {
     return inner;
   }
 
-  expression(level = 1): Expression {
-    let left = level > 7 ? this.prefix() : this.expression(level + 1);
-    if (level > 7) return left;
-    for (;;) {
-      const infix = infixOperators.find(([sign, , own]) => own === level && this.scanner.sees(sign));
-      if (infix === undefined) return left;
-      this.scanner.expect(infix[0]);
-      left = { kind: 'binary', operator: infix[1], left, right: this.expression(level + 1) };
-    }
+  expression(): Expression {
+    const combine = (operator: BinaryOperator, left: Expression, right: Expression): Expression => ({
+      kind: 'binary',
+      operator,
+      left,
+      right,
+    });
+    return parseInfix(this.scanner, () => this.prefix(), combine);
   }
 
   private prefix(): Expression {

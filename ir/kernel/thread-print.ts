@@ -1,8 +1,8 @@
 import { unreachable } from '../diagnostics.js';
 import { f32, i32, sameType, typeName } from './expressions.js';
+import { infixOperators } from './infix.js';
 import type {
   BarrierPlace,
-  BinaryOperator,
   Expression,
   RegisterType,
   SharedMatrix,
@@ -127,23 +127,6 @@ export function printBarrier({ array, index }: BarrierPlace): string {
 function printSharedMatrix({ array, index, byDepth, blockLength }: SharedMatrix): string {
   return `matrix(${array}, ${printThreadExpression(index)}, ${byDepth ? 'rows' : 'columns'}, ${blockLength})`;
 }
-
-/** Operators written between their operands, by how tightly they bind; all group to the left. */
-export const infixOperators: readonly (readonly [sign: string, operator: BinaryOperator, level: number])[] = [
-  ['|', 'or', 1],
-  ['^', 'xor', 2],
-  ['&', 'and', 3],
-  ['==', 'equal', 4],
-  ['<', 'less', 4],
-  ['<=', 'less_equal', 4],
-  ['<<', 'shift_left', 5],
-  ['>>', 'shift_right', 5],
-  ['+', 'add', 6],
-  ['-', 'sub', 6],
-  ['*', 'mul', 7],
-  ['/', 'div', 7],
-  ['%', 'mod', 7],
-];
 
 const unaryLevel = 8;
 const postfixLevel = 9;

@@ -5,7 +5,7 @@ import { compileWasm } from '../../backends/cpu/wasm.js';
 import { printWgsl } from '../../backends/webgpu/wgsl.js';
 import { f8Product, fragmentKernel, fragmentProduct, sharedKernel, sharedProduct } from '../../test/f8e4m3-products.js';
 import { pipelinedProduct } from '../../test/pipelined-product.js';
-import { Flux2cError } from '../diagnostics.js';
+import { codeOf } from '../../test/code-of.js';
 import { runThreadKernel } from './thread-interpret.js';
 import { parseThreadKernel } from './thread-parse.js';
 import { printThreadKernel } from './thread-print.js';
@@ -14,18 +14,8 @@ import { verifyThreadKernel } from './thread-verify.js';
 const ada = cudaTarget(['sm_89']);
 const hopper = cudaTarget(['sm_90a']);
 
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Flux2cError) return error.code;
-    throw error;
-  }
-  return 'accepted';
-}
-
 function verified(text: string, target = hopper): string {
-  return codeOf(() => verifyThreadKernel(parseThreadKernel(text), target));
+  return codeOf(() => verifyThreadKernel(parseThreadKernel(text), target), 'accepted');
 }
 
 describe('products of 8-bit floats', () => {

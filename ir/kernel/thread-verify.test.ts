@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Flux2cError } from '../diagnostics.js';
+import { codeOf } from '../../test/code-of.js';
 import { float, integer, register, vectorOf } from './expressions.js';
 import { parseThreadKernel } from './thread-parse.js';
 import type { Statement, ThreadKernel } from './thread.js';
@@ -16,14 +16,8 @@ function kernelOf(body: string): ThreadKernel {
   { ${body} }`);
 }
 
-function codeOf(kernel: ThreadKernel): string {
-  try {
-    verifyThreadKernel(kernel);
-  } catch (error) {
-    if (error instanceof Flux2cError) return error.code;
-    throw error;
-  }
-  return 'accepted';
+function verified(kernel: ThreadKernel): string {
+  return codeOf(() => verifyThreadKernel(kernel), 'accepted');
 }
 
 /** Statements that the text form cannot express. */
@@ -73,37 +67,37 @@ describe('verifyThreadKernel', () => {
     ['F2C230', 'let a: i32 = 3000000000'],
     ['F2C230', 'let a: u32 = -1:u32'],
   ])('%s: %s', (code, body) => {
-    expect(codeOf(kernelOf(body))).toBe(code);
+    expect(verified(kernelOf(body))).toBe(code);
   });
 
   it('finds names that are not there', () => {
     const i32 = vectorOf('i32', 1);
     const use = (value: Extract<Statement, { kind: 'let' }>['value']): ThreadKernel =>
       withBody({ kind: 'let', name: 'a', type: i32, value });
-    expect(codeOf(use(register('b', i32)))).toBe('F2C220');
-    expect(codeOf(use({ kind: 'parameter', name: 'tokens' }))).toBe('F2C226');
-    expect(codeOf(use({ kind: 'load', buffer: 'q', index: integer(0), type: i32 }))).toBe('F2C226');
-    expect(codeOf(use({ kind: 'load_shared', array: 'q', index: integer(0), type: i32 }))).toBe('F2C226');
+    expect(verified(use(register('b', i32)))).toBe('F2C220');
+    expect(verified(use({ kind: 'parameter', name: 'tokens' }))).toBe('F2C226');
+    expect(verified(use({ kind: 'load', buffer: 'q', index: integer(0), type: i32 }))).toBe('F2C226');
+    expect(verified(use({ kind: 'load_shared', array: 'q', index: integer(0), type: i32 }))).toBe('F2C226');
     const stray: Statement = { kind: 'store_shared', array: 'q', index: integer(0), value: float(0) };
-    expect(codeOf(withBody(stray))).toBe('F2C226');
+    expect(verified(withBody(stray))).toBe('F2C226');
     const scoped: Statement = {
       kind: 'if',
       condition: { kind: 'constant', type: vectorOf('bool', 1), value: 1 },
       then: [{ kind: 'let', name: 'b', type: i32, value: integer(1) }],
     };
-    expect(codeOf(withBody(scoped, { kind: 'let', name: 'a', type: i32, value: register('b', i32) }))).toBe('F2C220');
+    expect(verified(withBody(scoped, { kind: 'let', name: 'a', type: i32, value: register('b', i32) }))).toBe('F2C220');
     expect(() => kernelOf('let a: i32 = b')).toThrow(expect.objectContaining({ code: 'F2C220' }) as Error);
   });
 
   it('holds kernels to the limits', () => {
     const kernel = kernelOf('');
     const tile = { name: 'tile', type: vectorOf('f32', 4), length: 1024 };
-    expect(codeOf({ ...kernel, shared: [tile] })).toBe('accepted');
-    expect(codeOf({ ...kernel, shared: [{ ...tile, length: 1025 }] })).toBe('F2C227');
-    expect(codeOf({ ...kernel, workgroupSize: 512 })).toBe('F2C227');
-    expect(codeOf({ ...kernel, workgroupSize: 0 })).toBe('F2C230');
-    expect(codeOf({ ...kernel, name: 'a b' })).toBe('F2C228');
-    expect(codeOf({ ...kernelOf('let a: f32 = subgroup_add(1.0)'), workgroupSize: 6 })).toBe('F2C230');
+    expect(verified({ ...kernel, shared: [tile] })).toBe('accepted');
+    expect(verified({ ...kernel, shared: [{ ...tile, length: 1025 }] })).toBe('F2C227');
+    expect(verified({ ...kernel, workgroupSize: 512 })).toBe('F2C227');
+    expect(verified({ ...kernel, workgroupSize: 0 })).toBe('F2C230');
+    expect(verified({ ...kernel, name: 'a b' })).toBe('F2C228');
+    expect(verified({ ...kernelOf('let a: f32 = subgroup_add(1.0)'), workgroupSize: 6 })).toBe('F2C230');
   });
 
   it('lets targets store less than a word that can', () => {
@@ -122,6 +116,6 @@ describe('verifyThreadKernel', () => {
       'var a: i32 = 0 for k = 0 to 4 step 1 { a = a + k if a < 2 { barrier } }',
       'if local_index < 2 { let a: i32 = 1 } else { let a: f32 = 1.0 }',
     ];
-    for (const body of bodies) expect(codeOf(kernelOf(body)), body).toBe('accepted');
+    for (const body of bodies) expect(verified(kernelOf(body)), body).toBe('accepted');
   });
 });

@@ -69,7 +69,7 @@ export interface BarrierArray {
   readonly arrivals: number;
 }
 
-/** Consecutive invocations of a workgroup that do one thing while others do another. */
+/** Consecutive invocations of a workgroup that do one thing while others do another (warp specialisation). */
 export interface Role {
   readonly name: string;
   /** A multiple of 128. */
@@ -93,9 +93,9 @@ export interface ThreadKernel {
   readonly tensorMaps?: readonly TensorMap[];
   readonly barriers?: readonly BarrierArray[];
   /**
-   * Workgroups walk over the tiles of the launch: any number of them does, in one dimension, as many as run at once is best. Then
-   * `tiles_x|y|z` are parameters, the workgroups the launch would have otherwise, and the body uses `group_index` and `group_count`,
-   * no `workgroup_x|y|z`.
+   * A persistent kernel: any number of workgroups walks over the tiles of the launch, in one dimension; as many as run at once is
+   * best. Then `tiles_x|y|z` are parameters, the workgroups the launch would have otherwise, and the body uses `group_index` and
+   * `group_count`, no `workgroup_x|y|z`.
    */
   readonly walksTiles?: boolean;
   /** Invocations of a workgroup, one-dimensional. */

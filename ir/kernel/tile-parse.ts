@@ -1,6 +1,6 @@
 import { Dim } from '../dim.js';
 import { TextScanner } from './text-scanner.js';
-import { infixOperators } from './thread-print.js';
+import { parseInfix } from './infix.js';
 import type { BinaryOperator, BufferParameter, StorageType } from './thread.js';
 import type {
   Axis,
@@ -204,15 +204,14 @@ class TileParser {
     return [name, scanner.name('an axis')];
   }
 
-  private expression(level = 1): TileExpression {
-    if (level > 7) return this.prefix();
-    let left = this.expression(level + 1);
-    for (;;) {
-      const infix = infixOperators.find(([sign, , own]) => own === level && this.scanner.sees(sign));
-      if (infix === undefined) return left;
-      this.scanner.expect(infix[0]);
-      left = { kind: 'binary', operator: infix[1], left, right: this.expression(level + 1) };
-    }
+  private expression(): TileExpression {
+    const combine = (operator: BinaryOperator, left: TileExpression, right: TileExpression): TileExpression => ({
+      kind: 'binary',
+      operator,
+      left,
+      right,
+    });
+    return parseInfix(this.scanner, () => this.prefix(), combine);
   }
 
   private prefix(): TileExpression {

@@ -1,5 +1,5 @@
 import { unreachable } from '../diagnostics.js';
-import { infixOperators } from './thread-print.js';
+import { infixOperators } from './infix.js';
 import type { Axis, IndexCondition, IndexTerm, TileExpression, TileKernel, TileStatement } from './tile.js';
 
 /**
