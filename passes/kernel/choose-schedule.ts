@@ -4,6 +4,7 @@ import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
 import { scheduleMatrices } from './schedule-matrices.js';
+import { scheduleSubgroups } from './schedule-subgroups.js';
 
 /**
  * Schedules for a kernel, the best first: those that multiply matrix fragments fit only operands of 16 bits in rows, which is
@@ -11,7 +12,7 @@ import { scheduleMatrices } from './schedule-matrices.js';
  */
 export function listSchedules(facts: KernelFacts, target: Target): readonly Schedule[] {
   const matrix = target.matrix === undefined ? [] : scheduleMatrices(facts, target);
-  return [...matrix, chooseSchedule(facts, target)];
+  return [...matrix, scheduleSubgroups(facts, target) ?? chooseSchedule(facts, target)];
 }
 
 /**

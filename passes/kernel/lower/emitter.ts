@@ -71,13 +71,21 @@ export class Emitter {
     return operandsOf(expression).reduce((depth, operand) => Math.max(depth, this.depthNeeded(operand)), 0);
   }
 
-  /** for (variable = start; variable < end; variable += step). */
-  loop(hint: string, start: Expression, end: Expression, step: number, body: (variable: Expression) => void): void {
+  /** for (variable = start; variable < end; variable += step). `before` may write what only the body's making has shown to be needed. */
+  loop(
+    hint: string,
+    start: Expression,
+    end: Expression,
+    step: number,
+    body: (variable: Expression) => void,
+    before?: () => void,
+  ): void {
     const variable = this.freshName(hint);
     this.scopes.push({ statements: [], known: new Map() });
     this.depthOf.set(variable, this.depth);
     body({ kind: 'register', name: variable, type: i32 });
     const scope = this.scopes.pop() as Scope;
+    before?.();
     this.push({ kind: 'for', variable, start, end, step, body: scope.statements });
   }
 

@@ -1,14 +1,13 @@
 import { f32 } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
-import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
-import type { Elements, LaneContext } from './elements.js';
-import { registerKey, wideFactor } from './elements.js';
-import type { Emitter } from './emitter.js';
-import { freeAxes } from './free-axes.js';
-import type { Coordinates, Position } from './positions.js';
-import { keyPart, moveLane, withPoint } from './positions.js';
+import type { Schedule } from '../../../ir/kernel/tile.js';
+import type { LaneContext } from './elements.js';
+import { registerKey } from './elements.js';
+import { type FactorContext, Factors } from './factors.js';
+import type { Position } from './positions.js';
+import { moveLane, withPoint } from './positions.js';
 import { readsVectors } from './reads-vectors.js';
-import { foldLanes, type TileLoops } from './tile-loops.js';
+import { foldLanes } from './tile-loops.js';
 
 import type { Contract } from './matrix-operands.js';
 
@@ -19,12 +18,8 @@ interface Running {
   finish(): void;
 }
 
-export interface ContractContext {
+export interface ContractContext extends FactorContext {
   readonly schedule: Schedule;
-  readonly at: Coordinates;
-  readonly elements: Elements;
-  readonly emitter: Emitter;
-  readonly loops: TileLoops;
   /** The sum over the invocations that the contracted axis is spread over. */
   sumAcrossThreads(partial: Expression, over: string): Expression;
 }
@@ -43,8 +38,9 @@ export class ContractLowering {
     const running = contracts.map((contract) =>
       this.isDot(contract) ? this.runDot(contract) : this.runOuter(contract),
     );
+    // All steps are in one body.
+    const factors = new Factors(this.context);
     loops.overChunks((contracts[0] as Contract).over, schedule.unroll, (step) => {
-      const factors = new Factors(this.context);
       for (const one of running) one.step(step, factors);
     });
     for (const one of running) one.finish();
@@ -64,7 +60,8 @@ export class ContractLowering {
     const sumAcross = (partial: Expression): Expression =>
       threads > 1 ? this.context.sumAcrossThreads(partial, over) : partial;
     const inner = tile.axes.at(-1);
-    const type: RegisterType = { scalar: 'f32', lanes: vector };
+    const sumLanes = this.context.schedule.dots === true ? 1 : vector;
+    const type: RegisterType = { scalar: 'f32', lanes: sumLanes };
     const lanesOf = (position: Position): Position[] =>
       inner === undefined
         ? [position]
@@ -83,15 +80,18 @@ export class ContractLowering {
           const position = withPoint(place, over, { register: step, lane: 0 });
           const context: LaneContext = { position, axis: over, lanes: vector };
           const c: Expression = { kind: 'register', name: partial, type };
-          const left = factors.left(contract, context);
-          const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
+          const [a, b] = [factors.left(contract, context), factors.right(contract, context)];
+          const value: Expression =
+            sumLanes === vector
+              ? { kind: 'fma', a, b, c }
+              : { kind: 'binary', operator: 'add', left: c, right: { kind: 'dot', a, b } };
           emitter.push({ kind: 'assign', name: partial, value });
         }
       },
       finish() {
         for (const { position, lanes } of places) {
           const sums = lanes.map(({ partial }) => {
-            const whole = foldLanes({ kind: 'register', name: partial, type }, vector, 'add');
+            const whole = foldLanes({ kind: 'register', name: partial, type }, sumLanes, 'add');
             return sumAcross(emitter.bind('s', f32, whole));
           });
           const left = tile.registers.get(registerKey(tile.axes, position)) as Expression;
@@ -124,42 +124,5 @@ export class ContractLowering {
         // Sums are in the tile's own registers.
       },
     };
-  }
-}
-
-/** Factors of one step, each computed where it is first multiplied. */
-class Factors {
-  private readonly known = new Map<TileExpression, Map<string, Expression>>();
-  private readonly masked = new Map<TileExpression, TileExpression>();
-
-  constructor(private readonly context: ContractContext) {}
-
-  /** Zero past the end of the contracted axis. */
-  left({ a, over, name }: Contract, context: LaneContext): Expression {
-    let masked = this.masked.get(a);
-    if (masked === undefined) {
-      const wide = this.context.loops.maskPastExtent(wideFactor(a), over, 0);
-      masked = a.kind === 'convert' && wideFactor(a) !== a ? { ...a, operand: wide } : wide;
-      this.masked.set(a, masked);
-    }
-    return this.factor(masked, over, name, context);
-  }
-
-  right({ b, over, name }: Contract, context: LaneContext): Expression {
-    return this.factor(b, over, name, context);
-  }
-
-  private factor(factor: TileExpression, over: string, tile: string, context: LaneContext): Expression {
-    const { elements, at, loops } = this.context;
-    const free = freeAxes(factor, [...loops.tile(tile).axes, over], at, elements.tiles);
-    const point = free.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
-    const key = [context.axis ?? '', context.lanes, ...point].join(' ');
-    const values = this.known.get(factor) ?? new Map<string, Expression>();
-    this.known.set(factor, values);
-    const known = values.get(key);
-    if (known !== undefined) return known;
-    const value = elements.computeFactor(factor, context);
-    values.set(key, value);
-    return value;
   }
 }

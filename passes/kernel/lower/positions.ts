@@ -6,20 +6,37 @@ import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
 
 /**
- * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); or a coordinate that
- * has nothing to do with the spread.
+ * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); a register whose number is
+ * computed; or a coordinate that has nothing to do with the spread.
  */
 export type AxisPoint =
-  | { readonly register: number; readonly lane: number; readonly coordinate?: undefined }
-  | { readonly coordinate: Expression; readonly register?: undefined; readonly lane?: undefined };
+  | {
+      readonly register: number;
+      readonly lane: number;
+      readonly computed?: undefined;
+      readonly coordinate?: undefined;
+    }
+  | {
+      readonly computed: Expression;
+      readonly lane: number;
+      readonly register?: undefined;
+      readonly coordinate?: undefined;
+    }
+  | {
+      readonly coordinate: Expression;
+      readonly register?: undefined;
+      readonly lane?: undefined;
+      readonly computed?: undefined;
+    };
 
 export type Position = ReadonlyMap<string, AxisPoint>;
 
 /** The position with one lane of an axis' vector picked. */
 export function moveLane(position: Position, axis: string, lane: number): Position {
-  const moved = new Map<string, AxisPoint>(position);
-  moved.set(axis, { register: position.get(axis)?.register ?? 0, lane });
-  return moved;
+  const point = position.get(axis);
+  const moved: AxisPoint =
+    point?.computed === undefined ? { register: point?.register ?? 0, lane } : { computed: point.computed, lane };
+  return withPoint(position, axis, moved);
 }
 
 /** Which tile of a launch, in x, y and z. */
@@ -32,7 +49,9 @@ export interface TileNumbers {
 /** An axis' register and lane as a part of a key. */
 export function keyPart(position: Position, axis: string): string {
   const point = position.get(axis);
-  if (point?.coordinate !== undefined) throw new Error(`internal: a free coordinate of ${axis} has no key`);
+  if (point?.coordinate !== undefined || point?.computed !== undefined) {
+    throw new Error(`internal: a computed coordinate of ${axis} has no key`);
+  }
   return `${point?.register ?? 0}.${point?.lane ?? 0}`;
 }
 
@@ -59,9 +78,11 @@ export class Coordinates {
     this.axes = new Map(kernel.axes.map((axis) => [axis.name, axis]));
     this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
     let stride = 1;
+    // Lanes take numbers from each other by their place in the subgroup, which nothing says is that in the workgroup.
+    const isSubgroup = Object.values(schedule.spread).some(({ dealtTo }) => dealtTo !== undefined);
+    const whole = builtin(isSubgroup ? 'subgroup_lane' : 'local_index');
     for (const name of schedule.threadOrder) {
       const threads = threadsOfPart(schedule, name);
-      const whole: Expression = { kind: 'builtin', name: 'local_index' };
       const shifted = stride === 1 ? whole : this.binary('div', whole, integer(stride));
       const isLast = name === schedule.threadOrder.at(-1);
       if (threads > 1) {
@@ -170,10 +191,27 @@ export class Coordinates {
     const { threads, vector, registers, threadsOf } = this.spreadOf(name);
     const thread = this.threadPart.get(threadsOf ?? name);
     const group = this.threadPart.get(`${name}.groups`);
-    const fixed = point.register * threads * vector + point.lane;
+    const apart = threads * vector;
     const grouped = group === undefined ? base : add(base, multiply(group, integer(registers * threads * vector)));
     const moving = thread === undefined ? grouped : add(grouped, multiply(thread, integer(vector)));
-    return this.emitter.hoist(name, i32, add(moving, integer(fixed)));
+    if (point.computed === undefined) {
+      return this.emitter.hoist(name, i32, add(moving, integer(point.register * apart + point.lane)));
+    }
+    const from = this.emitter.hoist(name, i32, add(moving, multiply(point.computed, integer(apart))));
+    return this.emitter.hoist(name, i32, add(from, integer(point.lane)));
+  }
+
+  /**
+   * The register of an axis that this invocation's lane has in a round of dealing (`AxisSpread.dealtTo`); the last one where a round
+   * has fewer registers than lanes.
+   */
+  dealtPoint(name: string, round: number): AxisPoint {
+    const { registers, dealtTo = name } = this.spreadOf(name);
+    const { threads } = this.spreadOf(dealtTo);
+    const own = add(this.threadPart.get(dealtTo) ?? integer(0), integer(round * threads));
+    const isFull = (round + 1) * threads <= registers;
+    const register = isFull ? own : this.binary('min', own, integer(registers - 1));
+    return { computed: this.emitter.hoist(`${name}_dealt`, i32, register), lane: 0 };
   }
 
   /** The coordinate, clamped so that a whole vector lies inside the extent. */
@@ -184,7 +222,7 @@ export class Coordinates {
       const last = this.polynomial(this.axis(name).extent.sub(1), new Map());
       return this.emitter.hoist(`${name}_in`, i32, this.binary('min', this.unclamped(name, point), last));
     }
-    const whole = this.unclamped(name, { register: point.register, lane: 0 });
+    const whole = this.unclamped(name, { ...point, lane: 0 });
     const last = this.polynomial(this.axis(name).extent.sub(vector), new Map());
     const inside = this.emitter.hoist(`${name}_in`, i32, this.binary('min', whole, last));
     return this.emitter.hoist(name, i32, add(inside, integer(point.lane)));

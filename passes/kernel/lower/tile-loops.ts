@@ -1,4 +1,4 @@
-import { integer } from '../../../ir/kernel/expressions.js';
+import { add, integer, parameter } from '../../../ir/kernel/expressions.js';
 import { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { TileExpression } from '../../../ir/kernel/tile.js';
@@ -6,6 +6,10 @@ import type { Elements, LaneContext, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
 import type { AxisPoint, Coordinates, Position } from './positions.js';
+import { withPoint } from './positions.js';
+
+/** Registers that are worth a loop. */
+const fewestRolled = 4;
 
 /** Walks of axes: over chunks in loops, over the registers of a tile. */
 export class TileLoops {
@@ -54,6 +58,35 @@ export class TileLoops {
       }
       yield position;
     }
+  }
+
+  /**
+   * Runs the body for all registers of the axes: once, or in a loop over the axis that is rolled, of which the positions then have a
+   * computed register. `before` as in `Emitter.loop`.
+   */
+  overRegisters(axes: readonly string[], body: (positions: readonly Position[]) => void, before?: () => void): void {
+    const rolled = this.rolledAxis(axes);
+    if (rolled === undefined) {
+      before?.();
+      body([...this.registerPositions(axes)]);
+      return;
+    }
+    const others = [...this.registerPositions(axes.filter((axis) => axis !== rolled))];
+    // Origins are never negative; drivers do not know that, and so do not unroll what is a loop on purpose.
+    const nothing: Expression = { kind: 'binary', operator: 'min', left: parameter('origin_x'), right: integer(0) };
+    const each = (computed: Expression): void => {
+      body(others.map((position) => withPoint(position, rolled, { computed, lane: 0 })));
+    };
+    const end = add(integer(this.at.spreadOf(rolled).registers), nothing);
+    this.emitter.loop(`${rolled}_register`, integer(0), end, 1, each, before);
+  }
+
+  /** The axis whose registers are gone through in a loop. */
+  rolledAxis(axes: readonly string[]): string | undefined {
+    return axes.find((axis) => {
+      const { rolled, registers } = this.at.spreadOf(axis);
+      return rolled === true && registers >= fewestRolled;
+    });
   }
 
   lanesOf(axes: readonly string[]): 1 | 2 | 4 {
