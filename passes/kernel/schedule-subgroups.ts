@@ -14,23 +14,24 @@ const alone: AxisSpread = { threads: 1, registers: 1, vector: 1 };
  */
 export function scheduleSubgroups(facts: KernelFacts, target: Target): Schedule | undefined {
   const { subgroups } = target;
-  if (target.stagingPays || subgroups === undefined || subgroups.min !== subgroups.max || subgroups.min < 2) return undefined;
+  if (target.stagingPays || subgroups === undefined || subgroups.min !== subgroups.max || subgroups.min < 2)
+    return undefined;
   if (facts.family === 'contraction') return scheduleContraction(facts, subgroups.min);
   if (facts.family === 'attention') return scheduleAttention(facts, subgroups.min);
   return undefined;
 }
 
-/**
- * Columns over lanes, rows in registers: of 16 rows and 4 columns an invocation, which is 64 sums, a load of a vector feeds 43 products.
- * Sums that do not fit the processor's registers cost less than the loads of smaller tiles.
- */
+/** Rows and columns of a workgroup's tile: 512 sums, for each of which a product costs 3/32 of a load of a number. */
+const tileRows = 16;
+const tileColumns = 32;
+
+/** Columns over lanes, rows in registers. Sums that do not fit the processor's registers cost less than the loads of smaller tiles. */
 function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | undefined {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
   if (facts.alongDepth !== true || !k.isMultipleOf(4)) return undefined;
-  const products = facts.products ?? 1;
-  const columns = powerUpTo(4, n, lanes);
-  const rows = powerUpTo(products > 1 ? 8 : 16, m, 1);
+  const columns = powerUpTo(Math.max(1, tileColumns / (lanes * (facts.products ?? 1))), n, lanes);
+  const rows = powerUpTo(tileRows, m, 1);
   return {
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
@@ -50,8 +51,8 @@ function scheduleAttention(facts: KernelFacts, lanes: number): Schedule | undefi
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [queries, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
   if (size === undefined || size % 4 !== 0 || size > 256) return undefined;
-  // A query and its output are 2 · size numbers of an invocation; drivers take long to compile more than 256 of them.
-  const registers = size <= 64 ? powerUpTo(2, queries, lanes) : 1;
+  // A query and its output are 2 · size numbers of an invocation; drivers take long to compile more than 256 vectors of 8 of them.
+  const registers = powerUpTo(Math.max(1, Math.floor(1024 / (lanes * size))), queries, lanes);
   return {
     spread: {
       m: { threads: lanes, registers, vector: 1 },

@@ -50,9 +50,7 @@ export class Factors {
     });
     const point = axes.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
     const compute = (): Expression =>
-      dealt === undefined
-        ? elements.computeFactor(factor, context)
-        : this.broadcast(factor, axes, dealt, context);
+      dealt === undefined ? elements.computeFactor(factor, context) : this.broadcast(factor, axes, dealt, context);
     return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), compute);
   }
 
