@@ -73,7 +73,7 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     for (const result of last.results) groupOf.set(result, group);
   };
   const inHeads = new Set<Operation>();
-  for (const heads of findHeads(block, uses, target)) {
+  for (const heads of findHeads(block, uses)) {
     const group: Group = { anchor: 'contraction', ...heads };
     if (buffersOf(group, constants) > target.maxStorageBuffers) continue;
     closing.set(group.operations.at(-1) as Operation, group);

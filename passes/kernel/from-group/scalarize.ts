@@ -44,6 +44,12 @@ export class Scalarizer {
     this.rules.set(value, rule);
   }
 
+  /** From now on another rule holds; what was pulled before stays as it is. */
+  redefine(value: Value, rule: ElementRule): void {
+    this.rules.set(value, rule);
+    this.memo.clear();
+  }
+
   /** Pairs of neighbours along the axis are held together: the other of a pair is exchanged, not read again. */
   exchangeAlong(axis: string): void {
     this.exchangedAxis = axis;
