@@ -23,6 +23,7 @@ import { inlineFused } from './inline-fused.js';
  *   contraction -> split of the last axis: one destination a piece
  *   contraction + contraction of the same left operand, where pointwise work reads both: an accumulator each
  *   contraction <- upsample_nearest: only the addresses change
+ *   map <- concatenation of repeated rows: one of its vectors is chosen for each row
  *   contraction -> norm and rope of its heads, where a workgroup has whole heads (fuse-heads.ts)
  * Every value inside a group is read inside it only, so a group can stand where its last operation stood.
  * Views, concatenations, weights, constants and host work stay outside: the plan makes them addresses.
@@ -93,7 +94,12 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
       }
       continue;
     }
-    if (unfused.has(category) || operation.kind === 'concat' || host.has(operation)) continue;
+    if (operation.kind === 'concat') {
+      const repeats = operation.operands.map((operand) => viewOf.get(operand));
+      if (repeatsRows(operation, repeats, uses)) close({ anchor: 'map', operations: [...repeats, operation] });
+      continue;
+    }
+    if (unfused.has(category) || host.has(operation)) continue;
     let group: Group = { anchor: anchorFor(operation), operations: [operation] };
     for (const operand of new Set(operation.operands)) {
       const grown = absorb(group, operation, operand, { groupOf, viewOf, buffers, uses, target });
@@ -195,6 +201,21 @@ function anchorFor(operation: Operation): FusedAnchor {
     default:
       return 'map';
   }
+}
+
+/** A concatenation of values that are each the same along it: whoever reads it chooses one, nothing is written. */
+function repeatsRows(
+  { attributes: { axis }, results: [result] }: Extract<Operation, { kind: 'concat' }>,
+  repeats: readonly (Operation | undefined)[],
+  uses: ReadonlyMap<Value, number>,
+): repeats is readonly Operation[] {
+  if (uses.get(result as Value) !== 1) return false;
+  return repeats.every((repeat) => {
+    if (repeat?.kind !== 'broadcast' || uses.get(repeat.results[0] as Value) !== 1) return false;
+    const { shape } = (repeat.operands[0] as Value).type;
+    const rank = (repeat.results[0] as Value).type.shape.length;
+    return (shape[axis - rank + shape.length]?.constant ?? 1) === 1;
+  });
 }
 
 function splitsLastAxis(operation: Extract<Operation, { kind: 'split' }>): boolean {

@@ -392,7 +392,7 @@ function labelOf(operation: Operation, makers: ReadonlyMap<Value, Operation>): s
 function hintOf(operation: Extract<Operation, { kind: 'fused' }>): string {
   const kinds = (operation.body as Block).operations
     .map(({ kind }) => kind)
-    .filter((kind) => kind !== 'constant' && kind !== 'reshape');
+    .filter((kind) => !['constant', 'reshape', 'broadcast', 'concat'].includes(kind));
   const short = kinds.length > 4 ? [...kinds.slice(0, 3), `${kinds.length - 3}more`] : kinds;
   return short.join('_');
 }
