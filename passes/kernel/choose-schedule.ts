@@ -2,7 +2,7 @@ import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
-import type { KernelFacts } from './from-group/facts.js';
+import type { AxisFacts, KernelFacts } from './from-group/facts.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
 
@@ -39,7 +39,9 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
     case 'contraction':
       return scheduleContraction(facts, target);
     case 'heads':
-      return scheduleHeads(extent('m'), extent('d'), extent('k'), target);
+      return target.stagingPays && target.workgroupMemory > 0
+        ? scheduleHeads(extent('m'), extent('d'), extent('k'), target)
+        : scheduleHeadPieces(facts, target);
     case 'attention': {
       const size = extent('d').constant;
       if (size === undefined) {
@@ -161,6 +163,22 @@ function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
     ['d', 'm'],
     2,
   );
+}
+
+/**
+ * Heads in pieces of as many columns as a plain product's invocation has: a software driver's registers do not hold a head, and its
+ * barriers cost more than reading sums back. Only invocations of one subgroup share a head.
+ */
+function scheduleHeadPieces(facts: KernelFacts, target: Target): Schedule {
+  const axes = facts.axes
+    .filter(({ name }) => name !== 'h')
+    .map((axis): AxisFacts => (axis.name === 'd' ? { ...axis, name: 'n', kind: 'grid_y' } : axis));
+  const { spread: spreads, ...product } = scheduleContraction({ ...facts, family: 'contraction', axes }, target);
+  const { m, n, k } = spreads as Readonly<Record<'m' | 'n' | 'k', AxisSpread>>;
+  const shares = product.subgroupSize !== undefined;
+  const d = shares ? n : { ...n, threads: 1 };
+  const order = product.threadOrder.flatMap((name) => (name !== 'n' ? [name] : shares ? ['d'] : []));
+  return { ...product, spread: { m, h: spread(1, 1, 1), d, k }, threadOrder: order };
 }
 
 function spread(threads: number, registers: number, vector: 1 | 2 | 4): AxisSpread {

@@ -134,7 +134,7 @@ export class KernelStore {
   }
 
   private expectFewBuffers({ operands, results }: KernelGroup, hint: string): void {
-    const count = operands.length + results.length;
+    const count = operands.filter(({ within }) => within === undefined).length + results.length;
     if (count <= this.target.maxStorageBuffers) return;
     throw new Flux2cError('F2C306', 'a kernel needs more storage buffers than the target has', {
       where: [hint],

@@ -178,7 +178,7 @@ class Lowering {
         // Sums of lanes are added up after the walk, not in every chunk of it.
         if (this.matrix === undefined && together.length === statement.body.length) {
           this.contracts.lower(together as readonly Contract[]);
-        } else if (this.matrix === undefined || !multiplies) this.loops.overChunks(statement.axis, 1, lowerBody);
+        } else if (this.matrix === undefined || !multiplies) this.loops.walkChunks(statement.axis, lowerBody);
         else this.matrix.lowerFor(statement.axis, statement.body, lowerBody);
         return;
       }

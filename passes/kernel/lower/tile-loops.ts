@@ -23,25 +23,29 @@ export class TileLoops {
   overChunks(axis: string, unroll: number, body: (register: number) => void): void {
     const { kind, extent, tile } = this.at.axis(axis);
     const { registers } = this.at.spreadOf(axis);
-    if (kind !== 'loop' || this.at.isOpen(axis)) {
-      for (let register = 0; register < registers; register++) body(register);
-      return;
-    }
-    const constant = extent.constant;
-    if (constant === 0) return;
-    const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
-    if (constant !== undefined && constant <= tile * steps) {
-      this.at.setChunk(axis, integer(0));
-      for (let register = 0; register < registers * steps; register++) body(register);
+    const everyRegister = (count: number): void => {
+      for (let register = 0; register < count; register++) body(register);
+    };
+    if (kind !== 'loop' || this.at.isOpen(axis)) return everyRegister(registers);
+    const steps = extent.constant !== undefined && extent.constant % (tile * unroll) === 0 ? unroll : 1;
+    this.walk(axis, steps, () => everyRegister(registers * steps));
+  }
+
+  /** Runs the body once for each chunk of a loop axis, which has all the axis' registers. */
+  walkChunks(axis: string, body: () => void): void {
+    this.walk(axis, 1, body);
+  }
+
+  private walk(axis: string, steps: number, body: () => void): void {
+    const { extent, tile } = this.at.axis(axis);
+    if (extent.constant === 0) return;
+    const enter = (base: Expression): void => {
+      this.at.setChunk(axis, base);
+      body();
       this.at.leaveChunk(axis);
-      return;
-    }
-    const end = this.at.polynomial(extent, new Map());
-    this.emitter.loop(axis, integer(0), end, tile * steps, (variable) => {
-      this.at.setChunk(axis, variable);
-      for (let register = 0; register < registers * steps; register++) body(register);
-      this.at.leaveChunk(axis);
-    });
+    };
+    if (extent.constant !== undefined && extent.constant <= tile * steps) return enter(integer(0));
+    this.emitter.loop(axis, integer(0), this.at.polynomial(extent, new Map()), tile * steps, enter);
   }
 
   /** Every combination of registers of the axes, innermost fastest; vector axes at lane 0. */
