@@ -77,7 +77,7 @@ describe.each([4, 8, 16])('with subgroups of %i', (lanes) => {
   ])('a convolution of stride %i, padded by %s', (stride, padding, inputs, outputs) => {
     const text = `
       weight @w : f32[${outputs}, 3, 3, ${inputs}] = tensor "w"
-      func @f(%x: f32[2, ${stride}*n, ${6 + stride % 2}, ${inputs}]) -> (y: %y) {
+      func @f(%x: f32[2, ${stride}*n, ${6 + (stride % 2)}, ${inputs}]) -> (y: %y) {
         %s = silu(%x)
         %y = conv2d(%s, @w) {stride = ${stride}, padding = ${padding}}
       }`;

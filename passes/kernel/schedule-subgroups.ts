@@ -17,6 +17,7 @@ export function scheduleSubgroups(facts: KernelFacts, target: Target): Schedule 
   if (target.stagingPays || subgroups === undefined || subgroups.min !== subgroups.max || subgroups.min < 2)
     return undefined;
   if (facts.family === 'contraction') return scheduleContraction(facts, subgroups.min);
+  if (facts.family === 'heads') return scheduleHeads(facts, subgroups.min);
   if (facts.family === 'attention') return scheduleAttention(facts, subgroups.min);
   return undefined;
 }
@@ -40,6 +41,28 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
       ...(extents.has('z') && { z: alone }),
     },
     threadOrder: ['n'],
+    unroll: 1,
+    dots: true,
+    subgroupSize: lanes,
+  };
+}
+
+/** Heads, whole or in pieces of as many columns as a plain product's tile has; pairs of neighbours are in one vector. */
+function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [m, size, k] = [extents.get('m') as Dim, extents.get('d')?.constant ?? 0, extents.get('k') as Dim];
+  if (size % (4 * lanes) !== 0 || !k.isMultipleOf(4)) return undefined;
+  const most = Math.max(1, tileColumns / (4 * lanes));
+  const registers = size % (4 * lanes * most) === 0 ? most : 1;
+  const rows = powerUpTo(Math.min(tileRows, (tileRows * tileColumns) / (4 * lanes * registers)), m, 1);
+  return {
+    spread: {
+      m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
+      h: alone,
+      d: { threads: lanes, registers, vector: 4 },
+      k: { threads: 1, registers: 1, vector: 4 },
+    },
+    threadOrder: ['d'],
     unroll: 1,
     dots: true,
     subgroupSize: lanes,
