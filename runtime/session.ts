@@ -7,12 +7,12 @@ import { decodeStorage, encodeStorage, fromHostTensor, toHostTensor } from './ho
 import type { HostArray } from './host-array.js';
 import { runHostSteps } from './host-steps.js';
 import { instantiatePlan } from './instantiate.js';
-import type { BoundPlan, LoadableKernel } from './plan/bound-plan.js';
+import type { BoundLoop, BoundPlan, LoadableKernel } from './plan/bound-plan.js';
 import { roundUp } from './plan/storage-layout.js';
 import { bindInputs } from './session-inputs.js';
 import { SessionMemory } from './session-memory.js';
 import { cancelled, StepRunner, throwIfAborted } from './step-runner.js';
-import type { OnIteration } from './step-runner.js';
+import type { LoopObserver } from './step-runner.js';
 import { countWeightBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
 import { WeightStore } from './weight-store.js';
@@ -43,8 +43,10 @@ export interface SessionProgress {
 export interface RunOptions {
   /** Sizes that no input determines. */
   readonly sizes?: DimBinding;
-  /** After each iteration of a loop; the next one waits for the promise. */
+  /** After each iteration of a loop; the next one waits for the promise. Not needed for progress: that is `onStepDone`. */
   readonly onStep?: (info: StepInfo) => void | Promise<void>;
+  /** When an iteration of a loop has ended, in order. Nothing waits for it: the device is an iteration ahead. */
+  readonly onStepDone?: (info: Pick<StepInfo, 'symbol' | 'index' | 'count'>) => void;
   /** Ends the run before the next iteration, with F2C522 whose cause is the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -175,7 +177,7 @@ export class Session {
 
   private async runNow(
     inputs: ReadonlyMap<string, HostArray>,
-    { sizes: known = {}, onStep, signal }: RunOptions,
+    { sizes: known = {}, onStep, onStepDone, signal }: RunOptions,
   ): Promise<ReadonlyMap<string, HostArray>> {
     const { device, plan, weights } = this.options;
     throwIfAborted(signal);
@@ -192,10 +194,12 @@ export class Session {
     for (const { results } of bound.hostSteps) {
       for (const { storage } of results) this.upload(prepared, storage, values.get(storage) as HostTensor);
     }
-    const onIteration: OnIteration | undefined =
-      onStep === undefined ? undefined : (loop, index) => onStep(this.describeStep(prepared, loop, index));
+    const observer: LoopObserver = {
+      ...(onStep && { onIteration: (loop, index) => onStep(this.describeStep(prepared, loop, index)) }),
+      ...(onStepDone && { onDone: ({ symbol, count }, index) => onStepDone({ symbol, index, count }) }),
+    };
     try {
-      await runner.run(bound.steps, onIteration, signal);
+      await runner.run(bound.steps, observer, signal);
     } finally {
       // Nothing may still be using the buffers when the next run or `destroy` comes.
       await device.finish();
@@ -268,7 +272,7 @@ export class Session {
     return decodeStorage(bytes, storage, value.dtype, shape);
   }
 
-  private describeStep(prepared: Prepared, loop: Parameters<OnIteration>[0], index: number): StepInfo {
+  private describeStep(prepared: Prepared, loop: BoundLoop, index: number): StepInfo {
     const { symbol, count, carried } = loop;
     return {
       symbol,

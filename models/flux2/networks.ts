@@ -16,6 +16,8 @@ export type NetworkTensor =
 export interface RunObserver {
   /** After each iteration of the function's loop, with the carried tensor's values; the next waits for the promise. */
   readonly onStep?: (step: number, carried: Float32Array) => void | Promise<void>;
+  /** When an iteration has ended; the device goes on meanwhile. For progress, which needs no values. */
+  readonly onStepDone?: (step: number) => void;
   /** Ends the run before the next iteration; its reason is thrown. */
   readonly signal?: AbortSignal;
 }

@@ -3,7 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { pixelsPerToken } from './config.js';
 import { PictureDecoder } from './decode-picture.js';
 import { type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
-import { requireFinite } from './finite.js';
+import { allFinite, requireFinite } from './finite.js';
 import {
   type GenerateConfigs,
   type GenerateRequest,
@@ -178,21 +178,30 @@ export class Flux2Pipeline {
     const network = await this.open(name, observer);
     const meter = new StageMeter('denoise', steps, observer.onProgress ?? ignore);
     let before = (inputs['noise'] as NetworkTensor).values as Float32Array;
+    const { preview, onLatents, signal } = observer;
+    const checkStep = (step: number, latents: Float32Array): void =>
+      requireFinite(latents, `step ${step + 1} of ${steps}`);
+    const lookAtLatents = async (step: number, latents: Float32Array): Promise<void> => {
+      checkStep(step, latents);
+      await onLatents?.(step, first, latents);
+      if (preview && (step + 1) % preview.every(steps) === 0 && step + 1 < steps) {
+        const sigmas = [schedule.sigmas[step]!, schedule.sigmas[step + 1]!] as const;
+        await this.showPreviews(request, predictEnd(before, latents, sigmas), step, preview.show);
+      }
+      before = latents;
+    };
+    // Latents are only read where somebody wants them: otherwise the device need not wait between steps.
+    const isWatched = preview !== undefined || onLatents !== undefined;
     const results = await network.run(inputs, {
-      ...(observer.signal && { signal: observer.signal }),
-      onStep: async (step, latents) => {
-        requireFinite(latents, `step ${step + 1} of ${steps}`);
-        meter.done(step + 1);
-        await observer.onLatents?.(step, first, latents);
-        const { preview } = observer;
-        if (preview && (step + 1) % preview.every(steps) === 0 && step + 1 < steps) {
-          const sigmas = [schedule.sigmas[step]!, schedule.sigmas[step + 1]!] as const;
-          await this.showPreviews(request, predictEnd(before, latents, sigmas), step, preview.show);
-        }
-        before = latents;
-      },
+      ...(signal && { signal }),
+      onStepDone: (step) => meter.done(step + 1),
+      ...(isWatched && { onStep: lookAtLatents }),
     });
     const { values } = takeFloats(results, 'latents');
+    if (!isWatched && !allFinite(values)) {
+      // The same steps once more say where it began.
+      await network.run(inputs, { ...(signal && { signal }), onStep: checkStep });
+    }
     requireFinite(values, `the last of ${steps} steps of picture ${first + 1} to ${first + count}`);
     return values;
   }
