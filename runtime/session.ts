@@ -1,7 +1,7 @@
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { DimBinding } from '../ir/dim.js';
 import type { HostTensor } from '../ir/host-tensor.js';
-import type { Plan, PlanStep, PlanValue, Storage } from '../ir/plan.js';
+import type { Plan, PlanValue, Storage } from '../ir/plan.js';
 import type { Device, DeviceBuffer } from './device.js';
 import { decodeStorage, encodeStorage, fromHostTensor, toHostTensor } from './host-array.js';
 import type { HostArray } from './host-array.js';
@@ -10,10 +10,10 @@ import { instantiatePlan } from './instantiate.js';
 import type { BoundLoop, BoundPlan, LoadableKernel } from './plan/bound-plan.js';
 import { roundUp } from './plan/storage-layout.js';
 import { bindInputs } from './session-inputs.js';
+import { loadSession } from './session-loading.js';
 import { SessionMemory } from './session-memory.js';
 import { cancelled, StepRunner, throwIfAborted } from './step-runner.js';
 import type { LoopObserver } from './step-runner.js';
-import { countWeightBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
 import { WeightStore } from './weight-store.js';
 import type { LoadedWeight } from './weight-store.js';
@@ -106,17 +106,11 @@ export class Session {
    * @throws F2C314 a kernel is missing, F2C52x weights that do not fit, F2C50x no room, F2C522 cancelled; nothing stays on the device then
    */
   static async create(options: SessionOptions): Promise<Session> {
-    const { plan, device, onProgress, signal } = options;
+    const { plan, device, signal } = options;
     const store = options.store ?? new WeightStore(device);
     const loaded = new Map<string, LoadedWeight>();
     try {
-      const kernels = findKernels(options);
-      await device.loadKernels(
-        kernels.map(({ thread, ...kernel }) => ({ ...kernel, kernel: thread })),
-        (done, total) => onProgress?.({ stage: 'kernels', done, total }),
-        signal,
-      );
-      await loadWeights(options, store, loaded);
+      await loadSession(options, store, loaded);
       await device.finish();
     } catch (error) {
       await Promise.all([...loaded.keys()].map((name) => store.release(name)));
@@ -290,50 +284,6 @@ export class Session {
         return Float32Array.from((await this.download(prepared, value)).data as Float32Array);
       },
     };
-  }
-}
-
-function findKernels({ plan, kernels }: SessionOptions): readonly LoadableKernel[] {
-  const found = new Map<string, LoadableKernel>();
-  const walk = (steps: readonly PlanStep[]): void => {
-    for (const step of steps) {
-      if (step.kind === 'loop') walk(step.steps);
-      if (step.kind !== 'launch') continue;
-      const kernel = kernels.get(step.kernel);
-      if (kernel === undefined) {
-        throw new Flux2cError('F2C314', 'the artifact lacks a kernel of the plan', {
-          where: [step.label],
-          expected: step.kernel,
-          hint: 'Compile the module again.',
-        });
-      }
-      found.set(step.kernel, kernel);
-    }
-  };
-  walk(plan.steps);
-  return [...found.values()];
-}
-
-async function loadWeights(
-  { plan, weights, onProgress, signal }: SessionOptions,
-  store: WeightStore,
-  loaded: Map<string, LoadedWeight>,
-): Promise<void> {
-  const declarations = new Map(plan.weights.map((declaration) => [declaration.name, declaration]));
-  const wanted = plan.storages.flatMap(({ kind, weight, storage }) => {
-    const declaration = kind === 'weight' ? declarations.get(weight ?? '') : undefined;
-    if (kind === 'weight' && declaration === undefined) throw new Error(`internal: @${weight} is not declared`);
-    return declaration === undefined ? [] : [{ declaration, storage }];
-  });
-  const total = wanted.reduce((sum, { declaration }) => sum + countWeightBytes(declaration), 0);
-  let done = 0;
-  for (const { declaration, storage } of wanted) {
-    throwIfAborted(signal);
-    const weight = await store.acquire(declaration, storage, weights, (bytes) => {
-      done += bytes;
-      onProgress?.({ stage: 'weights', done, total });
-    });
-    loaded.set(declaration.name, weight);
   }
 }
 

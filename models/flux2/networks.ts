@@ -56,6 +56,11 @@ export interface Flux2Model {
   /** The largest tensor that the device holds. */
   readonly maxTensorBytes: number;
   /**
+   * Says which functions will be opened, in that order, so that what takes long can begin. Errors wait for `open`; an abort
+   * ends it.
+   */
+  prepare?(names: readonly NetworkName[], signal?: AbortSignal): void;
+  /**
    * Compiles or loads a function and puts its weights on the device. F2C618 when the model lacks what it needs; F2C522 after an
    * abort, which ends compilers that are at work.
    */

@@ -2,7 +2,7 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { pixelsPerToken } from './config.js';
 import { PictureDecoder } from './decode-picture.js';
-import { type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
+import { denoiseFunction, type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
 import { allFinite, requireFinite } from './finite.js';
 import {
   type GenerateConfigs,
@@ -91,6 +91,11 @@ export class Flux2Pipeline {
         'With classifier-free guidance (--cfg-scale) reference pictures are run in every step, not once before the steps as this model was trained for.',
       );
     }
+    const functions = functionsOf(request, settings, configs.pipeline.cachedReferences);
+    this.model.prepare?.(
+      functions.filter((name) => !this.networks.has(name)),
+      observer.signal,
+    );
     const { prompt, negative } = await this.encodeBoth(request, settings, observer);
     const references = await this.encodeReferences(request.references ?? [], observer);
     const pictures: GeneratedPicture[] = [];
@@ -361,6 +366,22 @@ export function predictEnd(
   [sigma, next]: readonly [number, number],
 ): Float32Array {
   return after.map((value, i) => value - (next * (value - before[i]!)) / (next - sigma));
+}
+
+/** The functions that a request goes through, in order. */
+function functionsOf(
+  { promptEmbeds, negativePromptEmbeds, references = [] }: GenerateRequest,
+  { guidance }: ResolvedRequest,
+  cachedReferences: boolean,
+): readonly NetworkName[] {
+  const isGuided = guidance.cfgScale !== undefined;
+  const encodes = promptEmbeds === undefined || (isGuided && negativePromptEmbeds === undefined);
+  return [
+    ...(encodes ? (['text_encoder'] as const) : []),
+    ...(references.length > 0 ? (['vae_encoder'] as const) : []),
+    denoiseFunction(isGuided, references.length > 0, cachedReferences),
+    'vae_decoder',
+  ];
 }
 
 function toPicture(decoded: Float32Array, { height, width }: ResolvedRequest): RgbImage {

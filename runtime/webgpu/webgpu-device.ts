@@ -6,7 +6,7 @@ import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, OnKernelLoaded, S
 import { checkKernel, checkRange, outOfMemory, UsageMeter } from '../launch-check.js';
 import { CommandQueue } from './webgpu-commands.js';
 import { FailureLog } from './webgpu-failures.js';
-import { KernelLibrary } from './webgpu-kernels.js';
+import { KernelLibrary, type KernelWarmer } from './webgpu-kernels.js';
 import { asWebgpuBuffer, bufferUsage, recordSequence, WebgpuBuffer, WebgpuSequence } from './webgpu-sequence.js';
 import { describeDeviceRequest, targetOfAdapter, type LoweredTarget } from './webgpu-target.js';
 
@@ -15,6 +15,8 @@ export interface WebgpuDeviceOptions {
   readonly limits?: LoweredTarget;
   /** Most bytes of live buffers; `createBuffer` throws F2C502 beyond. Default: as much as the driver gives. */
   readonly memoryBudgetBytes?: number;
+  /** For drivers that compile at a kernel's first launch. The device closes it with itself. */
+  readonly warmer?: KernelWarmer;
 }
 
 /** Timestamps of one query set; 4096 is the specification's limit. */
@@ -41,7 +43,7 @@ export async function createWebgpuDevice(adapter: GPUAdapter, options: WebgpuDev
       cause,
     });
   }
-  return new WebgpuDevice(gpu, target, describeAdapter(adapter.info), options.memoryBudgetBytes ?? Infinity);
+  return new WebgpuDevice(gpu, target, describeAdapter(adapter.info), options);
 }
 
 /** Name and driver, for people. */
@@ -57,16 +59,18 @@ class WebgpuDevice implements Device {
   private readonly failures: FailureLog;
   private readonly library: KernelLibrary;
   private readonly commands: CommandQueue;
+  private readonly budgetBytes: number;
 
   constructor(
     private readonly gpu: GPUDevice,
     readonly target: Target,
     readonly description: string,
-    private readonly budgetBytes: number,
+    private readonly options: WebgpuDeviceOptions,
   ) {
-    this.usage = new UsageMeter(target.maxBufferBytes, budgetBytes);
+    this.budgetBytes = options.memoryBudgetBytes ?? Infinity;
+    this.usage = new UsageMeter(target.maxBufferBytes, this.budgetBytes);
     this.failures = new FailureLog(gpu);
-    this.library = new KernelLibrary(gpu);
+    this.library = new KernelLibrary(gpu, options.warmer);
     this.commands = new CommandQueue(gpu, this.failures);
     if (gpu.features.has('timestamp-query')) this.timeLaunches = (sequence) => this.measure(asSequence(sequence));
   }
@@ -131,6 +135,10 @@ class WebgpuDevice implements Device {
     await this.library.load(kernels, onProgress, signal);
   }
 
+  prepareKernels(kernels: readonly DeviceKernel[]): void {
+    this.library.prepare(kernels);
+  }
+
   record(launches: readonly BoundLaunch[], label: string): Sequence {
     return this.failures.refuse(`recording of ${label}`, () =>
       recordSequence(this.gpu, this.target, this.library, launches, label, () => this.commands.submit()),
@@ -156,6 +164,7 @@ class WebgpuDevice implements Device {
 
   async destroy(): Promise<void> {
     this.failures.close();
+    await this.options.warmer?.close();
     this.gpu.destroy();
     await this.gpu.lost;
   }
