@@ -8,7 +8,6 @@ import { findHostOperations } from '../graph/host-operations.js';
 import { elementCount, storageOf } from '../kernel/from-group/group.js';
 import type { KernelGroup, MemoryLayout } from '../kernel/from-group/group.js';
 import { Destinations } from './destinations.js';
-import { costOfGroup } from './group-cost.js';
 import type { KernelStore } from './kernel-store.js';
 import { findNarrowValues } from './narrow-values.js';
 import { boundSpan, shareBindings } from './shared-bindings.js';
@@ -175,7 +174,7 @@ class PlanBuilder {
       }),
       parameters: use.parameters,
       grid: use.grid,
-      ...costOfGroup(group),
+      ...use.cost,
     };
     this.steps.push(step);
   }

@@ -49,7 +49,7 @@ export class Emitter {
   hoist(hint: string, type: RegisterType, value: Expression): Expression {
     if (value.kind === 'register' || value.kind === 'constant') return value;
     const depth = this.depthNeeded(value);
-    const key = JSON.stringify(value);
+    const key = keyOf(value);
     for (let outer = 0; outer <= depth; outer++) {
       const known = (this.scopes[outer] as Scope).known.get(key);
       if (known !== undefined) return known;
@@ -103,5 +103,21 @@ export class Emitter {
       return;
     }
     this.push({ kind: 'if', condition, then: this.block(body) });
+  }
+}
+
+/** A text that only equal expressions share. Addresses are mostly sums and products, which JSON takes long for. */
+function keyOf(value: Expression): string {
+  switch (value.kind) {
+    case 'register':
+      return value.name;
+    case 'parameter':
+      return `$${value.name}`;
+    case 'constant':
+      return `${value.type.scalar}x${value.type.lanes} ${Object.is(value.value, -0) ? '-0' : value.value}`;
+    case 'binary':
+      return `(${keyOf(value.left)} ${value.operator} ${keyOf(value.right)})`;
+    default:
+      return JSON.stringify(value);
   }
 }
