@@ -1,7 +1,7 @@
 import { byteSize } from '../../ir/dtype.js';
 import { binary, integer, register, i32 } from '../../ir/kernel/expressions.js';
 import type { BufferParameter, Expression } from '../../ir/kernel/thread.js';
-import { linearForm } from './wasm-linear.js';
+import { atomForm, linearForm } from './wasm-linear.js';
 import { malformed, pointerRegister, type WasmScope } from './wasm-scope.js';
 
 /**
@@ -21,14 +21,16 @@ function writeAddress(
   write: (expression: Expression) => void,
 ): number {
   const unit = byteSize(buffer.storage) * buffer.lanes;
-  const { constant, terms } = linearForm(scope, index);
+  const found = linearForm(scope, index);
+  const { divisor, constant, terms } = unit % found.divisor === 0 ? found : atomForm(index);
+  const step = unit / divisor;
   const ordered = terms
     .map((term) => ({ ...term, depth: scope.depthOf(term.atom) }))
     .sort((first, second) => first.depth - second.depth);
   let address: Expression = register(pointerRegister(buffer.name), i32);
   for (const { coefficient, atom } of ordered)
-    address = binary('add', address, binary('mul', atom, integer(Math.imul(coefficient, unit))));
-  const offset = Math.imul(constant, unit);
+    address = binary('add', address, binary('mul', atom, integer(Math.imul(coefficient, step))));
+  const offset = Math.imul(constant, step);
   const foldable = offset >= 0 && offset < guardBytes;
   write(foldable ? address : binary('add', address, integer(offset)));
   return foldable ? offset : 0;

@@ -15,6 +15,8 @@ export interface RegisterPlace {
   readonly mutable: boolean;
   /** What an i32 value is made of, where address arithmetic may look through it. */
   readonly linear?: LinearForm;
+  /** A power of two that divides an i32 value; 1 when left out. */
+  readonly factor?: number;
 }
 
 interface Loop {

@@ -4,7 +4,7 @@ import { forEachExpression, forEachStatement } from '../../ir/kernel/statements.
 import type { Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
 import { encodeModule, FunctionWriter } from './wasm-binary.js';
 import { hoistExpression, writeExpression } from './wasm-expressions.js';
-import { isRepeatable, linearForm } from './wasm-linear.js';
+import { factorOf, isRepeatable, linearForm } from './wasm-linear.js';
 import { mathImports, writeHelper } from './wasm-math.js';
 import { writeStore } from './wasm-memory.js';
 import { unsupported } from './wasm-operators.js';
@@ -53,7 +53,8 @@ export function compileWasm(kernel: ThreadKernel, options: WasmOptions = {}): Ui
       .get(parametersArgument)
       .memory('i32.load', 4 * index)
       .set(local);
-    scope.define(parameterRegister(name), immutable(local));
+    const based = kernel.buffers.find((buffer) => name === `${buffer.name}_base`);
+    scope.define(parameterRegister(name), { ...immutable(local), factor: based?.lanes ?? 1 });
   });
 
   const assigned = assignedNames(kernel.body);
@@ -194,15 +195,18 @@ function checkType(scope: WasmScope, name: string, value: Pick<RegisterPlace, 't
 function defineRegister(scope: WasmScope, name: string, value: Expression): void {
   const type = typeOf(value);
   const form = type.lanes === 1 && (type.scalar === 'i32' || type.scalar === 'u32') && linearForm(scope, value);
-  const linear = form !== false && isRepeatable(scope, form) ? { linear: form } : {};
+  const known = {
+    ...(form !== false && isRepeatable(scope, form) && { linear: form }),
+    ...(form !== false && { factor: factorOf(scope, value) }),
+  };
   if (scope.isInvariant(value)) {
-    scope.define(name, { ...hoistExpression(scope, value), ...linear });
+    scope.define(name, { ...hoistExpression(scope, value), ...known });
     return;
   }
   writeExpression(scope, value);
   const local = scope.writer.local(wasmTypeOf(type));
   scope.writer.set(local);
-  scope.define(name, { local, type, depth: scope.depth, mutable: false, ...linear });
+  scope.define(name, { local, type, depth: scope.depth, mutable: false, ...known });
 }
 
 /** for (i = start; i < end; i += step), tested at its foot; bounds are expressions or arguments of the function. */
@@ -236,7 +240,10 @@ function writeLoop(
   };
   test();
   writer.begin('if').begin('loop');
-  scope.loop(preheader, assigned, () => body({ local: variable, type: i32, depth: scope.depth, mutable: false }));
+  const factor = 'kind' in start ? Math.min(factorOf(scope, start), factorOf(scope, integer(step))) : 1;
+  scope.loop(preheader, assigned, () =>
+    body({ local: variable, type: i32, depth: scope.depth, mutable: false, factor }),
+  );
   writer.get(variable).i32(step).op('i32.add').set(variable);
   test();
   writer.op('br_if', 0).end().end();
