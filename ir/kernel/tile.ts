@@ -165,6 +165,11 @@ export interface AxisSpread {
   readonly groups?: number;
   /** The axis whose `threads` these are: no tile has both. */
   readonly threadsOf?: string;
+  /**
+   * Of a whole axis with one thread: tiles over it lie in memory of the invocation, which is alone in its workgroup, and its registers
+   * are steps of a loop: a processor with few registers has no room for more.
+   */
+  readonly walked?: true;
 }
 
 /**
@@ -177,6 +182,8 @@ export interface Schedule {
   readonly threadOrder: readonly string[];
   /** Chunks of the contracted axis unrolled in the loop body. */
   readonly unroll: number;
+  /** Sums of lanes are made for one register of a tile's last axis after the other: registers hold no more at once. */
+  readonly columnsApart?: true;
   /** Invocations that exchange registers; set when the lowering may rely on it. */
   readonly subgroupSize?: number;
   /** Products go through matrix fragments, their operands through workgroup memory. */

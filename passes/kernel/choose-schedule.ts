@@ -3,6 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
+import { scheduleVectorAttention } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 
 /**
@@ -46,6 +47,8 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       }
       const shared = target.matrix === undefined ? undefined : scheduleSharedHeads(extent('m'), size);
       if (shared !== undefined) return shared;
+      if (target.loops !== undefined && size % 4 === 0)
+        return scheduleVectorAttention(extent('m'), size, target.loops.vectorRegisters);
       const vector = vectorOf(extent('d'));
       // Keys are unrolled for a GPU's latency; software drivers compile every load to a branch, in seconds for hundreds.
       // A query and its output live in the registers of one invocation: 2 · size floats.

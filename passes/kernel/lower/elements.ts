@@ -33,8 +33,15 @@ export interface TileRegisters {
   readonly axes: readonly string[];
   readonly lanes: 1 | 2 | 4;
   readonly scalar: ScalarType;
-  /** By `registerKey`. */
+  /** By `registerKey`; none of a tile in memory. */
   readonly registers: ReadonlyMap<string, Expression>;
+  readonly memory?: TileMemory;
+}
+
+/** An array of vectors along the walked axis of a tile, for one combination of the other axes' registers after another. */
+export interface TileMemory {
+  readonly array: string;
+  indexOf(position: Position): Expression;
 }
 
 export function registerKey(axes: readonly string[], position: Position): string {
@@ -234,7 +241,7 @@ export class Elements {
   private readTile(name: string, context: LaneContext): Computed {
     const tile = this.tiles.get(name);
     if (tile === undefined) throw new Error(`internal: tile ${name} is read before it is declared`);
-    const register = tile.registers.get(registerKey(tile.axes, context.position));
+    const register = this.registerOf(tile, context.position);
     if (register === undefined)
       throw new Error(`internal: tile ${name} has no register ${registerKey(tile.axes, context.position)}`);
     const inner = tile.axes.at(-1);
@@ -249,6 +256,16 @@ export class Elements {
       value: this.bind({ kind: 'splat', lanes: context.lanes, operand: element }, tile.scalar, context),
       scalar: tile.scalar,
     };
+  }
+
+  private registerOf(
+    { axes, registers, memory, scalar, lanes }: TileRegisters,
+    position: Position,
+  ): Expression | undefined {
+    if (memory === undefined) return registers.get(registerKey(axes, position));
+    const type: RegisterType = { scalar, lanes };
+    const { array } = memory;
+    return this.emitter.bind('m', type, { kind: 'load_shared', array, index: memory.indexOf(position), type });
   }
 
   private indexLanes(index: Dim, context: LaneContext): Expression {

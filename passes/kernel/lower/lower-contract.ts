@@ -19,6 +19,12 @@ interface Running {
   finish(): void;
 }
 
+/** A sum of lanes: of which element. */
+interface PartialSum {
+  readonly place: Position;
+  readonly partial: string;
+}
+
 export interface ContractContext {
   readonly schedule: Schedule;
   readonly at: Coordinates;
@@ -40,14 +46,38 @@ export class ContractLowering {
   /** Contractions over one axis, walked once: a left operand that several multiply is computed once. */
   lower(contracts: readonly Contract[]): void {
     const { loops, schedule } = this.context;
-    const running = contracts.map((contract) =>
-      this.isDot(contract) ? this.runDot(contract) : this.runOuter(contract),
+    const [first] = contracts as readonly [Contract];
+    if (schedule.columnsApart === true && contracts.length === 1 && this.isDot(first)) {
+      for (const positions of this.columns(first.name)) this.walk(first.over, [this.runDot(first, positions)]);
+      return;
+    }
+    const all = contracts.map((contract) =>
+      this.isDot(contract)
+        ? this.runDot(contract, [...loops.registerPositions(loops.tile(contract.name).axes)])
+        : this.runOuter(contract),
     );
-    loops.overChunks((contracts[0] as Contract).over, schedule.unroll, (step) => {
+    this.walk(first.over, all);
+  }
+
+  private walk(over: string, running: readonly Running[]): void {
+    const { loops, schedule } = this.context;
+    loops.overChunks(over, schedule.unroll, (step) => {
       const factors = new Factors(this.context);
       for (const one of running) one.step(step, factors);
     });
     for (const one of running) one.finish();
+  }
+
+  /** A tile's registers by their place on its last axis. */
+  private columns(name: string): readonly (readonly Position[])[] {
+    const { loops } = this.context;
+    const { axes } = loops.tile(name);
+    const groups = new Map<number, Position[]>();
+    for (const position of loops.registerPositions(axes)) {
+      const register = position.get(axes.at(-1) ?? '')?.register ?? 0;
+      groups.set(register, [...(groups.get(register) ?? []), position]);
+    }
+    return [...groups.values()];
   }
 
   private isDot({ over, a, b }: Contract): boolean {
@@ -56,7 +86,7 @@ export class ContractLowering {
     return vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, at, elements.tiles));
   }
 
-  private runDot(contract: Contract): Running {
+  private runDot(contract: Contract, positions: readonly Position[]): Running {
     const { name, over } = contract;
     const { at, emitter, loops } = this.context;
     const tile = loops.tile(name);
@@ -69,9 +99,9 @@ export class ContractLowering {
       inner === undefined
         ? [position]
         : Array.from({ length: tile.lanes }, (_, lane) => moveLane(position, inner, lane));
-    const places = [...loops.registerPositions(tile.axes)].map((position) => ({
+    const places = positions.map((position) => ({
       position,
-      lanes: lanesOf(position).map((place) => {
+      lanes: lanesOf(position).map((place): PartialSum => {
         const partial = emitter.freshName(`${name}_sum`);
         emitter.declare('var', partial, type, { kind: 'constant', type, value: 0 });
         return { place, partial };
@@ -105,20 +135,41 @@ export class ContractLowering {
 
   private runOuter(contract: Contract): Running {
     const { name, over } = contract;
-    const { at, emitter, loops } = this.context;
+    const { at, elements, emitter, loops } = this.context;
     const tile = loops.tile(name);
     const { vector } = at.spreadOf(over);
+    const positions = [...loops.registerPositions(tile.axes)];
+    const addProducts = (step: number, factors: Factors, sums: readonly Expression[]): void => {
+      for (let lane = 0; lane < vector; lane++) {
+        positions.forEach((position, place) => {
+          const context = loops.context(tile.axes, withPoint(position, over, { register: step, lane }));
+          const c = sums[place] as Extract<Expression, { kind: 'register' }>;
+          const left = factors.left(contract, context);
+          const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
+          emitter.push({ kind: 'assign', name: c.name, value });
+        });
+      }
+    };
     return {
-      step(step, factors) {
-        for (let lane = 0; lane < vector; lane++) {
-          for (const position of loops.registerPositions(tile.axes)) {
-            const context = loops.context(tile.axes, withPoint(position, over, { register: step, lane }));
-            const c = tile.registers.get(registerKey(tile.axes, position)) as Expression;
-            const left = factors.left(contract, context);
-            const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
-            emitter.push({ kind: 'assign', name: loops.nameOf(tile, position), value });
-          }
+      step: (step, factors) => {
+        if (tile.memory === undefined) {
+          addProducts(
+            step,
+            factors,
+            positions.map((position) => tile.registers.get(registerKey(tile.axes, position)) as Expression),
+          );
+          return;
         }
+        const value: TileExpression = { kind: 'tile', name };
+        loops.overWalked(tile.axes, () => {
+          const type: RegisterType = { scalar: 'f32', lanes: tile.lanes };
+          const sums = positions.map((position) => {
+            const before = elements.compute(value, loops.context(tile.axes, position)).value;
+            return emitter.declare('var', emitter.freshName(`${name}_sum`), type, before);
+          });
+          addProducts(step, new Factors(this.context), sums);
+          positions.forEach((position, place) => loops.assign(tile, position, sums[place] as Expression));
+        });
       },
       finish() {
         // Sums are in the tile's own registers.

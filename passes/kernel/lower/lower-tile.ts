@@ -3,6 +3,7 @@ import type {
   BarrierArray,
   BufferParameter,
   Expression,
+  RegisterType,
   ScalarType,
   SharedArray,
   TensorMap,
@@ -11,7 +12,7 @@ import type {
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { Emitter } from './emitter.js';
-import { Elements, registerKey, wideFactor } from './elements.js';
+import { Elements, registerKey, type TileRegisters, wideFactor } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
 import { ReduceLowering } from './lower-reduce.js';
@@ -156,10 +157,12 @@ class Lowering {
       case 'assign': {
         const tile = this.loops.tile(statement.name);
         this.emitter.when(this.changesAny(statement), () => {
-          for (const position of this.loops.registerPositions(tile.axes)) {
-            const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
-            this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
-          }
+          this.loops.overWalked(tile.axes, () => {
+            for (const position of this.loops.registerPositions(tile.axes)) {
+              const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
+              this.loops.assign(tile, position, value);
+            }
+          });
         });
         return;
       }
@@ -177,7 +180,7 @@ class Lowering {
         // Sums of lanes are added up after the walk, not in every chunk of it.
         if (this.matrix === undefined && together.length === statement.body.length) {
           this.contracts.lower(together as readonly Contract[]);
-        } else if (this.matrix === undefined || !multiplies) this.loops.overChunks(statement.axis, 1, lowerBody);
+        } else if (this.matrix === undefined || !multiplies) this.loops.eachChunk(statement.axis, 1, lowerBody);
         else this.matrix.lowerFor(statement.axis, statement.body, lowerBody);
         return;
       }
@@ -208,6 +211,10 @@ class Lowering {
     const registers = new Map<string, Expression>();
     let scalar: ScalarType = 'f32';
     const lanes = this.loops.lanesOf(axes);
+    if (axes.some((axis) => this.loops.isWalked(axis))) {
+      this.declareInMemory(name, axes, value);
+      return;
+    }
     for (const position of this.loops.registerPositions(axes)) {
       const computed = this.elements.compute(value, this.loops.context(axes, position));
       scalar = computed.scalar;
@@ -216,6 +223,28 @@ class Lowering {
       registers.set(key, this.emitter.declare('var', register, { scalar, lanes }, computed.value));
     }
     this.elements.tiles.set(name, { axes, lanes, scalar, registers });
+  }
+
+  private declareInMemory(name: string, axes: readonly string[], value: TileExpression): void {
+    const type: RegisterType = { scalar: 'f32', lanes: this.loops.lanesOf(axes) };
+    const steps = axes.map((axis) => this.at.spreadOf(axis).registers);
+    const array = `${name}_${this.shared.length}`;
+    this.shared.push({ name: array, type, length: steps.reduce((product, count) => product * count, 1) });
+    const indexOf = (position: Position): Expression => this.loops.indexInMemory(axes, position);
+    const tile: TileRegisters = {
+      axes,
+      lanes: type.lanes,
+      scalar: 'f32',
+      registers: new Map(),
+      memory: { array, indexOf },
+    };
+    this.loops.overWalked(axes, () => {
+      for (const position of this.loops.registerPositions(axes)) {
+        const computed = this.elements.compute(value, this.loops.context(axes, position));
+        this.loops.assign(tile, position, computed.value);
+      }
+    });
+    this.elements.tiles.set(name, tile);
   }
 
   private lowerStore(statement: Extract<TileStatement, { kind: 'store' }>): void {
@@ -230,6 +259,10 @@ class Lowering {
   }
 
   private storeEach({ axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>): void {
+    this.loops.overWalked(axes, () => this.storeRegisters({ kind: 'store', axes, buffer, index, conditions, value }));
+  }
+
+  private storeRegisters({ axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>): void {
     const scalar = this.elements.loadScalar(buffer);
     // Registers of a row are inside the extents together: their loads wait for each other only where a branch parts them.
     const together: {

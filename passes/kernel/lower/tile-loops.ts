@@ -1,4 +1,4 @@
-import { integer } from '../../../ir/kernel/expressions.js';
+import { add, i32, integer, multiply } from '../../../ir/kernel/expressions.js';
 import { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { TileExpression } from '../../../ir/kernel/tile.js';
@@ -17,32 +17,58 @@ export class TileLoops {
 
   /** Runs the body for each unrolled step of each chunk of a loop or whole axis; inside an open `for`, for its chunk only. */
   overChunks(axis: string, unroll: number, body: (register: number) => void): void {
+    if (this.isWalked(axis)) return this.overWalked([axis], () => body(0));
     const { kind, extent, tile } = this.at.axis(axis);
     const { registers } = this.at.spreadOf(axis);
-    if (kind !== 'loop' || this.at.isOpen(axis)) {
-      for (let register = 0; register < registers; register++) body(register);
-      return;
-    }
+    const overRegisters = (steps: number): void => {
+      for (let register = 0; register < registers * steps; register++) body(register);
+    };
+    if (kind !== 'loop' || this.at.isOpen(axis)) return overRegisters(1);
+    const constant = extent.constant;
+    const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
+    this.eachChunk(axis, steps, () => overRegisters(steps));
+  }
+
+  /** Runs the body once for each so many chunks of a loop axis, which is open in it. */
+  eachChunk(axis: string, steps: number, body: () => void): void {
+    const { extent, tile } = this.at.axis(axis);
     const constant = extent.constant;
     if (constant === 0) return;
-    const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
-    if (constant !== undefined && constant <= tile * steps) {
-      this.at.setChunk(axis, integer(0));
-      for (let register = 0; register < registers * steps; register++) body(register);
+    const inChunk = (base: Expression): void => {
+      this.at.setChunk(axis, base);
+      body();
       this.at.leaveChunk(axis);
+    };
+    if (constant !== undefined && constant <= tile * steps) {
+      inChunk(integer(0));
       return;
     }
-    const end = this.at.polynomial(extent, new Map());
-    this.emitter.loop(axis, integer(0), end, tile * steps, (variable) => {
+    this.emitter.loop(axis, integer(0), this.at.polynomial(extent, new Map()), tile * steps, inChunk);
+  }
+
+  /** Tiles over the axis are in memory, and its registers are steps of a loop. */
+  isWalked(axis: string): boolean {
+    return this.at.spreadOf(axis).walked === true;
+  }
+
+  /** Runs the body in a loop over a walked axis among those given; once where there is none. */
+  overWalked(axes: readonly string[], body: () => void): void {
+    const axis = axes.find((name) => this.isWalked(name));
+    if (axis === undefined) {
+      body();
+      return;
+    }
+    const { tile } = this.at.axis(axis);
+    this.emitter.loop(axis, integer(0), integer(tile), this.at.spreadOf(axis).vector, (variable) => {
       this.at.setChunk(axis, variable);
-      for (let register = 0; register < registers * steps; register++) body(register);
-      this.at.leaveChunk(axis);
+      body();
+      this.at.setChunk(axis, integer(0));
     });
   }
 
   /** Every combination of registers of the axes, innermost fastest; vector axes at lane 0. */
   *registerPositions(axes: readonly string[]): Generator<Position> {
-    const counts = axes.map((axis) => this.at.spreadOf(axis).registers);
+    const counts = axes.map((axis) => (this.isWalked(axis) ? 1 : this.at.spreadOf(axis).registers));
     const total = counts.reduce((product, count) => product * count, 1);
     for (let flat = 0; flat < total; flat++) {
       const position = new Map<string, AxisPoint>();
@@ -70,6 +96,30 @@ export class TileLoops {
     const tile = this.elements.tiles.get(name);
     if (tile === undefined) throw new Error(`internal: tile ${name} is not declared`);
     return tile;
+  }
+
+  /** Gives the tile's register at the position, or its place in memory, a value. */
+  assign(tile: TileRegisters, position: Position, value: Expression): void {
+    if (tile.memory === undefined) {
+      this.emitter.push({ kind: 'assign', name: this.nameOf(tile, position), value });
+      return;
+    }
+    const { array } = tile.memory;
+    this.emitter.push({ kind: 'store_shared', array, index: tile.memory.indexOf(position), value });
+  }
+
+  /** Where the vector at a position of a tile in memory is. */
+  indexInMemory(axes: readonly string[], position: Position): Expression {
+    let index: Expression = integer(0);
+    for (const axis of axes) {
+      const { registers, vector } = this.at.spreadOf(axis);
+      const bits = integer(Math.log2(vector));
+      const place: Expression = this.isWalked(axis)
+        ? { kind: 'binary', operator: 'shift_right', left: this.at.base(axis), right: bits }
+        : integer(position.get(axis)?.register ?? 0);
+      index = add(multiply(index, integer(registers)), place);
+    }
+    return this.emitter.hoist('i', i32, index);
   }
 
   nameOf(tile: TileRegisters, position: Position): string {
