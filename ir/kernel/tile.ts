@@ -170,6 +170,11 @@ export interface AxisSpread {
    * are steps of a loop: a processor with few registers has no room for more.
    */
   readonly walked?: true;
+  /**
+   * Of a loop axis: it is walked in a loop over sections of so many coordinates, each in a loop of its own. Quotients by a multiple of it
+   * stand still in a section, and so do conditions on them: a section in which they all hold does not look at them.
+   */
+  readonly section?: number;
 }
 
 /**

@@ -3,7 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
-import { scheduleVectorAttention } from './schedule-vectors.js';
+import { scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 
 /**
@@ -135,7 +135,7 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
     {
       m: spread(rowThreads, rowRegisters, 1),
       n: spread(columnThreads, 1, columns),
-      k: spread(1, 1, depth),
+      k: { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
       ...batch,
     },
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],

@@ -1,5 +1,6 @@
 import type { Dim } from '../../ir/dim.js';
-import type { Schedule } from '../../ir/kernel/tile.js';
+import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import type { KernelFacts } from './from-group/facts.js';
 
 /**
  * Attention where an invocation is an iteration of a loop on a processor with few vector registers: two queries share every key and
@@ -20,4 +21,11 @@ export function scheduleVectorAttention(queries: Dim, size: number, vectorRegist
     unroll: 1,
     columnsApart: true,
   };
+}
+
+/** A convolution's taps, each a section of the contracted axis: what is guarded is decided, and addresses are made, once a tap. */
+export function sectionOf({ section, axes }: KernelFacts, depth: number): Pick<AxisSpread, 'section'> {
+  const size = section?.constant;
+  const whole = axes.find(({ name }) => name === 'k')?.extent.constant;
+  return size === undefined || size % depth !== 0 || size === whole ? {} : { section: size };
 }

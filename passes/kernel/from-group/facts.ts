@@ -22,6 +22,8 @@ export interface KernelFacts {
   readonly products?: number;
   /** Of a contraction: bytes of a number of the factors in memory: 1 where both are floats of 8 bits, else 2. */
   readonly factorBytes?: 1 | 2;
+  /** Of a convolution with several taps: the part of the contracted axis that one of them is. */
+  readonly section?: Dim;
   /** Of an attention: keys are masked one by one. */
   readonly isMasked?: boolean;
 }
@@ -140,6 +142,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         family: 'contraction',
         ...(products.length > 1 && { products: products.length }),
         ...factorBytesOf(anchor),
+        ...(anchor.kind === 'conv2d' && { section: lastDim(right) }),
         axes: [
           // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
           { name: 'm', kind: 'grid_x', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },

@@ -96,4 +96,10 @@ export class Emitter {
     }
     this.push({ kind: 'if', condition, then: this.block(body) });
   }
+
+  /** One of two blocks of statements. */
+  either(condition: Expression, yes: () => void, no: () => void): void {
+    const [then, otherwise] = [this.block(yes), this.block(no)];
+    this.push({ kind: 'if', condition, then, otherwise });
+  }
 }

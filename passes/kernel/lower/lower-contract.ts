@@ -1,9 +1,10 @@
-import { f32 } from '../../../ir/kernel/expressions.js';
+import { both, f32 } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { Elements, LaneContext } from './elements.js';
 import { registerKey, wideFactor } from './elements.js';
 import type { Emitter } from './emitter.js';
+import { guardsOf, withoutGuards } from './guards.js';
 import { freeAxes } from './free-axes.js';
 import type { Coordinates, Position } from './positions.js';
 import { keyPart, moveLane, withPoint } from './positions.js';
@@ -56,7 +57,46 @@ export class ContractLowering {
         ? this.runDot(contract, [...loops.registerPositions(loops.tile(contract.name).axes)])
         : this.runOuter(contract),
     );
-    this.walk(first.over, all);
+    const { section } = this.context.at.spreadOf(first.over);
+    if (section === undefined) this.walk(first.over, all);
+    else this.walkSections(contracts, section, all);
+  }
+
+  /** Where all guards hold in all of a section, which they nearly always do, it is walked without them. */
+  private walkSections(contracts: readonly Contract[], section: number, running: readonly Running[]): void {
+    const { loops, emitter } = this.context;
+    const { over } = contracts[0] as Contract;
+    loops.overSections(over, section, (walk) => {
+      const stepWith = (guards: 'kept' | 'left out'): void =>
+        walk((step) => {
+          const factors = new Factors(this.context, guards);
+          for (const one of running) one.step(step, factors);
+        });
+      const hold = this.guardsHold(contracts);
+      if (hold === undefined) stepWith('kept');
+      else
+        emitter.either(
+          hold,
+          () => stepWith('left out'),
+          () => stepWith('kept'),
+        );
+    });
+    for (const one of running) one.finish();
+  }
+
+  /** Whether the guards that stand still in the open section hold for all of the invocation's elements; undefined without any. */
+  private guardsHold(contracts: readonly Contract[]): Expression | undefined {
+    const { at, loops } = this.context;
+    let all: Expression | undefined;
+    for (const { name, a, b, over } of contracts) {
+      const guards = guardsOf([a, b]).filter((guard) => at.standsStill(guard, over));
+      if (guards.length === 0) continue;
+      for (const position of loops.registerPositions(loops.tile(name).axes)) {
+        const one = at.conditions(guards, position);
+        if (one !== undefined) all = all === undefined ? one : both(all, one);
+      }
+    }
+    return all;
   }
 
   private walk(over: string, running: readonly Running[]): void {
@@ -182,11 +222,17 @@ export class ContractLowering {
 class Factors {
   private readonly known = new Map<TileExpression, Map<string, Expression>>();
   private readonly masked = new Map<TileExpression, TileExpression>();
+  private readonly bare = new Map<TileExpression, TileExpression>();
 
-  constructor(private readonly context: ContractContext) {}
+  /** `left out`: guards that stand still in the open section of the contracted axis hold. */
+  constructor(
+    private readonly context: ContractContext,
+    private readonly guards: 'kept' | 'left out' = 'kept',
+  ) {}
 
   /** Zero past the end of the contracted axis. */
-  left({ a, over, name }: Contract, context: LaneContext): Expression {
+  left({ a: given, over, name }: Contract, context: LaneContext): Expression {
+    const a = this.unguarded(given, over);
     let masked = this.masked.get(a);
     if (masked === undefined) {
       const wide = this.context.loops.maskPastExtent(wideFactor(a), over, 0);
@@ -197,7 +243,15 @@ class Factors {
   }
 
   right({ b, over, name }: Contract, context: LaneContext): Expression {
-    return this.factor(b, over, name, context);
+    return this.factor(this.unguarded(b, over), over, name, context);
+  }
+
+  private unguarded(factor: TileExpression, over: string): TileExpression {
+    if (this.guards === 'kept') return factor;
+    let bare = this.bare.get(factor);
+    bare ??= withoutGuards(factor, (guard) => this.context.at.standsStill(guard, over));
+    this.bare.set(factor, bare);
+    return bare;
   }
 
   private factor(factor: TileExpression, over: string, tile: string, context: LaneContext): Expression {

@@ -29,6 +29,30 @@ export class TileLoops {
     this.eachChunk(axis, steps, () => overRegisters(steps));
   }
 
+  /**
+   * Runs `inSection` in a loop over the sections of a loop axis, which is open at the section's first coordinate; it is given what walks the
+   * section's chunks.
+   */
+  overSections(
+    axis: string,
+    size: number,
+    inSection: (walk: (body: (register: number) => void) => void) => void,
+  ): void {
+    const { extent, tile } = this.at.axis(axis);
+    const { registers } = this.at.spreadOf(axis);
+    this.emitter.loop(`${axis}_section`, integer(0), this.at.polynomial(extent, new Map()), size, (start) => {
+      this.at.setSection(axis, start, integer(0));
+      inSection((body) =>
+        this.emitter.loop(axis, integer(0), integer(size), tile, (within) => {
+          this.at.setSection(axis, start, within);
+          for (let register = 0; register < registers; register++) body(register);
+          this.at.setSection(axis, start, integer(0));
+        }),
+      );
+      this.at.leaveChunk(axis);
+    });
+  }
+
   /** Runs the body once for each so many chunks of a loop axis, which is open in it. */
   eachChunk(axis: string, steps: number, body: () => void): void {
     const { extent, tile } = this.at.axis(axis);
