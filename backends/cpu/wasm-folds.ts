@@ -46,36 +46,36 @@ export function writeFold(scope: WasmScope, { operator, vector }: LaneFold): voi
 }
 
 /**
- * Leaves the vector of four sums on the stack, where all parts are registers that hold such sums: vectors are transposed on the way
- * (9 instructions for all). False, and nothing written, for other parts.
+ * Leaves the vector of two or four sums on the stack, where all parts are registers that hold such sums: vectors are transposed on the
+ * way (5 or 9 instructions for all). False, and nothing written, for other parts.
  */
 export function writeFoldedVector(scope: WasmScope, parts: readonly Expression[]): boolean {
   const folds = parts.map((part) => (part.kind === 'register' ? scope.foldOf(part.name) : undefined));
-  const [a, b, c, d] = folds;
-  if (parts.length !== 4 || [a, b, c, d].some((fold) => fold?.operator !== 'add')) return false;
+  const vectors = folds.map((fold) => (fold?.operator === 'add' ? scope.register(fold.vector.name).local : undefined));
+  if ((parts.length !== 2 && parts.length !== 4) || vectors.some((local) => local === undefined)) return false;
   const { writer } = scope;
-  const pairs = ([first, second]: readonly (LaneFold | undefined)[]): number => {
-    const [one, other] = [first, second].map((fold) => scope.register((fold as LaneFold).vector.name).local);
+  const sumOfLanes = (first: number, second: number, lanes: readonly (readonly number[])[]): void => {
+    for (const picked of lanes) {
+      writer.get(first).get(second);
+      writer.op('i8x16.shuffle', ...bytesOfLanes(picked));
+    }
+    writer.op('f32x4.add');
+  };
+  const pairs = (first: number): number => {
     const sums = writer.local('v128');
-    for (const lanes of [
+    sumOfLanes(vectors[first] as number, vectors[first + 1] as number, [
       [0, 1, 4, 5],
       [2, 3, 6, 7],
-    ]) {
-      writer.get(one as number).get(other as number);
-      writer.op('i8x16.shuffle', ...bytesOfLanes(lanes));
-    }
-    writer.op('f32x4.add').set(sums);
+    ]);
+    writer.set(sums);
     return sums;
   };
-  const [low, high] = [pairs([a, b]), pairs([c, d])];
-  for (const lanes of [
+  const low = pairs(0);
+  const high = parts.length === 4 ? pairs(2) : low;
+  sumOfLanes(low, high, [
     [0, 2, 4, 6],
     [1, 3, 5, 7],
-  ]) {
-    writer.get(low).get(high);
-    writer.op('i8x16.shuffle', ...bytesOfLanes(lanes));
-  }
-  writer.op('f32x4.add');
+  ]);
   return true;
 }
 
