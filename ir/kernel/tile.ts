@@ -175,6 +175,16 @@ export interface AxisSpread {
    * drivers that take long to compile a load or a store, and longer the more there are.
    */
   readonly rolled?: boolean;
+  /**
+   * Of a whole axis with one thread: tiles over it lie in memory of the invocation, which is alone in its workgroup, and its registers
+   * are steps of a loop: a processor with few registers has no room for more.
+   */
+  readonly walked?: true;
+  /**
+   * Of a loop axis: it is walked in a loop over sections of so many coordinates, each in a loop of its own. Quotients by a multiple of it
+   * stand still in a section, and so do conditions on them: a section in which they all hold does not look at them.
+   */
+  readonly section?: number;
 }
 
 /**
@@ -192,6 +202,8 @@ export interface Schedule {
    * registers. Otherwise a sum is a vector until the end.
    */
   readonly dots?: boolean;
+  /** Sums of lanes are made for one register of a tile's last axis after the other: registers hold no more at once. */
+  readonly columnsApart?: true;
   /** Invocations that exchange registers; set when the lowering may rely on it. */
   readonly subgroupSize?: number;
   /** Products go through matrix fragments, their operands through workgroup memory. */

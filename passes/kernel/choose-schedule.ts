@@ -3,6 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
+import { scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
 
@@ -49,6 +50,8 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       }
       const shared = target.matrix === undefined ? undefined : scheduleSharedHeads(extent('m'), size);
       if (shared !== undefined) return shared;
+      if (target.loops !== undefined && size % 4 === 0)
+        return scheduleVectorAttention(extent('m'), size, target.loops.vectorRegisters);
       const vector = vectorOf(extent('d'));
       // Keys are unrolled for a GPU's latency; software drivers compile every load to a branch, in seconds for hundreds.
       // A query and its output live in the registers of one invocation: 2 · size floats.
@@ -135,7 +138,7 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
     {
       m: spread(rowThreads, rowRegisters, 1),
       n: spread(columnThreads, 1, columns),
-      k: spread(1, 1, depth),
+      k: { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
       ...batch,
     },
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],

@@ -24,6 +24,8 @@ export interface KernelFacts {
   readonly factorBytes?: 1 | 2;
   /** Of a contraction: both factors lie in memory along the contracted axis (x · wᵀ), so that vectors of them are multiplied. */
   readonly alongDepth?: boolean;
+  /** Of a convolution with several taps: the part of the contracted axis that one of them is. */
+  readonly section?: Dim;
   /** Of an attention: keys are masked one by one. */
   readonly isMasked?: boolean;
 }
@@ -143,6 +145,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         ...(products.length > 1 && { products: products.length }),
         ...factorBytesOf(anchor),
         alongDepth: anchor.kind === 'conv2d' || anchor.attributes.transposeB,
+        ...(anchor.kind === 'conv2d' && { section: lastDim(right) }),
         axes: [
           // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
           { name: 'm', kind: 'grid_x', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },

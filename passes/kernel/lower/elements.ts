@@ -33,8 +33,15 @@ export interface TileRegisters {
   readonly axes: readonly string[];
   readonly lanes: 1 | 2 | 4;
   readonly scalar: ScalarType;
-  /** By `registerKey`. */
+  /** By `registerKey`; none of a tile in memory. */
   readonly registers: ReadonlyMap<string, Expression>;
+  readonly memory?: TileMemory;
+}
+
+/** An array of vectors along the walked axis of a tile, for one combination of the other axes' registers after another. */
+export interface TileMemory {
+  readonly array: string;
+  indexOf(position: Position): Expression;
 }
 
 export function registerKey(axes: readonly string[], position: Position): string {
@@ -253,13 +260,18 @@ export class Elements {
   private tileRegister(name: string, tile: TileRegisters, position: Position): Expression {
     const axis = tile.axes.find((one) => position.get(one)?.computed !== undefined);
     const computed = axis === undefined ? undefined : position.get(axis)?.computed;
+    const type: RegisterType = { scalar: tile.scalar, lanes: tile.lanes };
     if (axis === undefined || computed === undefined) {
-      const register = tile.registers.get(registerKey(tile.axes, position));
+      const { axes, registers, memory } = tile;
+      if (memory !== undefined) {
+        const { array } = memory;
+        return this.emitter.bind('m', type, { kind: 'load_shared', array, index: memory.indexOf(position), type });
+      }
+      const register = registers.get(registerKey(axes, position));
       if (register !== undefined) return register;
       throw new Error(`internal: tile ${name} has no register ${registerKey(tile.axes, position)}`);
     }
     const lane = position.get(axis)?.lane ?? 0;
-    const type: RegisterType = { scalar: tile.scalar, lanes: tile.lanes };
     const of = (register: number): Expression =>
       this.tileRegister(name, tile, withPoint(position, axis, { register, lane }));
     let picked = of(0);

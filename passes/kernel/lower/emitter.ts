@@ -104,6 +104,12 @@ export class Emitter {
     }
     this.push({ kind: 'if', condition, then: this.block(body) });
   }
+
+  /** One of two blocks of statements. */
+  either(condition: Expression, yes: () => void, no: () => void): void {
+    const [then, otherwise] = [this.block(yes), this.block(no)];
+    this.push({ kind: 'if', condition, then, otherwise });
+  }
 }
 
 /** A text that only equal expressions share. Addresses are mostly sums and products, which JSON takes long for. */

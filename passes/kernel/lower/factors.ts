@@ -4,6 +4,7 @@ import type { Elements, LaneContext } from './elements.js';
 import { wideFactor } from './elements.js';
 import type { Emitter } from './emitter.js';
 import { freeAxes } from './free-axes.js';
+import { withoutGuards } from './guards.js';
 import type { Contract } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
 import { keyPart, withPoint } from './positions.js';
@@ -23,11 +24,17 @@ export interface FactorContext {
 export class Factors {
   private readonly known = new Map<TileExpression, Map<string, Expression>>();
   private readonly masked = new Map<TileExpression, TileExpression>();
+  private readonly bare = new Map<TileExpression, TileExpression>();
 
-  constructor(private readonly context: FactorContext) {}
+  /** `left out`: guards that stand still in the open section of the contracted axis hold. */
+  constructor(
+    private readonly context: FactorContext,
+    private readonly guards: 'kept' | 'left out' = 'kept',
+  ) {}
 
   /** Zero past the end of the contracted axis. */
-  left({ a, over, name }: Contract, context: LaneContext): Expression {
+  left({ a: given, over, name }: Contract, context: LaneContext): Expression {
+    const a = this.unguarded(given, over);
     let masked = this.masked.get(a);
     if (masked === undefined) {
       const wide = this.context.loops.maskPastExtent(wideFactor(a), over, 0);
@@ -38,7 +45,15 @@ export class Factors {
   }
 
   right({ b, over, name }: Contract, context: LaneContext): Expression {
-    return this.factor(b, over, name, context);
+    return this.factor(this.unguarded(b, over), over, name, context);
+  }
+
+  private unguarded(factor: TileExpression, over: string): TileExpression {
+    if (this.guards === 'kept') return factor;
+    let bare = this.bare.get(factor);
+    bare ??= withoutGuards(factor, (guard) => this.context.at.standsStill(guard, over));
+    this.bare.set(factor, bare);
+    return bare;
   }
 
   private factor(factor: TileExpression, over: string, tile: string, context: LaneContext): Expression {

@@ -1,9 +1,10 @@
-import { f32 } from '../../../ir/kernel/expressions.js';
+import { both, f32 } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
-import type { Schedule } from '../../../ir/kernel/tile.js';
+import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { LaneContext } from './elements.js';
 import { registerKey } from './elements.js';
 import { type FactorContext, Factors } from './factors.js';
+import { guardsOf } from './guards.js';
 import type { Position } from './positions.js';
 import { moveLane, withPoint } from './positions.js';
 import { readsVectors } from './reads-vectors.js';
@@ -16,6 +17,12 @@ interface Running {
   /** Adds the products of one step of the contracted axis. */
   step(step: number, factors: Factors): void;
   finish(): void;
+}
+
+/** A sum of lanes: of which element. */
+interface PartialSum {
+  readonly place: Position;
+  readonly partial: string;
 }
 
 export interface ContractContext extends FactorContext {
@@ -35,15 +42,78 @@ export class ContractLowering {
   /** Contractions over one axis, walked once: a left operand that several multiply is computed once. */
   lower(contracts: readonly Contract[]): void {
     const { loops, schedule } = this.context;
-    const running = contracts.map((contract) =>
-      this.isDot(contract) ? this.runDot(contract) : this.runOuter(contract),
+    const [first] = contracts as readonly [Contract];
+    if (schedule.columnsApart === true && contracts.length === 1 && this.isDot(first)) {
+      for (const positions of this.columns(first.name)) this.walk(first.over, [this.runDot(first, positions)]);
+      return;
+    }
+    const all = contracts.map((contract) =>
+      this.isDot(contract)
+        ? this.runDot(contract, [...loops.registerPositions(loops.tile(contract.name).axes)])
+        : this.runOuter(contract),
     );
-    // All steps are in one body.
-    const factors = new Factors(this.context);
-    loops.overChunks((contracts[0] as Contract).over, schedule.unroll, (step) => {
-      for (const one of running) one.step(step, factors);
+    const { section } = this.context.at.spreadOf(first.over);
+    if (section === undefined) this.walk(first.over, all);
+    else this.walkSections(contracts, section, all);
+  }
+
+  /** Where all guards hold in all of a section, which they nearly always do, it is walked without them. */
+  private walkSections(contracts: readonly Contract[], section: number, running: readonly Running[]): void {
+    const { loops, emitter } = this.context;
+    const { over } = contracts[0] as Contract;
+    loops.overSections(over, section, (walk) => {
+      const stepWith = (guards: 'kept' | 'left out'): void => walk(this.stepAll(running, guards));
+      const hold = this.guardsHold(contracts);
+      if (hold === undefined) stepWith('kept');
+      else
+        emitter.either(
+          hold,
+          () => stepWith('left out'),
+          () => stepWith('kept'),
+        );
     });
     for (const one of running) one.finish();
+  }
+
+  /** Whether the guards that stand still in the open section hold for all of the invocation's elements; undefined without any. */
+  private guardsHold(contracts: readonly Contract[]): Expression | undefined {
+    const { at, loops } = this.context;
+    let all: Expression | undefined;
+    for (const { name, a, b, over } of contracts) {
+      const guards = guardsOf([a, b]).filter((guard) => at.standsStill(guard, over));
+      if (guards.length === 0) continue;
+      for (const position of loops.registerPositions(loops.tile(name).axes)) {
+        const one = at.conditions(guards, position);
+        if (one !== undefined) all = all === undefined ? one : both(all, one);
+      }
+    }
+    return all;
+  }
+
+  private walk(over: string, running: readonly Running[]): void {
+    const { loops, schedule } = this.context;
+    loops.overChunks(over, schedule.unroll, this.stepAll(running, 'kept'));
+    for (const one of running) one.finish();
+  }
+
+  /** A step of all contractions; all steps of a walk are in one body. */
+  private stepAll(running: readonly Running[], guards: 'kept' | 'left out'): (step: number) => void {
+    const factors = new Factors(this.context, guards);
+    return (step) => {
+      for (const one of running) one.step(step, factors);
+    };
+  }
+
+  /** A tile's registers by their place on its last axis. */
+  private columns(name: string): readonly (readonly Position[])[] {
+    const { loops } = this.context;
+    const { axes } = loops.tile(name);
+    const groups = new Map<number, Position[]>();
+    for (const position of loops.registerPositions(axes)) {
+      const register = position.get(axes.at(-1) ?? '')?.register ?? 0;
+      groups.set(register, [...(groups.get(register) ?? []), position]);
+    }
+    return [...groups.values()];
   }
 
   private isDot({ over, a, b }: Contract): boolean {
@@ -52,7 +122,7 @@ export class ContractLowering {
     return vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, at, elements.tiles));
   }
 
-  private runDot(contract: Contract): Running {
+  private runDot(contract: Contract, positions: readonly Position[]): Running {
     const { name, over } = contract;
     const { at, emitter, loops } = this.context;
     const tile = loops.tile(name);
@@ -66,9 +136,9 @@ export class ContractLowering {
       inner === undefined
         ? [position]
         : Array.from({ length: tile.lanes }, (_, lane) => moveLane(position, inner, lane));
-    const places = [...loops.registerPositions(tile.axes)].map((position) => ({
+    const places = positions.map((position) => ({
       position,
-      lanes: lanesOf(position).map((place) => {
+      lanes: lanesOf(position).map((place): PartialSum => {
         const partial = emitter.freshName(`${name}_sum`);
         emitter.declare('var', partial, type, { kind: 'constant', type, value: 0 });
         return { place, partial };
@@ -105,20 +175,41 @@ export class ContractLowering {
 
   private runOuter(contract: Contract): Running {
     const { name, over } = contract;
-    const { at, emitter, loops } = this.context;
+    const { at, elements, emitter, loops } = this.context;
     const tile = loops.tile(name);
     const { vector } = at.spreadOf(over);
+    const positions = [...loops.registerPositions(tile.axes)];
+    const addProducts = (step: number, factors: Factors, sums: readonly Expression[]): void => {
+      for (let lane = 0; lane < vector; lane++) {
+        positions.forEach((position, place) => {
+          const context = loops.context(tile.axes, withPoint(position, over, { register: step, lane }));
+          const c = sums[place] as Extract<Expression, { kind: 'register' }>;
+          const left = factors.left(contract, context);
+          const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
+          emitter.push({ kind: 'assign', name: c.name, value });
+        });
+      }
+    };
     return {
-      step(step, factors) {
-        for (let lane = 0; lane < vector; lane++) {
-          for (const position of loops.registerPositions(tile.axes)) {
-            const context = loops.context(tile.axes, withPoint(position, over, { register: step, lane }));
-            const c = tile.registers.get(registerKey(tile.axes, position)) as Expression;
-            const left = factors.left(contract, context);
-            const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
-            emitter.push({ kind: 'assign', name: loops.nameOf(tile, position), value });
-          }
+      step: (step, factors) => {
+        if (tile.memory === undefined) {
+          addProducts(
+            step,
+            factors,
+            positions.map((position) => tile.registers.get(registerKey(tile.axes, position)) as Expression),
+          );
+          return;
         }
+        const value: TileExpression = { kind: 'tile', name };
+        loops.overWalked(tile.axes, () => {
+          const type: RegisterType = { scalar: 'f32', lanes: tile.lanes };
+          const sums = positions.map((position) => {
+            const before = elements.compute(value, loops.context(tile.axes, position)).value;
+            return emitter.declare('var', emitter.freshName(`${name}_sum`), type, before);
+          });
+          addProducts(step, new Factors(this.context), sums);
+          positions.forEach((position, place) => loops.assign(tile, position, sums[place] as Expression));
+        });
       },
       finish() {
         // Sums are in the tile's own registers.

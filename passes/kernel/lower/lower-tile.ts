@@ -3,6 +3,7 @@ import type {
   BarrierArray,
   BufferParameter,
   Expression,
+  RegisterType,
   ScalarType,
   SharedArray,
   TensorMap,
@@ -12,7 +13,7 @@ import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatemen
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import { walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import { Emitter } from './emitter.js';
-import { Elements, registerIs, registerKey, wideFactor } from './elements.js';
+import { Elements, registerIs, registerKey, type TileRegisters, wideFactor } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
 import { ReduceLowering } from './lower-reduce.js';
@@ -157,10 +158,12 @@ class Lowering {
       case 'assign': {
         const tile = this.loops.tile(statement.name);
         this.emitter.when(this.changesAny(statement), () => {
-          for (const position of this.loops.registerPositions(tile.axes)) {
-            const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
-            this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
-          }
+          this.loops.overWalked(tile.axes, () => {
+            for (const position of this.loops.registerPositions(tile.axes)) {
+              const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
+              this.loops.assign(tile, position, value);
+            }
+          });
         });
         return;
       }
@@ -178,7 +181,7 @@ class Lowering {
         // Sums of lanes are added up after the walk, not in every chunk of it.
         if (this.matrix === undefined && together.length === statement.body.length) {
           this.contracts.lower(together as readonly Contract[]);
-        } else if (this.matrix === undefined || !multiplies) this.loops.walkChunks(statement.axis, lowerBody);
+        } else if (this.matrix === undefined || !multiplies) this.loops.eachChunk(statement.axis, 1, lowerBody);
         else this.matrix.lowerFor(statement.axis, statement.body, lowerBody);
         return;
       }
@@ -209,6 +212,10 @@ class Lowering {
     const registers = new Map<string, Expression>();
     let scalar: ScalarType = 'f32';
     const lanes = this.loops.lanesOf(axes);
+    if (axes.some((axis) => this.loops.isWalked(axis))) {
+      this.declareInMemory(name, axes, value);
+      return;
+    }
     const rolled = this.loops.rolledAxis(axes);
     if (rolled !== undefined && loadsMemory(value)) {
       this.loadTile(name, axes, rolled, value);
@@ -258,6 +265,28 @@ class Lowering {
     };
     loops.overRegisters(axes, (positions) => positions.forEach(assignEach), declareAll);
     elements.tiles.set(name, { axes, lanes, scalar, registers });
+  }
+
+  private declareInMemory(name: string, axes: readonly string[], value: TileExpression): void {
+    const type: RegisterType = { scalar: 'f32', lanes: this.loops.lanesOf(axes) };
+    const steps = axes.map((axis) => this.at.spreadOf(axis).registers);
+    const array = `${name}_${this.shared.length}`;
+    this.shared.push({ name: array, type, length: steps.reduce((product, count) => product * count, 1) });
+    const indexOf = (position: Position): Expression => this.loops.indexInMemory(axes, position);
+    const tile: TileRegisters = {
+      axes,
+      lanes: type.lanes,
+      scalar: 'f32',
+      registers: new Map(),
+      memory: { array, indexOf },
+    };
+    this.loops.overWalked(axes, () => {
+      for (const position of this.loops.registerPositions(axes)) {
+        const computed = this.elements.compute(value, this.loops.context(axes, position));
+        this.loops.assign(tile, position, computed.value);
+      }
+    });
+    this.elements.tiles.set(name, tile);
   }
 
   private lowerStore(statement: Extract<TileStatement, { kind: 'store' }>): void {

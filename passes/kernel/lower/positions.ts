@@ -1,5 +1,5 @@
 import { add, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
-import type { Dim } from '../../../ir/dim.js';
+import { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
@@ -69,6 +69,8 @@ export class Coordinates {
   private readonly terms: ReadonlyMap<string, IndexTerm>;
   private readonly chunkBase = new Map<string, Expression>();
   private readonly threadPart = new Map<string, Expression>();
+  /** Where the open section of a loop axis begins, and where in it the open chunk does. */
+  private readonly sections = new Map<string, { readonly start: Expression; readonly within: Expression }>();
 
   constructor(
     kernel: TileKernel,
@@ -167,6 +169,13 @@ export class Coordinates {
 
   leaveChunk(axis: string): void {
     this.chunkBase.delete(axis);
+    this.sections.delete(axis);
+  }
+
+  /** Enters a chunk of a section of a loop axis. */
+  setSection(axis: string, start: Expression, within: Expression): void {
+    this.sections.set(axis, { start, within });
+    this.chunkBase.set(axis, add(start, within));
   }
 
   isOpen(axis: string): boolean {
@@ -262,6 +271,20 @@ export class Coordinates {
     return all;
   }
 
+  /** Whether a condition is the same for all of the open section of an axis. */
+  standsStill({ left, right }: IndexCondition, axis: string): boolean {
+    const size = this.spreadOf(axis).section;
+    const isStill = (symbol: string): boolean => {
+      const term = this.terms.get(symbol);
+      if (term === undefined) return symbol !== axis;
+      if (term.kind === 'loaded') return term.at.symbols.every(isStill);
+      const by = term.kind === 'floor' ? term.by.constant : undefined;
+      if (size !== undefined && by !== undefined && by % size === 0 && term.of.equals(Dim.symbol(axis))) return true;
+      return term.of.symbols.every(isStill);
+    };
+    return [...left.symbols, ...right.symbols].every(isStill);
+  }
+
   private symbol(name: string, position: Position, exact: boolean): Expression {
     if (this.axes.has(name)) {
       const point = position.get(name) ?? { register: 0, lane: 0 };
@@ -292,8 +315,26 @@ export class Coordinates {
   }
 
   private quotient(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position, exact: boolean): Expression {
+    const inSection = this.quotientInSection(operator, of, by, position);
+    if (inSection !== undefined) return inSection;
     const value = this.binary(operator, this.polynomial(of, position, exact), this.polynomial(by, new Map()));
     return this.emitter.hoist('t', i32, value);
+  }
+
+  /** Of an axis itself by a multiple of its section: the quotient stands still in it, the remainder is the section's and the rest. */
+  private quotientInSection(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position): Expression | undefined {
+    const [axis = ''] = of.symbols;
+    const open = this.sections.get(axis);
+    const size = this.axes.has(axis) ? this.schedule.spread[axis]?.section : undefined;
+    if (open === undefined || size === undefined || by.constant === undefined || by.constant % size !== 0)
+      return undefined;
+    if (!of.equals(Dim.symbol(axis))) return undefined;
+    const ofStart = this.emitter.hoist('t', i32, this.binary(operator, open.start, integer(by.constant)));
+    if (operator === 'div') return ofStart;
+    const { threads, vector } = this.spreadOf(axis);
+    const { register = 0, lane = 0 } = position.get(axis) ?? {};
+    const within = this.emitter.hoist('i', i32, add(open.within, integer(register * threads * vector + lane)));
+    return by.constant === size ? within : this.emitter.hoist('i', i32, add(ofStart, within));
   }
 
   private binary(
