@@ -1,6 +1,7 @@
 import { Dim } from '../../ir/dim.js';
 import { equalAttributes } from '../../ir/graph/equal.js';
 import type { Block, Module, Operation, OperationOf, Value } from '../../ir/graph/graph.js';
+import { equalTypes } from '../../ir/graph/types.js';
 import type { GraphPass } from '../pass.js';
 import { rewriteModule, type RewriteContext, type RewriteRule } from './rewriter.js';
 import { findChains, type RowChain } from './row-chains.js';
@@ -84,14 +85,18 @@ function agree(first: RowChain, second: RowChain, place: number, axis: number): 
   if (one === undefined || other === undefined) return false;
   const [a, b] = [one.operation, other.operation];
   if (a.kind !== b.kind || one.at !== other.at || !equalAttributes(a.attributes, b.attributes)) return false;
+  const rank = first.source.type.shape.length;
   return a.operands.every((operand, at) => {
     if (at === one.at) return true;
     const partner = b.operands[at] as Value;
     if (place === 0) return operand === partner;
-    const rank = first.source.type.shape.length;
-    const isStill = ({ type: { shape } }: Value): boolean => (shape[axis - rank + shape.length]?.constant ?? 1) === 1;
-    return isStill(operand) && isStill(partner) && operand.type.dtype === partner.type.dtype;
+    return equalTypes(operand.type, partner.type) && isStill(operand, axis - rank);
   });
+}
+
+/** Whether a value is the same for all coordinates of an axis, counted from the end. */
+function isStill({ type: { shape } }: Value, axis: number): boolean {
+  return (shape[axis + shape.length]?.constant ?? 1) === 1;
 }
 
 function endOf({ first, second }: Pair, chain: RowChain): Value {

@@ -1,5 +1,6 @@
 import type { Target } from '../../backends/target.js';
 import { Dim } from '../../ir/dim.js';
+import type { BlockBuilder } from '../../ir/graph/builder.js';
 import type { Block, Module, Operation, Value, WeightDeclaration } from '../../ir/graph/graph.js';
 import type { GraphPass } from '../pass.js';
 import { countUses } from './count-uses.js';
@@ -22,18 +23,21 @@ export const mergeNormWeights: GraphPass = {
     const merged = findMerged(module, target);
     if (merged.size === 0) return module;
     return rewriteModule(module, () => {
-      // Of one block: the norms of a product stand in one.
-      const wholes = new WeakMap<RewriteContext, Map<string, Value>>();
+      // A merged vector stands where the vectors stand: outside of loops that use it.
+      const blocks = new Map<Value, BlockBuilder>();
+      const wholes = new Map<BlockBuilder, Map<string, Value>>();
       return (operation, context) => {
+        if (operation.kind === 'weight') blocks.set(operation.results[0] as Value, context.block);
         if (operation.kind !== 'rms_norm') return undefined;
         const [x, scale] = operation.operands as readonly [Value, Value];
+        const block = blocks.get(scale);
         const weight = context.definitionOf(scale, 'weight');
         const place = weight === undefined ? undefined : merged.get(weight.attributes.name);
-        if (place === undefined) return undefined;
-        const known = wholes.get(context) ?? new Map<string, Value>();
-        wholes.set(context, known);
+        if (block === undefined || place === undefined) return undefined;
+        const known = wholes.get(block) ?? new Map<string, Value>();
+        wholes.set(block, known);
         const [first] = place.members as readonly [WeightDeclaration];
-        const whole = known.get(first.name) ?? emitWhole(place.members, context);
+        const whole = known.get(first.name) ?? emitWhole(place.members, block, context);
         known.set(first.name, whole);
         const slice = { axis: 0, start: place.start, size: scale.type.shape[0] as Dim };
         const part = context.emitOne('slice', [whole], slice, `${scale.name}.part`);
@@ -43,7 +47,7 @@ export const mergeNormWeights: GraphPass = {
   },
 };
 
-function emitWhole(members: readonly WeightDeclaration[], context: RewriteContext): Value {
+function emitWhole(members: readonly WeightDeclaration[], block: BlockBuilder, context: RewriteContext): Value {
   const [first] = members as readonly [WeightDeclaration];
   const total = members.reduce((sum, { type }) => sum.add(type.shape[0] as Dim), Dim.of(0));
   const name = context.weights.declare(
@@ -51,7 +55,7 @@ function emitWhole(members: readonly WeightDeclaration[], context: RewriteContex
     { dtype: first.type.dtype, shape: [total] },
     { kind: 'concat_rows', parts: members.map(weightPart) },
   );
-  return context.emitOne('weight', [], { name }, `@${name}`);
+  return context.emitAround(block, 'weight', [], { name }, [`@${name}`])[0] as Value;
 }
 
 /** A vector's place among those that it is merged with. */
