@@ -1,6 +1,7 @@
 import type { Dim, DimBinding } from '../dim.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import type { Axis, IndexCondition, TileKernel, TileStatement } from './tile.js';
+import type { Axis, IndexCondition, TileExpression, TileKernel, TileStatement } from './tile.js';
+import { walkTileExpressions } from './tile-walk.js';
 import { TileEvaluator } from './tile-interpret-expressions.js';
 import type { ElementArray, TileValues } from './tile-interpret-expressions.js';
 
@@ -172,9 +173,28 @@ class TileInterpreter {
     const value = evaluator.expression(statement.value);
     const holds = evaluator.conditions(statement.conditions as readonly IndexCondition[]);
     const element = evaluator.element(statement.buffer, statement.index as Dim);
-    return () =>
+    if (!readsBuffer(statement.value, statement.buffer)) {
+      return () =>
+        this.overAxes(statement.axes, () => {
+          if (holds()) element.write(value());
+        });
+    }
+    return () => {
+      const values: number[] = [];
+      this.overAxes(statement.axes, () => values.push(holds() ? value() : 0));
+      let place = 0;
       this.overAxes(statement.axes, () => {
-        if (holds()) element.write(value());
+        const computed = values[place++] as number;
+        if (holds()) element.write(computed);
       });
+    };
   }
+}
+
+function readsBuffer(value: TileExpression, buffer: string): boolean {
+  let reads = false;
+  walkTileExpressions([value], (part) => {
+    reads ||= part.kind === 'load' && part.buffer === buffer;
+  });
+  return reads;
 }

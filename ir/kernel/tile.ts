@@ -143,7 +143,7 @@ export type TileStatement =
     }
   /** Walks a loop axis in chunks; in the body the axis is a tile axis of its chunk, so contract and reduce over it see one chunk. */
   | { readonly kind: 'for'; readonly axis: string; readonly body: readonly TileStatement[] }
-  /** For every coordinate of `axes` inside the extents. */
+  /** For every coordinate of `axes` inside the extents. Values are of what the buffer held before the statement. */
   | {
       readonly kind: 'store';
       readonly buffer: string;
