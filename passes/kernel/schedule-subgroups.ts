@@ -47,19 +47,19 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
   };
 }
 
-/** Heads, whole or in pieces of as many columns as a plain product's tile has; pairs of neighbours are in one vector. */
+/** Heads, whole or in pieces of about as many columns as a plain product's tile has; pairs of neighbours are in one vector. */
 function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, size, k] = [extents.get('m') as Dim, extents.get('d')?.constant ?? 0, extents.get('k') as Dim];
-  if (size % (4 * lanes) !== 0 || !k.isMultipleOf(4)) return undefined;
-  const most = Math.max(1, tileColumns / (4 * lanes));
-  const registers = size % (4 * lanes * most) === 0 ? most : 1;
-  const rows = powerUpTo(Math.min(tileRows, (tileRows * tileColumns) / (4 * lanes * registers)), m, 1);
+  const columns = spreadHead(size, lanes);
+  if (columns === undefined || !k.isMultipleOf(4)) return undefined;
+  const { registers, vector } = columns;
+  const rows = powerUpTo(registers * vector > 8 ? tileRows / 2 : tileRows, m, 1);
   return {
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
       h: alone,
-      d: { threads: lanes, registers, vector: 4 },
+      d: columns,
       k: { threads: 1, registers: 1, vector: 4 },
     },
     threadOrder: ['d'],
@@ -67,6 +67,18 @@ function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined 
     dots: true,
     subgroupSize: lanes,
   };
+}
+
+/** The longest vectors that divide a head among the lanes, and as many of them as a tile of half as much again has room for. */
+function spreadHead(size: number, lanes: number): AxisSpread | undefined {
+  for (const vector of [4, 2] as const) {
+    const whole = size / (lanes * vector);
+    if (size === 0 || !Number.isInteger(whole)) continue;
+    const most = Math.max(1, Math.floor((1.5 * tileColumns) / (lanes * vector)));
+    const registers = Array.from({ length: most }, (_, at) => most - at).find((count) => whole % count === 0) ?? 1;
+    return { threads: lanes, registers, vector };
+  }
+  return undefined;
 }
 
 /** Queries over lanes: softmax needs no other lane. Keys and values come one at a time, a part of each from every lane. */
