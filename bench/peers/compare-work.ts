@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { burstFlop } from './calibrator.js';
 import { calibrator, type Contestant } from './contestants.js';
 import { relativeError } from './reference.js';
@@ -32,8 +33,11 @@ export interface Comparison {
   readonly notice: (sentence: string) => void;
 }
 
-/** Milliseconds that a contestant gets in a round. */
+/** Milliseconds that a contestant gets in a round, and before the first. */
 const roundBudget = 150;
+const warmupBudget = 300;
+/** Threads of onnxruntime look for work for some 15 ms after a run, on the time of whoever comes next. */
+const pauseBetween = 30;
 const calibrationRuns = 5;
 
 /** What is known of a contestant so far. */
@@ -85,6 +89,7 @@ async function measureGeneration(
   const clock = StackProcess.start(calibrator, {});
   const speeds: number[] = [];
   const calibrate = async (): Promise<number> => {
+    await setTimeout(pauseBetween);
     const { wall } = await clock.ask<'run'>({ ask: 'run', repeats: calibrationRuns });
     speeds.push(burstFlop / Math.min(...wall));
     return burstFlop / medianOf(wall);
@@ -94,7 +99,10 @@ async function measureGeneration(
     await calibrate();
     for (const standing of standings.filter(({ failure }) => failure === undefined)) {
       signal.throwIfAborted();
-      const process = StackProcess.start(standing.contestant, cacheEnvironment(comparison.folder));
+      const process = StackProcess.start(
+        standing.contestant,
+        cacheEnvironment(join(comparison.folder, standing.contestant.id.replaceAll(':', '-'))),
+      );
       const runner = await guard(standing, process, () => prepareRunner(comparison, standing, process));
       if (runner !== undefined) runners.push(runner);
     }
@@ -137,11 +145,16 @@ async function prepareRunner(comparison: Comparison, standing: Standing, process
     standing.firstTime = time;
     standing.pipelineTime = pipelineTime;
   }
-  const { wall } = await process.ask<'run'>({ ask: 'run', repeats: 2 });
+  const first = await process.ask<'run'>({ ask: 'run', repeats: 2 });
+  const { wall } = await process.ask<'run'>({
+    ask: 'run',
+    repeats: repeatsWithin(warmupBudget, Math.min(...first.wall)),
+  });
   return { standing, process, repeats: repeatsWithin(roundBudget, Math.min(...wall)) };
 }
 
 async function sampleOf({ process, repeats }: Runner): Promise<Sample> {
+  await setTimeout(pauseBetween);
   const { wall, cpu } = await process.ask<'run'>({ ask: 'run', repeats });
   return { wall: medianOf(wall), cpu: medianOf(cpu) };
 }
@@ -174,7 +187,7 @@ function summarizeStanding(standing: Standing, rounds: readonly Round[], best: n
   return { ...common, error, wall: times.wall, cpu, compileTime };
 }
 
-/** Where drivers and stacks keep compiled programs: nowhere but in this folder. */
+/** Where drivers and stacks keep compiled programs: nowhere but below this folder. */
 export function cacheEnvironment(folder: string): Readonly<Record<string, string>> {
   const cache = join(folder, 'cache');
   return { MESA_SHADER_CACHE_DIR: cache, XDG_CACHE_HOME: cache, FLUX2C_CACHE: join(cache, 'flux2c') };

@@ -52,7 +52,7 @@ function tableOfWork(result: WorkResult): Table {
     right('wall'),
     right('processor'),
     right('GFLOP/s'),
-    right('flux2c is faster by'),
+    right('× flux2c: wall, processor'),
     right('error'),
     right('compile'),
     ...(hasColdStart ? [right('cold start'), right('warm start')] : []),
@@ -96,7 +96,7 @@ function rowOf(
 }
 
 function formatRatio(ratio: number | undefined): string {
-  return ratio === undefined ? '-' : `${ratio.toFixed(2)} ×`;
+  return ratio === undefined ? '-' : ratio.toFixed(2);
 }
 
 function describeWrong(one: ContestantResult): string {
@@ -119,7 +119,7 @@ function tableOfGoals(goals: readonly GoalOutcome[]): Table {
     columns: [left('what'), right('goal'), right('wall'), right('processor'), left('reached'), left('rival')],
     rows: goals.map((goal) => [
       goal.what,
-      `${goal.goal} ×`,
+      `${goal.goal}`,
       formatRatio(goal.wall),
       formatRatio(goal.cpu),
       verdict(goal),

@@ -11,7 +11,8 @@ export interface WorkData {
   readonly weights: ReadonlyMap<string, Values<'f32'>>;
 }
 
-const time = 0.7;
+/** As the f32 input has it. */
+const time = Math.fround(0.7);
 
 /** Numbers for the inputs and weights of a work's graph. */
 export function makeWorkData(work: Work, { module, functionName }: WorkGraph): WorkData {
