@@ -10,7 +10,7 @@ import { printWork } from './works.js';
 const WIDTH = 1320;
 const TITLE = 30;
 const GAP = 18;
-const NAMES = 290;
+const NAMES = 340;
 
 /** An SVG file of its own. */
 export function renderPeersPlot({ works }: PeersResult): string {

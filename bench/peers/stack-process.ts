@@ -25,9 +25,15 @@ export class StackProcess {
     child.once('error', (error) => (this.ended = error.message));
   }
 
-  /** @param environment is added to the driver's own. */
-  static start({ nodeFlags }: Contestant, environment: Readonly<Record<string, string>>): StackProcess {
-    const program = fileURLToPath(new URL('serve.js', import.meta.url));
+  /**
+   * @param environment is added to the driver's own
+   * @param program answers the requests
+   */
+  static start(
+    { nodeFlags }: Pick<Contestant, 'nodeFlags'>,
+    environment: Readonly<Record<string, string>>,
+    program = fileURLToPath(new URL('serve.js', import.meta.url)),
+  ): StackProcess {
     const child = fork(program, [], {
       execArgv: [...nodeFlags],
       env: { ...process.env, ...environment },

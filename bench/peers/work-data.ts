@@ -11,8 +11,7 @@ export interface WorkData {
   readonly weights: ReadonlyMap<string, Values<'f32'>>;
 }
 
-/** As the f32 input has it. */
-const time = Math.fround(0.7);
+const time = 0.7;
 
 /** Numbers for the inputs and weights of a work's graph. */
 export function makeWorkData(work: Work, { module, functionName }: WorkGraph): WorkData {
@@ -77,10 +76,18 @@ export interface TransformerTables {
   readonly sin: Float32Array;
 }
 
-/** Frequencies of the time and of positions fall geometrically: exp(-ln(10000)·i/half) and theta^(-2j/axis). */
+/**
+ * Angles of positions are id·theta^(-2j/axis), those of the time 1000·t·exp(-ln(10000)·i/half). Diffusers computes the
+ * latter in f32, which moves their cosines by 1e-5: the network's input is defined so.
+ */
 export function makeTransformerTables(work: TransformerWork): TransformerTables {
+  const { fround } = Math;
   const half = timestepChannels / 2;
-  const angles = Float64Array.from({ length: half }, (_, i) => 1000 * time * Math.exp((-Math.log(10_000) * i) / half));
+  const scaled = fround(1000 * fround(time));
+  const slope = fround(-Math.log(10_000));
+  const angles = Float64Array.from({ length: half }, (_, i) =>
+    fround(scaled * fround(Math.exp(fround(fround(slope * i) / half)))),
+  );
   const { ropeAxes, ropeTheta, headDim } = configOf(work);
   const tokens = work.textTokens + work.imageTokens;
   const ids = new Int32Array(tokens * 4);
