@@ -1,7 +1,7 @@
 /** What flux2c is to reach beside its peers, and whether it does. */
 import { nameOf } from './contestants.js';
 import { type Clock, type ContestantResult, fastestPeer, isRanked, ratioOf, type WorkResult } from './result.js';
-import { printWork } from './works.js';
+import { printPlace, printWork } from './works.js';
 
 export interface GoalOutcome {
   /** `transformer 4x64,2+6,256+64 on lavapipe: against the fastest WebGPU peer`. */
@@ -36,7 +36,7 @@ export function judgeGoals(result: WorkResult): readonly GoalOutcome[] {
   return rivalriesOf(result).map(({ goal, against, own, rival, wallOnly = false }) => {
     const byWall = rival('wall');
     return {
-      what: `${printWork(result.work)} on ${result.place === 'processor' ? 'the processor' : result.place}: ${against}`,
+      what: `${printWork(result.work)} on ${printPlace(result.place)}: ${against}`,
       goal,
       wall: ratioOf(own, byWall, 'wall'),
       cpu: wallOnly ? undefined : ratioOf(own, rival('cpu'), 'cpu'),

@@ -5,7 +5,7 @@ import { tonesStyle } from '../../cli/page/style.js';
 import { type Bar, renderBarRows } from '../plot-bars.js';
 import { nameOf } from './contestants.js';
 import { type ContestantResult, isRanked, type PeersResult, type WorkResult } from './result.js';
-import { printWork } from './works.js';
+import { printPlace, printWork } from './works.js';
 
 const WIDTH = 1320;
 const TITLE = 30;
@@ -20,7 +20,7 @@ export function renderPeersPlot({ works }: PeersResult): string {
       result.contestants.flatMap((one) => barOf(one, result)),
       NAMES,
     );
-    const title = `${printWork(result.work)} on ${result.place === 'processor' ? 'the processor' : result.place}`;
+    const title = `${printWork(result.work)} on ${printPlace(result.place)}`;
     const part = markup`<g transform="translate(0 ${top})"><text class="title" x="4" y="18">${title}</text><g transform="translate(0 ${TITLE})">${rows}</g></g>`;
     top += TITLE + height + GAP;
     return part;

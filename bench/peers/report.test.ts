@@ -4,7 +4,8 @@ import { summarize } from '../statistics.js';
 import { type ContestantKind } from './contestants.js';
 import { isReached, judgeGoals } from './goals.js';
 import { renderPeersPlot } from './plot.js';
-import { formatPeers, formatPeersMarkdown } from './report.js';
+import { formatPeers } from './report.js';
+import { formatPeersMarkdown } from './report-markdown.js';
 import { type ContestantResult, decodePeersResult, encodePeersResult, fastestPeer, type PeersResult, type WorkResult } from './result.js'; // prettier-ignore
 import { countFlop, parseWork, type WorkKind } from './works.js';
 
@@ -114,11 +115,18 @@ describe('a report', () => {
     expect(text).toMatch(/onnxruntime-node, 1 thread +30\.0 ms +15\.0 ms +\d+ +0\.30, 0\.30/);
   });
 
-  it('has the same cells in Markdown', () => {
+  it('has a column for each work in Markdown', () => {
     const text = formatPeersMarkdown(result);
-    expect(text).toContain('| jax-js | 31.0 ms | 15.5 ms | 8.66 | 3.10, 3.10 |');
-    const lines = text.split('\n').filter((line) => line.startsWith('|'));
-    expect(lines.filter((line) => line.includes('---'))).toHaveLength(3);
+    expect(text).toContain('| stack | attention 4x512x64 |');
+    expect(text).toContain('| jax-js | 15.5 ms (31.0) |');
+    expect(text).toContain('| onnxruntime-web, fused attention | wrong: 7.00 ms (14.0) |');
+    expect(text).toContain('| missing | failed |');
+    expect(text).toContain('| flux2c, 2 threads | 25.0 ms (50.0) |');
+    // Nothing was started anew.
+    expect(text).not.toContain('cold start');
+    const started = { ...transformer.contestants[0]!, coldStart: { empty: 2000, warm: 1500 } };
+    const again = formatPeersMarkdown({ ...result, works: [{ ...transformer, contestants: [started] }] });
+    expect(again).toContain('| flux2c, 1 thread, on the processor | 5.00 ms | 2.00 s | 1.50 s |');
   });
 
   it('is drawn with a bar for everyone that has times', () => {

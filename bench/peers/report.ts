@@ -1,47 +1,36 @@
-/** A comparison as tables: for terminals, and in Markdown for docs/performance.md. */
+/** A comparison as tables for terminals: everything that is known. */
 import { formatDuration, formatNumber, formatTable, type Column } from '../../cli/inspect/format.js';
 import { nameOf } from './contestants.js';
 import { type GoalOutcome, isReached, judgeGoals } from './goals.js';
 import { type ContestantResult, isRanked, ownRival, type PeersResult, ratioOf, type WorkResult } from './result.js';
-import { printWork } from './works.js';
+import { printPlace, printWork } from './works.js';
 
-interface Table {
+export interface Table {
   readonly title: string;
   readonly columns: readonly Column[];
   readonly rows: readonly (readonly string[])[];
   readonly notes: readonly string[];
 }
 
-const right = (title: string): Column => ({ title, align: 'right' });
-const left = (title: string): Column => ({ title, align: 'left' });
+export const right = (title: string): Column => ({ title, align: 'right' });
+export const left = (title: string): Column => ({ title, align: 'left' });
 
 /** For a terminal. */
 export function formatPeers(result: PeersResult): string {
   const blocks = tablesOf(result).map(({ title, columns, rows, notes }) =>
     [title, ...formatTable(columns, rows), ...notes.map((note) => `  ${note}`)].join('\n'),
   );
-  return `${[describe(result), ...blocks].join('\n\n')}\n`;
+  return `${[describeRun(result), ...blocks].join('\n\n')}\n`;
 }
 
-/** A section of a page, without a title. */
-export function formatPeersMarkdown(result: PeersResult): string {
-  const blocks = tablesOf(result).map(({ title, columns, rows, notes }) => {
-    const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-    const rule = columns.map(({ align }) => (align === 'right' ? '---:' : '---'));
-    const table = [line(columns.map((column) => column.title)), line(rule), ...rows.map(line)].join('\n');
-    return [`**${title}**`, table, ...notes].join('\n\n');
-  });
-  return `${[describe(result), ...blocks].join('\n\n')}\n`;
-}
-
-function describe({ date, processor, packages }: PeersResult): string {
+/** When, where and what was measured. */
+export function describeRun({ date, processor, packages }: PeersResult): string {
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
   return `${date.slice(0, 10)}, ${processor}; ${versions.join(', ')}.`;
 }
 
 function tablesOf(result: PeersResult): readonly Table[] {
-  const goals = result.works.flatMap(judgeGoals);
-  return [...result.works.map(tableOfWork), ...(goals.length > 0 ? [tableOfGoals(goals)] : [])];
+  return [...result.works.map(tableOfWork), ...tablesOfGoals(result)];
 }
 
 function tableOfWork(result: WorkResult): Table {
@@ -59,7 +48,7 @@ function tableOfWork(result: WorkResult): Table {
   ];
   const failures = contestants.filter(({ failure }) => failure !== undefined);
   return {
-    title: `${printWork(work)} on ${place === 'processor' ? 'the processor' : place}`,
+    title: `${printWork(work)} on ${printPlace(place)}`,
     columns,
     rows: contestants
       .filter(({ failure }) => failure === undefined)
@@ -105,6 +94,12 @@ function describeWrong(one: ContestantResult): string {
 
 function firstLine(text: string): string {
   return text.split('\n', 1)[0] ?? '';
+}
+
+/** One table, or none without goals. */
+export function tablesOfGoals({ works }: PeersResult): readonly Table[] {
+  const goals = works.flatMap(judgeGoals);
+  return goals.length === 0 ? [] : [tableOfGoals(goals)];
 }
 
 function tableOfGoals(goals: readonly GoalOutcome[]): Table {

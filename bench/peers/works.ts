@@ -133,6 +133,11 @@ export function printWork(work: Work): string {
   return `${work.kind} ${printShape(work)}`;
 }
 
+/** An adapter's name, or the processor. */
+export function printPlace(place: string): string {
+  return place === 'processor' ? 'the processor' : place;
+}
+
 /** What issue after issue is measured on. */
 export const standardWorks: readonly Work[] = [
   parseWork('product', '512x512x512'),

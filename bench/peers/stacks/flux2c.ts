@@ -2,7 +2,7 @@
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { compile } from '../../../runtime/index.js';
 import { createCpuDevice } from '../../../runtime/cpu/node/cpu-device.js';
-import type { Device, Sequence } from '../../../runtime/device.js';
+import type { Device } from '../../../runtime/device.js';
 import { createWebgpuDevice } from '../../../runtime/webgpu/webgpu-device.js';
 import type { PreparedTask, Stack, Task } from '../stack.js';
 import { requireAdapter } from './browser-globals.js';
@@ -26,8 +26,8 @@ export function stackOn(device: Device): Stack {
  */
 async function prepare(device: Device, { work, graph, data }: Task): Promise<PreparedTask> {
   const { module, functionName, result } = graph;
-  const queued: Sequence[] = [];
-  const watched = watchSequences(device, queued);
+  const queued: (() => void)[] = [];
+  const watched = watchLaunches(device, queued);
   const program = compile(module, device);
   let pipelineTime = 0;
   const start = performance.now();
@@ -47,7 +47,7 @@ async function prepare(device: Device, { work, graph, data }: Task): Promise<Pre
     pipelineTime,
     run: async () => {
       if (queued.length === 0) await runSession();
-      for (const sequence of queued) device.run(sequence);
+      for (const again of queued) again();
       await device.finish();
     },
     read: runSession,
@@ -55,15 +55,15 @@ async function prepare(device: Device, { work, graph, data }: Task): Promise<Pre
   };
 }
 
-/** The device as it is, but that `queued` gets every sequence that is run on it. */
-function watchSequences(device: Device, queued: Sequence[]): Device {
+/** The device as it is, but that `queued` gets what it is told to compute and copy, to be said again. */
+function watchLaunches(device: Device, queued: (() => void)[]): Device {
   return new Proxy(device, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value !== 'function') return value;
       const method = value as (...values: unknown[]) => unknown;
       return (...values: unknown[]) => {
-        if (name === 'run') queued.push(values[0] as Sequence);
+        if (name === 'run' || name === 'copy') queued.push(() => void method.apply(target, values));
         return method.apply(target, values);
       };
     },
