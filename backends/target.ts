@@ -33,6 +33,11 @@ export interface Target {
   readonly narrowStores?: boolean;
   /** A launch can start as many workgroups as run at once, which walk over its tiles (`walksTiles` of kernels). */
   readonly tileWalks?: boolean;
+  /**
+   * Invocations are iterations of a loop, on a processor with so many vector registers: schedules keep no more in registers than sums,
+   * and other tiles in memory of the invocation, of which there is this much.
+   */
+  readonly loops?: { readonly vectorRegisters: number; readonly memoryBytes: number };
   readonly maxWorkgroupInvocations: number;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxBindingBytes: number;
@@ -70,6 +75,8 @@ export const portableWebgpu: Target = {
 export const cpuTarget: Target = {
   backend: 'cpu',
   f16: false,
+  // Those of x86 without AVX-512, which WebAssembly does not use; other processors have more.
+  loops: { vectorRegisters: 16, memoryBytes: 64 * 1024 },
   workgroupMemory: 0,
   stagingPays: false,
   maxWorkgroupInvocations: 1024,

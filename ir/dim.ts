@@ -5,52 +5,94 @@ import { Flux2cError } from './diagnostics.js';
  * Canonical, so two equal dimensions have equal `text`. Immutable.
  */
 export class Dim {
-  /** Monomials by key (symbols sorted, joined with `*`; the constant's key is ''), coefficients never 0. */
-  private constructor(
-    private readonly terms: ReadonlyMap<string, number>,
-    /** Canonical text, as printed and parsed: `img+txt`, `4*h*w`, `-1+2*h`. */
-    readonly text: string,
-  ) {}
+  // What is derived from the terms is made when it is first asked for: most polynomials are steps on the way to others.
+  #text: string | undefined;
+  #symbols: readonly string[] | undefined;
+
+  /** Monomials in the order of `compareKeys`, each once, coefficients never 0. */
+  private constructor(private readonly terms: readonly Term[]) {}
 
   static of(value: DimLike): Dim {
     if (value instanceof Dim) return value;
     if (typeof value === 'number') {
       if (!Number.isSafeInteger(value)) throw new Flux2cError('F2C101', `a dimension must be an integer, got ${value}`);
-      return Dim.fromTerms(new Map([['', value]]));
+      if (value === 0) return Dim.zero;
+      return value === 1 ? Dim.one : new Dim([{ key: '', value }]);
     }
     return parseDim(value);
   }
 
   static symbol(name: string): Dim {
+    const known = Dim.named.get(name);
+    if (known !== undefined) return known;
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw new Flux2cError('F2C101', `'${name}' is no name for a dimension`);
-    return Dim.fromTerms(new Map([[name, 1]]));
+    const made = new Dim([{ key: name, value: 1 }]);
+    Dim.named.set(name, made);
+    return made;
   }
 
+  private static readonly zero = new Dim([]);
+  private static readonly one = new Dim([{ key: '', value: 1 }]);
+  private static readonly named = new Map<string, Dim>();
+
   private static fromTerms(terms: ReadonlyMap<string, number>): Dim {
-    const kept = [...terms].filter(([, coefficient]) => coefficient !== 0).sort(([a], [b]) => compareKeys(a, b));
-    return new Dim(new Map(kept), printTerms(kept));
+    const kept: Term[] = [];
+    for (const [key, value] of terms) if (value !== 0) kept.push({ key, value });
+    return kept.length === 0 ? Dim.zero : new Dim(kept.sort((a, b) => compareKeys(a.key, b.key)));
+  }
+
+  /** Canonical text, as printed and parsed: `img+txt`, `4*h*w`, `2*h-1`. */
+  get text(): string {
+    return (this.#text ??= printTerms(this.terms));
   }
 
   /** The value when no symbol is left, otherwise undefined. */
   get constant(): number | undefined {
-    if (this.terms.size === 0) return 0;
-    return this.terms.size === 1 ? this.terms.get('') : undefined;
+    if (this.terms.length > 1) return undefined;
+    const [only] = this.terms;
+    if (only === undefined) return 0;
+    return only.key === '' ? only.value : undefined;
   }
 
+  /** Sorted, each once. */
   get symbols(): readonly string[] {
-    const names = new Set<string>();
-    for (const key of this.terms.keys()) if (key !== '') for (const name of key.split('*')) names.add(name);
-    return [...names].sort();
+    return (this.#symbols ??= this.collectSymbols());
+  }
+
+  private collectSymbols(): readonly string[] {
+    const names = this.terms.flatMap(({ key }) => factorsOf(key));
+    return names.length < 2 ? names : [...new Set(names)].sort();
   }
 
   equals(other: DimLike): boolean {
-    return this.text === Dim.of(other).text;
+    const terms = Dim.of(other).terms;
+    return (
+      this.terms === terms ||
+      (this.terms.length === terms.length &&
+        this.terms.every(({ key, value }, place) => key === terms[place]?.key && value === terms[place].value))
+    );
   }
 
+  /** Merges the two sorted lists. */
   add(other: DimLike): Dim {
-    const sum = new Map(this.terms);
-    for (const [key, value] of Dim.of(other).terms) sum.set(key, (sum.get(key) ?? 0) + value);
-    return Dim.fromTerms(sum);
+    const addend = Dim.of(other);
+    if (addend.terms.length === 0) return this;
+    if (this.terms.length === 0) return addend;
+    const sum: Term[] = [];
+    let left = 0;
+    let right = 0;
+    while (left < this.terms.length && right < addend.terms.length) {
+      const a = this.terms[left] as Term;
+      const b = addend.terms[right] as Term;
+      const order = compareKeys(a.key, b.key);
+      if (order <= 0) left++;
+      if (order >= 0) right++;
+      if (order !== 0) sum.push(order < 0 ? a : b);
+      else if (a.value + b.value !== 0) sum.push({ key: a.key, value: a.value + b.value });
+    }
+    for (; left < this.terms.length; left++) sum.push(this.terms[left] as Term);
+    for (; right < addend.terms.length; right++) sum.push(addend.terms[right] as Term);
+    return sum.length === 0 ? Dim.zero : new Dim(sum);
   }
 
   sub(other: DimLike): Dim {
@@ -58,14 +100,22 @@ export class Dim {
   }
 
   mul(other: DimLike): Dim {
+    const factor = Dim.of(other);
+    if (factor.constant !== undefined) return this.scale(factor.constant);
+    if (this.constant !== undefined) return factor.scale(this.constant);
     const product = new Map<string, number>();
-    for (const [keyA, a] of this.terms) {
-      for (const [keyB, b] of Dim.of(other).terms) {
-        const key = joinKeys(keyA, keyB);
-        product.set(key, (product.get(key) ?? 0) + a * b);
+    for (const a of this.terms) {
+      for (const b of factor.terms) {
+        const key = joinKeys(a.key, b.key);
+        product.set(key, (product.get(key) ?? 0) + a.value * b.value);
       }
     }
     return Dim.fromTerms(product);
+  }
+
+  private scale(factor: number): Dim {
+    if (factor === 1) return this;
+    return factor === 0 ? Dim.zero : new Dim(this.terms.map(({ key, value }) => ({ key, value: value * factor })));
   }
 
   /**
@@ -74,37 +124,39 @@ export class Dim {
    */
   divideExactly(other: DimLike): Dim | undefined {
     const divisor = Dim.of(other);
-    if (divisor.terms.size === 0) return undefined;
-    if (divisor.terms.size > 1) {
+    if (divisor.terms.length === 0) return undefined;
+    if (divisor.terms.length > 1) {
       // Leading-term long division; exact or refused.
       let rest: Dim = this as Dim;
       let quotient = Dim.of(0);
-      const [leadKey, leadValue] = [...divisor.terms].sort(([a], [b]) => compareLeading(b, a))[0] as [string, number];
-      const lead = Dim.fromTerms(new Map([[leadKey, leadValue]]));
-      while (rest.terms.size > 0) {
-        const [key, value] = [...rest.terms].sort(([a], [b]) => compareLeading(b, a))[0] as [string, number];
-        const step = Dim.fromTerms(new Map([[key, value]])).divideExactly(lead);
+      const lead = new Dim([divisor.leadingTerm()]);
+      while (rest.terms.length > 0) {
+        const step = new Dim([rest.leadingTerm()]).divideExactly(lead);
         if (step === undefined) return undefined;
         quotient = quotient.add(step);
         rest = rest.sub(step.mul(divisor));
-        if (quotient.terms.size > 64) return undefined;
+        if (quotient.terms.length > 64) return undefined;
       }
       return quotient;
     }
-    const [divisorKey, divisorValue] = [...divisor.terms][0] as [string, number];
+    const by = divisor.terms[0] as Term;
     const quotient = new Map<string, number>();
-    for (const [key, value] of this.terms) {
-      const rest = removeKey(key, divisorKey);
-      if (rest === undefined || value % divisorValue !== 0) return undefined;
-      quotient.set(rest, value / divisorValue);
+    for (const { key, value } of this.terms) {
+      const rest = removeKey(key, by.key);
+      if (rest === undefined || value % by.value !== 0) return undefined;
+      quotient.set(rest, value / by.value);
     }
     return Dim.fromTerms(quotient);
+  }
+
+  private leadingTerm(): Term {
+    return this.terms.reduce((lead, term) => (compareLeading(term.key, lead.key) > 0 ? term : lead));
   }
 
   /** floor(this / divisor) when it is a polynomial again (only the constant may leave a rest), otherwise undefined. */
   floorDivide(divisor: number): Dim | undefined {
     const quotient = new Map<string, number>();
-    for (const [key, value] of this.terms) {
+    for (const { key, value } of this.terms) {
       if (key !== '' && value % divisor !== 0) return undefined;
       quotient.set(key, Math.floor(value / divisor));
     }
@@ -113,23 +165,20 @@ export class Dim {
 
   /** True when every binding of the symbols to integers gives a multiple of `divisor`. */
   isMultipleOf(divisor: number): boolean {
-    for (const value of this.terms.values()) if (value % divisor !== 0) return false;
-    return true;
+    return this.terms.every(({ value }) => value % divisor === 0);
   }
 
   /** The value for the given sizes; an unbound symbol is an error that names it. */
   evaluate(sizes: DimBinding): number {
     let total = 0;
-    for (const [key, coefficient] of this.terms) {
-      let product = coefficient;
-      if (key !== '') {
-        for (const name of key.split('*')) {
-          const size = sizes[name];
-          if (size === undefined) {
-            throw new Flux2cError('F2C102', `the size '${name}' is not known`, { found: `dimension ${this.text}` });
-          }
-          product *= size;
+    for (const { key, value } of this.terms) {
+      let product = value;
+      for (const name of factorsOf(key)) {
+        const size = sizes[name];
+        if (size === undefined) {
+          throw new Flux2cError('F2C102', `the size '${name}' is not known`, { found: `dimension ${this.text}` });
         }
+        product *= size;
       }
       total += product;
     }
@@ -138,12 +187,11 @@ export class Dim {
 
   /** Replaces symbols by dimensions; symbols without a replacement stay. */
   substitute(replacements: Readonly<Record<string, DimLike>>): Dim {
-    let result = Dim.of(0);
-    for (const [key, coefficient] of this.terms) {
-      let product = Dim.of(coefficient);
-      if (key !== '') {
-        for (const name of key.split('*')) product = product.mul(replacements[name] ?? Dim.symbol(name));
-      }
+    if (!this.symbols.some((name) => name in replacements)) return this;
+    let result = Dim.zero;
+    for (const { key, value } of this.terms) {
+      let product = Dim.of(value);
+      for (const name of factorsOf(key)) product = product.mul(replacements[name] ?? Dim.symbol(name));
       result = result.add(product);
     }
     return result;
@@ -151,7 +199,7 @@ export class Dim {
 
   /** [monomial's symbols, coefficient], the constant with no symbols; for code generators. */
   monomials(): readonly { readonly symbols: readonly string[]; readonly coefficient: number }[] {
-    return [...this.terms].map(([key, coefficient]) => ({ symbols: key === '' ? [] : key.split('*'), coefficient }));
+    return this.terms.map(({ key, value }) => ({ symbols: factorsOf(key), coefficient: value }));
   }
 
   toString(): string {
@@ -161,6 +209,12 @@ export class Dim {
   toJSON(): number | string {
     return this.constant ?? this.text;
   }
+}
+
+/** A monomial: its symbols, sorted and joined with `*` ('' is the constant), and its coefficient. */
+interface Term {
+  readonly key: string;
+  readonly value: number;
 }
 
 /** What the builder takes for a dimension: a number, `'img'`, `'img+txt'`, `'4*h*w'` or a `Dim`. */
@@ -189,10 +243,10 @@ export function parseDim(text: string): Dim {
   return result;
 }
 
-function printTerms(terms: readonly (readonly [string, number])[]): string {
+function printTerms(terms: readonly Term[]): string {
   if (terms.length === 0) return '0';
   return terms
-    .map(([key, value], index) => {
+    .map(({ key, value }, index) => {
       const magnitude = Math.abs(value);
       const body = key === '' ? `${magnitude}` : magnitude === 1 ? key : `${magnitude}*${key}`;
       return `${value < 0 ? '-' : index > 0 ? '+' : ''}${body}`;
@@ -210,20 +264,33 @@ function compareKeys(a: string, b: string): number {
 
 /** Degree first, then alphabetical: a monomial order, so that long division ends. */
 function compareLeading(a: string, b: string): number {
-  const degree = (key: string): number => (key === '' ? 0 : key.split('*').length);
+  const degree = (key: string): number => factorsOf(key).length;
   return degree(a) - degree(b) || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+const knownFactors = new Map<string, readonly string[]>([['', []]]);
+
+/** The symbols of a monomial's key. */
+function factorsOf(key: string): readonly string[] {
+  let factors = knownFactors.get(key);
+  if (factors === undefined) {
+    factors = key.split('*');
+    knownFactors.set(key, factors);
+  }
+  return factors;
 }
 
 function joinKeys(a: string, b: string): string {
   if (a === '') return b;
   if (b === '') return a;
-  return [...a.split('*'), ...b.split('*')].sort().join('*');
+  return [...factorsOf(a), ...factorsOf(b)].sort().join('*');
 }
 
 function removeKey(key: string, factor: string): string | undefined {
   if (factor === '') return key;
-  const names = key === '' ? [] : key.split('*');
-  for (const name of factor.split('*')) {
+  if (factor === key) return '';
+  const names = [...factorsOf(key)];
+  for (const name of factorsOf(factor)) {
     const at = names.indexOf(name);
     if (at < 0) return undefined;
     names.splice(at, 1);

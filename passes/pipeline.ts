@@ -7,6 +7,8 @@ import { eliminateDeadCode } from './graph/eliminate-dead-code.js';
 import { foldConstants } from './graph/fold-constants.js';
 import { fuse } from './graph/fuse.js';
 import { hoistLoopInvariants } from './graph/hoist-loop-invariants.js';
+import { joinRows } from './graph/join-rows.js';
+import { mergeNormWeights } from './graph/merge-norm-weights.js';
 import { mergeProjections } from './graph/merge-projections.js';
 import { type MayQuantize, quantizeProducts } from './graph/quantize-products.js';
 import { vectorizeSteps } from './graph/vectorize-steps.js';
@@ -43,5 +45,14 @@ export interface PipelineOptions {
 export function graphPassesFor(_target: Target, { mayQuantize }: PipelineOptions = {}): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
     mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
-  return [...simplifyPasses, divideProducts, eliminateDeadCode, ...quantize, fuse];
+  return [
+    ...simplifyPasses,
+    divideProducts,
+    eliminateDeadCode,
+    ...quantize,
+    mergeNormWeights,
+    joinRows,
+    eliminateDeadCode,
+    fuse,
+  ];
 }

@@ -25,6 +25,11 @@ export interface Device {
    */
   loadKernels(kernels: readonly DeviceKernel[], onProgress?: OnKernelLoaded, signal?: AbortSignal): Promise<void>;
   /**
+   * Begins to compile kernels that `loadKernels` will be asked for later, behind what it has been asked for already. What goes
+   * wrong is reported by `loadKernels`. Absent where compiling ahead takes room or time from what runs meanwhile.
+   */
+  readonly prepareKernels?: (kernels: readonly DeviceKernel[]) => void;
+  /**
    * Binds launches once so that they can be run many times. WebGPU refuses (F2C514, naming the launch) a buffer that one
    * launch binds both read-only and writable, even in disjoint ranges, and overlapping writable ranges.
    */

@@ -95,6 +95,9 @@ export function checkKernel(target: Target, kernel: ThreadKernel): void {
     fail('too many buffers', `at most ${target.maxStorageBuffers}`, kernel.buffers.length);
   if (kernel.workgroupSize > target.maxWorkgroupInvocations)
     fail('workgroup too large', `at most ${target.maxWorkgroupInvocations} invocations`, kernel.workgroupSize);
+  const memory = target.loops?.memoryBytes ?? target.workgroupMemory;
+  const bytes = kernel.shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0);
+  if (bytes > memory) fail('too much workgroup memory', `at most ${memory} bytes`, bytes);
 }
 
 /** Offsets and lengths of `write`, `copy` and `read`. Throws F2C514. */

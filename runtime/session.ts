@@ -1,19 +1,19 @@
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { DimBinding } from '../ir/dim.js';
 import type { HostTensor } from '../ir/host-tensor.js';
-import type { Plan, PlanStep, PlanValue, Storage } from '../ir/plan.js';
+import type { Plan, PlanValue, Storage } from '../ir/plan.js';
 import type { Device, DeviceBuffer } from './device.js';
 import { decodeStorage, encodeStorage, fromHostTensor, toHostTensor } from './host-array.js';
 import type { HostArray } from './host-array.js';
 import { runHostSteps } from './host-steps.js';
 import { instantiatePlan } from './instantiate.js';
-import type { BoundPlan, LoadableKernel } from './plan/bound-plan.js';
+import type { BoundLoop, BoundPlan, LoadableKernel } from './plan/bound-plan.js';
 import { roundUp } from './plan/storage-layout.js';
 import { bindInputs } from './session-inputs.js';
+import { loadSession } from './session-loading.js';
 import { SessionMemory } from './session-memory.js';
 import { cancelled, StepRunner, throwIfAborted } from './step-runner.js';
-import type { OnIteration } from './step-runner.js';
-import { countWeightBytes } from './weight-provider.js';
+import type { LoopObserver } from './step-runner.js';
 import type { WeightProvider } from './weight-provider.js';
 import { WeightStore } from './weight-store.js';
 import type { LoadedWeight } from './weight-store.js';
@@ -43,8 +43,10 @@ export interface SessionProgress {
 export interface RunOptions {
   /** Sizes that no input determines. */
   readonly sizes?: DimBinding;
-  /** After each iteration of a loop; the next one waits for the promise. */
+  /** After each iteration of a loop; the next one waits for the promise. Not needed for progress: that is `onStepDone`. */
   readonly onStep?: (info: StepInfo) => void | Promise<void>;
+  /** When an iteration of a loop has ended, in order. Nothing waits for it: the device is an iteration ahead. */
+  readonly onStepDone?: (info: Pick<StepInfo, 'symbol' | 'index' | 'count'>) => void;
   /** Ends the run before the next iteration, with F2C522 whose cause is the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -104,17 +106,11 @@ export class Session {
    * @throws F2C314 a kernel is missing, F2C52x weights that do not fit, F2C50x no room, F2C522 cancelled; nothing stays on the device then
    */
   static async create(options: SessionOptions): Promise<Session> {
-    const { plan, device, onProgress, signal } = options;
+    const { plan, device, signal } = options;
     const store = options.store ?? new WeightStore(device);
     const loaded = new Map<string, LoadedWeight>();
     try {
-      const kernels = findKernels(options);
-      await device.loadKernels(
-        kernels.map(({ thread, ...kernel }) => ({ ...kernel, kernel: thread })),
-        (done, total) => onProgress?.({ stage: 'kernels', done, total }),
-        signal,
-      );
-      await loadWeights(options, store, loaded);
+      await loadSession(options, store, loaded);
       await device.finish();
     } catch (error) {
       await Promise.all([...loaded.keys()].map((name) => store.release(name)));
@@ -175,7 +171,7 @@ export class Session {
 
   private async runNow(
     inputs: ReadonlyMap<string, HostArray>,
-    { sizes: known = {}, onStep, signal }: RunOptions,
+    { sizes: known = {}, onStep, onStepDone, signal }: RunOptions,
   ): Promise<ReadonlyMap<string, HostArray>> {
     const { device, plan, weights } = this.options;
     throwIfAborted(signal);
@@ -192,10 +188,12 @@ export class Session {
     for (const { results } of bound.hostSteps) {
       for (const { storage } of results) this.upload(prepared, storage, values.get(storage) as HostTensor);
     }
-    const onIteration: OnIteration | undefined =
-      onStep === undefined ? undefined : (loop, index) => onStep(this.describeStep(prepared, loop, index));
+    const observer: LoopObserver = {
+      ...(onStep && { onIteration: (loop, index) => onStep(this.describeStep(prepared, loop, index)) }),
+      ...(onStepDone && { onDone: ({ symbol, count }, index) => onStepDone({ symbol, index, count }) }),
+    };
     try {
-      await runner.run(bound.steps, onIteration, signal);
+      await runner.run(bound.steps, observer, signal);
     } finally {
       // Nothing may still be using the buffers when the next run or `destroy` comes.
       await device.finish();
@@ -268,7 +266,7 @@ export class Session {
     return decodeStorage(bytes, storage, value.dtype, shape);
   }
 
-  private describeStep(prepared: Prepared, loop: Parameters<OnIteration>[0], index: number): StepInfo {
+  private describeStep(prepared: Prepared, loop: BoundLoop, index: number): StepInfo {
     const { symbol, count, carried } = loop;
     return {
       symbol,
@@ -286,50 +284,6 @@ export class Session {
         return Float32Array.from((await this.download(prepared, value)).data as Float32Array);
       },
     };
-  }
-}
-
-function findKernels({ plan, kernels }: SessionOptions): readonly LoadableKernel[] {
-  const found = new Map<string, LoadableKernel>();
-  const walk = (steps: readonly PlanStep[]): void => {
-    for (const step of steps) {
-      if (step.kind === 'loop') walk(step.steps);
-      if (step.kind !== 'launch') continue;
-      const kernel = kernels.get(step.kernel);
-      if (kernel === undefined) {
-        throw new Flux2cError('F2C314', 'the artifact lacks a kernel of the plan', {
-          where: [step.label],
-          expected: step.kernel,
-          hint: 'Compile the module again.',
-        });
-      }
-      found.set(step.kernel, kernel);
-    }
-  };
-  walk(plan.steps);
-  return [...found.values()];
-}
-
-async function loadWeights(
-  { plan, weights, onProgress, signal }: SessionOptions,
-  store: WeightStore,
-  loaded: Map<string, LoadedWeight>,
-): Promise<void> {
-  const declarations = new Map(plan.weights.map((declaration) => [declaration.name, declaration]));
-  const wanted = plan.storages.flatMap(({ kind, weight, storage }) => {
-    const declaration = kind === 'weight' ? declarations.get(weight ?? '') : undefined;
-    if (kind === 'weight' && declaration === undefined) throw new Error(`internal: @${weight} is not declared`);
-    return declaration === undefined ? [] : [{ declaration, storage }];
-  });
-  const total = wanted.reduce((sum, { declaration }) => sum + countWeightBytes(declaration), 0);
-  let done = 0;
-  for (const { declaration, storage } of wanted) {
-    throwIfAborted(signal);
-    const weight = await store.acquire(declaration, storage, weights, (bytes) => {
-      done += bytes;
-      onProgress?.({ stage: 'weights', done, total });
-    });
-    loaded.set(declaration.name, weight);
   }
 }
 

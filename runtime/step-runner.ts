@@ -2,8 +2,13 @@ import { Flux2cError } from '../ir/diagnostics.js';
 import type { Device, DeviceBuffer, Sequence } from './device.js';
 import type { BoundLoop, BoundStep, PlannedCopy, PlannedLaunch } from './plan/bound-plan.js';
 
-/** Called after an iteration of a loop; the next one starts when the promise is kept. */
-export type OnIteration = (loop: BoundLoop, index: number) => void | Promise<void>;
+/** Who looks at loops while they run. */
+export interface LoopObserver {
+  /** Called after an iteration; the next one starts when the promise is kept, so carried values can be read. */
+  readonly onIteration?: (loop: BoundLoop, index: number) => void | Promise<void>;
+  /** Called as soon as an iteration is known to be over. The next one is queued by then and does not wait. */
+  readonly onDone?: (loop: BoundLoop, index: number) => void;
+}
 
 /** Runs of launches as one sequence, and what stands between them. */
 type Recorded = Sequence | PlannedCopy | BoundLoop;
@@ -14,9 +19,9 @@ interface RecordedSteps {
 }
 
 /**
- * Executes bound steps on a device: consecutive launches are recorded as one sequence, so an iteration of a loop is one
- * submission unless copies stand in it. What is the same in every iteration and every run is recorded once. While an
- * iteration runs, the next one is recorded.
+ * Executes bound steps on a device: consecutive launches are recorded as one sequence, an iteration of a loop is queued as a
+ * whole before anything is waited for. What is the same in every iteration and every run is recorded once. While an
+ * iteration runs, the next one is recorded and queued.
  */
 export class StepRunner {
   private readonly kept = new Map<readonly BoundStep[], RecordedSteps>();
@@ -27,9 +32,9 @@ export class StepRunner {
   ) {}
 
   /** Queues all steps; loops are waited for with at most two iterations in flight. Throws F2C522 when it is cancelled. */
-  async run(steps: readonly BoundStep[], onIteration?: OnIteration, signal?: AbortSignal): Promise<void> {
+  async run(steps: readonly BoundStep[], observer: LoopObserver = {}, signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal);
-    await this.execute(this.record(steps, true, 'steps'), onIteration, signal);
+    await this.execute(this.record(steps, true, 'steps'), observer, signal);
   }
 
   destroy(): void {
@@ -75,10 +80,10 @@ export class StepRunner {
     return this.device.record(bound, label);
   }
 
-  private async execute(recorded: RecordedSteps, onIteration?: OnIteration, signal?: AbortSignal): Promise<void> {
+  private async execute(recorded: RecordedSteps, observer: LoopObserver, signal?: AbortSignal): Promise<void> {
     for (const part of recorded.parts) {
       if (!('kind' in part)) this.device.run(part);
-      else if (part.kind === 'loop') await this.loop(part, onIteration, signal);
+      else if (part.kind === 'loop') await this.loop(part, observer, signal);
       else {
         const [from, to] = [part.from, part.to].map(({ buffer }) => this.buffers[buffer] as DeviceBuffer);
         this.device.copy(from!, part.from.byteOffset, to!, part.to.byteOffset, part.byteLength);
@@ -86,7 +91,7 @@ export class StepRunner {
     }
   }
 
-  private async loop(loop: BoundLoop, onIteration?: OnIteration, signal?: AbortSignal): Promise<void> {
+  private async loop(loop: BoundLoop, observer: LoopObserver, signal?: AbortSignal): Promise<void> {
     const prepare = (index: number): RecordedSteps =>
       this.record(loop.iteration(index), loop.isUniform, `${loop.symbol} = ${loop.isUniform ? 'any' : index}`);
     let current = prepare(0);
@@ -94,17 +99,18 @@ export class StepRunner {
     try {
       for (let index = 0; index < loop.count; index++) {
         throwIfAborted(signal);
-        await this.execute(current, onIteration, signal);
-        const running = { steps: current, done: this.device.finish() };
+        await this.execute(current, observer, signal);
+        const done = this.device.finish().then(() => observer.onDone?.(loop, index));
         // Awaited below, but perhaps after something else has failed.
-        running.done.catch(() => undefined);
+        done.catch(() => undefined);
+        const running = { steps: current, done };
         if (index + 1 < loop.count) current = prepare(index + 1);
         await previous?.done;
         if (previous !== undefined) this.dispose(previous.steps, true);
         previous = running;
-        if (onIteration === undefined) continue;
+        if (observer.onIteration === undefined) continue;
         await running.done;
-        await onIteration(loop, index);
+        await observer.onIteration(loop, index);
       }
       await previous?.done;
     } finally {

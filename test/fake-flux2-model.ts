@@ -129,6 +129,7 @@ export class FakeFlux2Model implements Flux2Model {
           latents = latents.map((value) => value + delta * FAKE_VELOCITY);
           if (this.options.nanAtStep === step) latents[3] = NaN;
           await observer.onStep?.(step, latents);
+          observer.onStepDone?.(step);
         }
         return { latents: { dtype: 'f32', shape, values: latents } };
       }

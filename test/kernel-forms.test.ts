@@ -164,6 +164,11 @@ const networks: readonly {
   },
 ];
 
+/** A driver that computes on a processor's vectors. */
+function lanesOf(size: number): Target {
+  return { ...portableWebgpu, stagingPays: false, f16: true, subgroups: { min: size, max: size } };
+}
+
 const random = new Random(11);
 /** A random graph may read many inputs at once. */
 const roomy: Target = { ...portableWebgpu, maxStorageBuffers: 16 };
@@ -177,6 +182,8 @@ function randomTensor(dtype: DType, shape: readonly number[]): HostTensor {
 describe.each([
   ['portable WebGPU', portableWebgpu, 'f32'],
   ['WebAssembly', cpuTarget, 'f32'],
+  ['lanes of a subgroup of 8', lanesOf(8), 'f32'],
+  ['lanes of a subgroup of 4', lanesOf(4), 'f16'],
   ['CUDA', cudaTarget(['sm_80']), 'bf16'],
 ] as const)('kernels for %s', (_, target, operands) => {
   describe.each(networks)('of $name', ({ build, functionName, sizes }) => {

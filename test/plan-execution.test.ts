@@ -14,6 +14,7 @@ const targets: Readonly<Record<string, Target>> = {
   'four storage buffers': { ...portableWebgpu, maxStorageBuffers: 4 },
   'no workgroup memory': { ...portableWebgpu, workgroupMemory: 0 },
   'staging that does not pay': { ...portableWebgpu, stagingPays: false },
+  'lanes of a subgroup': { ...portableWebgpu, stagingPays: false, subgroups: { min: 8, max: 8 } },
 };
 
 /** What plans turn into addresses, with enough around it that the addresses are read and written. */
@@ -81,11 +82,13 @@ describe('plans of random graphs compute what the graphs do', () => {
     ['anything', 'four storage buffers', 150, 180],
     ['anything', 'no workgroup memory', 180, 210],
     ['anything', 'staging that does not pay', 210, 240],
+    ['anything', 'lanes of a subgroup', 240, 300],
     ['movement', 'portable WebGPU', 0, 80],
     ['movement', 'the processor', 80, 140],
     ['movement', 'four storage buffers', 140, 170],
     ['numbers of 16 bits', 'portable WebGPU', 0, 40],
     ['numbers of 16 bits', 'the processor', 40, 60],
+    ['numbers of 16 bits', 'lanes of a subgroup', 60, 90],
   ])('%s on %s, seeds %i to %i', (familyName, targetName, first, end) => {
     const family = families[familyName] as GraphFamily;
     const target = targets[targetName] as Target;

@@ -1,5 +1,5 @@
 import { compileWasm, type WasmOptions } from '../backends/cpu/wasm.js';
-import { guardBytes } from '../backends/cpu/wasm-memory.js';
+import { bytesOfShared, guardBytes } from '../backends/cpu/wasm-memory.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 
 /** Runs a kernel's WebAssembly on this thread; `buffers` are changed in place. */
@@ -11,7 +11,7 @@ export function runWasm(
   options: WasmOptions = {},
 ): void {
   const bytes = buffers.reduce((sum, buffer) => sum + Math.ceil(buffer.byteLength / 64) * 64, parameters.byteLength);
-  const pages = Math.ceil((guardBytes + bytes + 64) / 65536);
+  const pages = Math.ceil((guardBytes + bytes + bytesOfShared(kernel) + 64) / 65536);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
   const module = new WebAssembly.Module(compileWasm(kernel, options));
   const instance = new WebAssembly.Instance(module, {
@@ -27,8 +27,9 @@ export function runWasm(
   };
   const addresses = buffers.map(place);
   const parametersAt = place(new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength));
+  const sharedAt = Math.ceil(at / 64) * 64;
   const [x, y, z] = workgroups;
-  (instance.exports['run'] as (...values: number[]) => void)(0, x, 0, y, 0, z, parametersAt, ...addresses);
+  (instance.exports['run'] as (...values: number[]) => void)(0, x, 0, y, 0, z, parametersAt, sharedAt, ...addresses);
   buffers.forEach((buffer, index) => {
     const address = addresses[index] ?? 0;
     buffer.set(all.subarray(address, address + buffer.byteLength));

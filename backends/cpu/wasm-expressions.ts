@@ -1,7 +1,8 @@
 import { unreachable } from '../../ir/diagnostics.js';
 import { integerConstant, operandsOf, typeOf } from '../../ir/kernel/expressions.js';
 import type { Expression, RegisterType, ScalarType } from '../../ir/kernel/thread.js';
-import { writeLoad } from './wasm-memory.js';
+import { laneFold, writeFold, writeFoldedVector } from './wasm-folds.js';
+import { writeLoad, writeLoadShared } from './wasm-memory.js';
 import type { Opcode } from './wasm-opcodes.js';
 import { unsupported, writeBinary, writeUnary } from './wasm-operators.js';
 import {
@@ -101,6 +102,8 @@ function writeNow(scope: WasmScope, expression: Expression): void {
       return;
     }
     case 'load_shared':
+      writeLoadShared(scope, expression.array, expression.index, write);
+      return;
     case 'subgroup_broadcast':
     case 'subgroup_reduce':
     case 'subgroup_exchange':
@@ -124,6 +127,11 @@ function writeConstant(scope: WasmScope, type: RegisterType, value: number): voi
 function writeBinaryExpression(scope: WasmScope, expression: Extract<Expression, { kind: 'binary' }>): void {
   const { operator, left, right } = expression;
   const type = typeOf(left);
+  const fold = laneFold(expression);
+  if (fold !== undefined) {
+    writeFold(scope, fold);
+    return;
+  }
   const constant = integerConstant(right);
   writeExpression(scope, left);
   if (operator === 'mul' && constant !== undefined) {
@@ -216,6 +224,7 @@ function writeVector(scope: WasmScope, parts: readonly Expression[]): void {
   const [first, ...rest] = parts;
   if (first === undefined) throw malformed(scope.kernel.name, 'a vector without parts');
   const { scalar, lanes } = typeOf(first);
+  if (writeFoldedVector(scope, parts)) return;
   writeExpression(scope, first);
   if (lanes === 1) writeSplat(scope, { scalar, lanes });
   const replace: Opcode = scalar === 'f32' ? 'f32x4.replace_lane' : 'i32x4.replace_lane';

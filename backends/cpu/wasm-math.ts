@@ -4,8 +4,7 @@ import { FunctionWriter, type ImportedFunction } from './wasm-binary.js';
  * Functions that a module carries when its kernel needs them: v128 in, v128 out, four lanes at a time. Scalars take the
  * same way with a splat, so scalar and vector code give the same bits.
  */
-export type HelperName =
-  'exp' | 'exp2' | 'tanh' | 'round_bf16' | 'widen_f16' | 'round_f16' | 'widen_f8e4m3' | 'round_f8e4m3';
+export type HelperName = 'exp' | 'tanh' | 'round_bf16' | 'widen_f16' | 'round_f16' | 'widen_f8e4m3' | 'round_f8e4m3';
 
 /** Functions of JavaScript's Math, called lane by lane: rare in image models, and accurate to the last bit or two. */
 export const mathImports: Readonly<Record<'log' | 'sin' | 'cos' | 'pow', ImportedFunction>> = {
@@ -18,7 +17,6 @@ export const mathImports: Readonly<Record<'log' | 'sin' | 'cos' | 'pow', Importe
 /** Other helpers that a helper calls. */
 export const helperCalls: Readonly<Record<HelperName, readonly HelperName[]>> = {
   exp: [],
-  exp2: [],
   tanh: ['exp'],
   round_bf16: [],
   widen_f16: [],
@@ -31,10 +29,7 @@ export function writeHelper(name: HelperName): FunctionWriter {
   const writer = new FunctionWriter(['v128'], ['v128']);
   switch (name) {
     case 'exp':
-      writeExp(writer);
-      break;
-    case 'exp2':
-      writeExp2(writer);
+      writeExp(writer, 0);
       break;
     case 'tanh':
       writeTanh(writer);
@@ -58,21 +53,31 @@ export function writeHelper(name: HelperName): FunctionWriter {
   return writer;
 }
 
+/** Leaves the exponential of a local's lanes on the stack. */
+export function writeExponential(writer: FunctionWriter, name: 'exp' | 'exp2', argument: number): void {
+  if (name === 'exp') writeExp(writer, argument);
+  else writeExp2(writer, argument);
+}
+
 /** Chebyshev interpolation of exp on ±ln2/2 by degree 6, highest power first: relative error below 2e-8. */
 const expCoefficients = [
   0.0013941108481958508, 0.00837512593716383, 0.04166635125875473, 0.16666415333747864, 0.5, 1, 1,
 ];
 
+/** Added to a number of less than 2^22, it leaves the nearest whole number in the low bits: 1.5 · 2^23. */
+const roundingBias = 12582912;
+
 /**
  * exp(x) = 2^n · exp(r), n = round(x / ln2), r = x - n · ln2 in two parts. 2^n is applied as two factors, so results reach
  * from the subnormal numbers to infinity; below 1 ulp of error in the normal range.
  */
-function writeExp(writer: FunctionWriter): void {
+function writeExp(writer: FunctionWriter, argument: number): void {
   const x = writer.local('v128');
+  const biased = writer.local('v128');
   const n = writer.local('v128');
-  // Clamped where the result is 0 or infinite anyway, so that n fits the exponent arithmetic; NaN stays.
-  writer.get(0).f32x4(-104).op('f32x4.max').f32x4(89).op('f32x4.min').tee(x);
-  writer.f32x4(Math.LOG2E).ops('f32x4.mul', 'f32x4.nearest').set(n);
+  writeClamped(writer, argument, -104, 89).tee(x);
+  writer.f32x4(Math.LOG2E).op('f32x4.mul').f32x4(roundingBias).op('f32x4.add').tee(biased);
+  writer.f32x4(roundingBias).op('f32x4.sub').set(n);
   // 0.693359375 has 9 bits, so n times it is exact.
   writer.get(x).get(n).f32x4(0.693359375).ops('f32x4.mul', 'f32x4.sub');
   writer
@@ -80,32 +85,37 @@ function writeExp(writer: FunctionWriter): void {
     .f32x4(Math.LN2 - 0.693359375)
     .ops('f32x4.mul', 'f32x4.sub')
     .set(x);
-  writeScaledExp(writer, x, n);
+  writeScaledExp(writer, x, biased);
 }
 
 /** exp2(x) = 2^n · exp((x - n) · ln2), n = round(x): the difference is exact. */
-function writeExp2(writer: FunctionWriter): void {
+function writeExp2(writer: FunctionWriter, argument: number): void {
   const r = writer.local('v128');
-  const n = writer.local('v128');
-  // As above: results past these are 0 or infinite.
-  writer.get(0).f32x4(-151).op('f32x4.max').f32x4(129).op('f32x4.min').tee(r);
-  writer.op('f32x4.nearest').set(n);
-  writer.get(r).get(n).op('f32x4.sub').f32x4(Math.LN2).op('f32x4.mul').set(r);
-  writeScaledExp(writer, r, n);
+  const biased = writer.local('v128');
+  writeClamped(writer, argument, -151, 129).tee(r).get(r);
+  writer.f32x4(roundingBias).op('f32x4.add').tee(biased).f32x4(roundingBias);
+  writer.ops('f32x4.sub', 'f32x4.sub').f32x4(Math.LN2).op('f32x4.mul').set(r);
+  writeScaledExp(writer, r, biased);
 }
 
-/** 2^n · exp(r) of two locals; n, which holds whole numbers, is overwritten. */
-function writeScaledExp(writer: FunctionWriter, r: number, n: number): void {
+/** Clamped where the result is 0 or infinite anyway, so that n fits the exponent arithmetic; NaN, in the first operand, stays. */
+function writeClamped(writer: FunctionWriter, argument: number, least: number, most: number): FunctionWriter {
+  return writer.get(argument).f32x4(least).op('f32x4.pmax').f32x4(most).op('f32x4.pmin');
+}
+
+/** 2^n · exp(r) of two locals; the second, which is overwritten, holds n + `roundingBias`. */
+function writeScaledExp(writer: FunctionWriter, r: number, biased: number): void {
   const half = writer.local('v128');
   expCoefficients.forEach((coefficient, index) => {
     writer.f32x4(coefficient);
     if (index > 0) writer.op('f32x4.add');
     if (index < expCoefficients.length - 1) writer.get(r).op('f32x4.mul');
   });
-  writer.get(n).op('i32x4.trunc_sat_f32x4_s').tee(n).i32(1).op('i32x4.shr_s').tee(half);
+  const biasBits = new Int32Array(Float32Array.of(roundingBias).buffer)[0] as number;
+  writer.get(biased).i32x4(biasBits).op('i32x4.sub').tee(biased).i32(1).op('i32x4.shr_s').tee(half);
   const power = (): FunctionWriter => writer.i32x4(127).op('i32x4.add').i32(23).ops('i32x4.shl', 'f32x4.mul');
   power();
-  writer.get(n).get(half).op('i32x4.sub');
+  writer.get(biased).get(half).op('i32x4.sub');
   power();
 }
 

@@ -1,8 +1,10 @@
 import { byteSize } from '../../ir/dtype.js';
 import { binary, integer, register, i32 } from '../../ir/kernel/expressions.js';
-import type { BufferParameter, Expression } from '../../ir/kernel/thread.js';
-import { linearForm } from './wasm-linear.js';
+import type { BufferParameter, Expression, SharedArray, ThreadKernel } from '../../ir/kernel/thread.js';
+import { atomForm, linearForm } from './wasm-linear.js';
 import { malformed, pointerRegister, type WasmScope } from './wasm-scope.js';
+
+type WriteExpression = (expression: Expression) => void;
 
 /**
  * Memory below this address holds no buffer. An address may pass below its buffer before the constant part of the index,
@@ -14,34 +16,29 @@ export const guardBytes = 64 * 2 ** 20;
  * Writes the address of element `index` (in units of the buffer's lanes) but for its constant part, which is returned.
  * Terms are summed from the outermost loop inwards, so that each loop adds only what it changes.
  */
-function writeAddress(
-  scope: WasmScope,
-  buffer: BufferParameter,
-  index: Expression,
-  write: (expression: Expression) => void,
-): number {
+function writeAddress(scope: WasmScope, buffer: BufferParameter, index: Expression, write: WriteExpression): number {
   const unit = byteSize(buffer.storage) * buffer.lanes;
-  const { constant, terms } = linearForm(scope, index);
+  const found = linearForm(scope, index);
+  const { divisor, constant, terms } = unit % found.divisor === 0 ? found : atomForm(index);
+  const step = unit / divisor;
   const ordered = terms
     .map((term) => ({ ...term, depth: scope.depthOf(term.atom) }))
     .sort((first, second) => first.depth - second.depth);
   let address: Expression = register(pointerRegister(buffer.name), i32);
   for (const { coefficient, atom } of ordered)
-    address = binary('add', address, binary('mul', atom, integer(Math.imul(coefficient, unit))));
-  const offset = Math.imul(constant, unit);
+    address = binary('add', address, binary('mul', atom, integer(Math.imul(coefficient, step))));
+  const offset = Math.imul(constant, step);
   const foldable = offset >= 0 && offset < guardBytes;
   write(foldable ? address : binary('add', address, integer(offset)));
   return foldable ? offset : 0;
 }
 
 /** Leaves the loaded value on the stack, narrow floats widened. */
-export function writeLoad(
-  scope: WasmScope,
-  name: string,
-  index: Expression,
-  write: (expression: Expression) => void,
-): void {
-  const buffer = scope.buffer(name);
+export function writeLoad(scope: WasmScope, name: string, index: Expression, write: WriteExpression): void {
+  writeLoadOf(scope, scope.buffer(name), index, write);
+}
+
+function writeLoadOf(scope: WasmScope, buffer: BufferParameter, index: Expression, write: WriteExpression): void {
   const { writer } = scope;
   const offset = writeAddress(scope, buffer, index, write);
   const { storage, lanes } = buffer;
@@ -95,6 +92,39 @@ function writeLoad8({ writer }: WasmScope, lanes: 2 | 4, offset: number): void {
   writer.ops('i16x8.extend_low_i8x16_u', 'i32x4.extend_low_i16x8_u');
 }
 
+/** Workgroup memory of one invocation is memory at an address that only this call has: an array is a buffer of as many lanes. */
+function sharedBuffer(scope: WasmScope, name: string): BufferParameter {
+  const array = scope.kernel.shared.find((candidate) => candidate.name === name);
+  if (array === undefined) throw malformed(scope.kernel.name, `unknown array ${name}`);
+  const { scalar, lanes } = array.type;
+  if (scalar === 'f16') throw malformed(scope.kernel.name, `array ${name} of f16`);
+  return { name, storage: scalar, lanes, access: 'read_write' };
+}
+
+/** A multiple of 16, so that arrays one behind the other are aligned. */
+export function bytesOfArray({ type, length }: SharedArray): number {
+  return Math.ceil((4 * type.lanes * length) / 16) * 16;
+}
+
+/** Bytes of workgroup memory that a call of the kernel needs. */
+export function bytesOfShared(kernel: ThreadKernel): number {
+  return kernel.shared.reduce((bytes, array) => bytes + bytesOfArray(array), 0);
+}
+
+export function writeLoadShared(scope: WasmScope, name: string, index: Expression, write: WriteExpression): void {
+  writeLoadOf(scope, sharedBuffer(scope, name), index, write);
+}
+
+export function writeStoreShared(
+  scope: WasmScope,
+  name: string,
+  index: Expression,
+  value: Expression,
+  write: WriteExpression,
+): void {
+  writeStoreTo(scope, sharedBuffer(scope, name), index, value, write);
+}
+
 /** Bytes of each lane that are stored, from its lowest: lane bytes packed to the front by a shuffle. */
 const packedBytes: Readonly<
   Record<'f16' | 'bf16' | 'f8e4m3' | 'u8', { readonly first: number; readonly count: 1 | 2 }>
@@ -111,12 +141,22 @@ export function writeStore(
   name: string,
   index: Expression,
   value: Expression,
-  write: (expression: Expression) => void,
+  write: WriteExpression,
 ): void {
   const buffer = scope.buffer(name);
+  if (buffer.access === 'read') throw malformed(scope.kernel.name, `store to the read-only buffer ${name}`);
+  writeStoreTo(scope, buffer, index, value, write);
+}
+
+function writeStoreTo(
+  scope: WasmScope,
+  buffer: BufferParameter,
+  index: Expression,
+  value: Expression,
+  write: WriteExpression,
+): void {
   const { writer } = scope;
   const { storage, lanes } = buffer;
-  if (buffer.access === 'read') throw malformed(scope.kernel.name, `store to the read-only buffer ${name}`);
   const offset = writeAddress(scope, buffer, index, write);
   write(value);
   const bytes = lanes * byteSize(storage);

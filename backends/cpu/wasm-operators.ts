@@ -1,7 +1,7 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { BinaryOperator, RegisterType, UnaryOperator } from '../../ir/kernel/thread.js';
 import type { FunctionWriter } from './wasm-binary.js';
-import type { HelperName } from './wasm-math.js';
+import { writeExponential, type HelperName } from './wasm-math.js';
 import { wasmTypeOf, type WasmScope } from './wasm-scope.js';
 
 /** F2C215: what the CPU device has no instructions for. */
@@ -56,6 +56,8 @@ export function writeUnary(scope: WasmScope, operator: UnaryOperator, type: Regi
     }
     case 'exp':
     case 'exp2':
+      writeInline(scope, operator, vector);
+      return;
     case 'tanh':
       writeHelperCall(scope, operator, vector);
       return;
@@ -65,6 +67,15 @@ export function writeUnary(scope: WasmScope, operator: UnaryOperator, type: Regi
       writePerLane(scope, type, 1, () => scope.callImport(operator));
       return;
   }
+}
+
+/** In its place: calls keep vectors out of registers. */
+function writeInline({ writer }: WasmScope, name: 'exp' | 'exp2', vector: boolean): void {
+  if (!vector) writer.op('f32x4.splat');
+  const argument = writer.local('v128');
+  writer.set(argument);
+  writeExponential(writer, name, argument);
+  if (!vector) writer.op('f32x4.extract_lane', 0);
 }
 
 function writeHelperCall(scope: WasmScope, name: HelperName, vector: boolean): void {
@@ -135,9 +146,13 @@ function writeFloat(scope: WasmScope, operator: BinaryOperator, type: RegisterTy
       return;
     case 'min':
     case 'max':
-      // pmin and pmax are one x86 instruction, min and max six; they differ in NaN and the sign of zero only.
+      // pmin and pmax are one x86 instruction, min and max six with branches; they differ in NaN and the sign of zero only.
       if (vector) writer.op(operator === 'min' ? 'f32x4.pmin' : 'f32x4.pmax');
-      else writer.op(operator === 'min' ? 'f32.min' : 'f32.max');
+      else {
+        const right = writer.local('f32');
+        writer.set(right).op('f32x4.splat').get(right).op('f32x4.splat');
+        writer.op(operator === 'min' ? 'f32x4.pmin' : 'f32x4.pmax').op('f32x4.extract_lane', 0);
+      }
       return;
     case 'equal':
       writer.op(`${shape}.eq`);

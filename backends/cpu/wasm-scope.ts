@@ -2,6 +2,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { operandsOf, sameType } from '../../ir/kernel/expressions.js';
 import type { Builtin, BufferParameter, Expression, RegisterType, ThreadKernel } from '../../ir/kernel/thread.js';
 import type { Code, FunctionWriter, WasmType } from './wasm-binary.js';
+import type { KnownFold } from './wasm-folds.js';
 import type { LinearForm } from './wasm-linear.js';
 import type { HelperName, mathImports } from './wasm-math.js';
 import { helperCalls } from './wasm-math.js';
@@ -15,9 +16,13 @@ export interface RegisterPlace {
   readonly mutable: boolean;
   /** What an i32 value is made of, where address arithmetic may look through it. */
   readonly linear?: LinearForm;
+  /** A power of two that divides an i32 value; 1 when left out. */
+  readonly factor?: number;
+  readonly fold?: KnownFold;
 }
 
 interface Loop {
+  readonly number: number;
   /** Just before the loop: what does not change in it goes here. */
   readonly preheader: Code;
   /** Names that the loop's body assigns. */
@@ -45,6 +50,8 @@ export class WasmScope {
   depth = 0;
   private registers = new Map<string, RegisterPlace>();
   private readonly loops: Loop[] = [];
+  private nextLoop = 0;
+  private readonly assignments = new Map<string, number>();
   private readonly buffers: ReadonlyMap<string, BufferParameter>;
 
   constructor(
@@ -77,6 +84,21 @@ export class WasmScope {
     this.registers.set(name, place);
   }
 
+  /** What changes when the register is assigned, and differs between loops: code of one version sees one value. */
+  versionOf(name: string): string {
+    return `${this.register(name).local} ${this.assignments.get(name) ?? 0} ${this.loops.map(({ number }) => number).join()}`;
+  }
+
+  noteAssignment(name: string): void {
+    this.assignments.set(name, (this.assignments.get(name) ?? 0) + 1);
+  }
+
+  /** The sum of lanes that a register holds, where the vector has not changed since. */
+  foldOf(name: string): KnownFold | undefined {
+    const { fold } = this.register(name);
+    return fold !== undefined && fold.version === this.versionOf(fold.vector.name) ? fold : undefined;
+  }
+
   /** Names defined by `write` end with it. */
   block(write: () => void): void {
     const outer = this.registers;
@@ -87,7 +109,7 @@ export class WasmScope {
 
   /** `write` is the loop's body, in which `assigned` are assigned. */
   loop(preheader: Code, assigned: ReadonlySet<string>, write: () => void): void {
-    this.loops.push({ preheader, assigned, hoisted: new Map() });
+    this.loops.push({ number: this.nextLoop++, preheader, assigned, hoisted: new Map() });
     this.depth++;
     this.block(write);
     this.depth--;
@@ -108,6 +130,7 @@ export class WasmScope {
       case 'builtin':
         return this.register(builtinRegister(expression.name)).depth;
       case 'load':
+      case 'load_shared':
         return Infinity;
       default:
         return operandsOf(expression).reduce((depth, operand) => Math.max(depth, this.depthOf(operand)), 0);

@@ -3,10 +3,11 @@ import { add, i32, integer, parameter, register, sameType, typeOf } from '../../
 import { forEachExpression, forEachStatement } from '../../ir/kernel/statements.js';
 import type { Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
 import { encodeModule, FunctionWriter } from './wasm-binary.js';
+import { laneFold } from './wasm-folds.js';
 import { hoistExpression, writeExpression } from './wasm-expressions.js';
-import { isRepeatable, linearForm } from './wasm-linear.js';
+import { factorOf, isRepeatable, linearForm } from './wasm-linear.js';
 import { mathImports, writeHelper } from './wasm-math.js';
-import { writeStore } from './wasm-memory.js';
+import { bytesOfArray, writeStore, writeStoreShared } from './wasm-memory.js';
 import { unsupported } from './wasm-operators.js';
 import {
   builtinRegister,
@@ -23,37 +24,48 @@ export interface WasmOptions {
   readonly relaxedMultiplyAdd?: boolean;
 }
 
-/** Arguments of `run` before the buffers: bounds of the workgroups in x, y and z, then the address of the parameters. */
+/** Arguments of `run` before the buffers: bounds of the workgroups in x, y and z, the addresses of parameters and workgroup memory. */
 const bounds = ['x', 'y', 'z'] as const;
 const parametersArgument = 6;
+const sharedArgument = 7;
+const firstBuffer = 8;
 
 /**
  * A WebAssembly module that runs a range of a launch's workgroups, one invocation after another:
  *
  * - imports `env.memory` (shared, 65536 pages at most) and, where used, `log`, `sin`, `cos` and `pow` of JavaScript's Math
- * - exports `run(x0, x1, y0, y1, z0, z1, parameters, buffer0, buffer1, ...)`: workgroups x0 <= x < x1 and so on; addresses in
- *   bytes, buffers in the kernel's order and not below `guardBytes`
+ * - exports `run(x0, x1, y0, y1, z0, z1, parameters, shared, buffer0, buffer1, ...)`: workgroups x0 <= x < x1 and so on; addresses in
+ *   bytes, buffers in the kernel's order and not below `guardBytes`, nor is `shared`, where `bytesOfShared` bytes are this call's alone
  *
  * Vectors are v128 values (two lanes use its lower half). Accesses are not checked: the launch must be valid. Throws
- * F2C215 for f16 registers, workgroup memory, barriers, subgroup operations and walks over tiles, F2C216 for a malformed kernel.
+ * F2C215 for f16 registers, barriers, workgroup memory of several invocations, subgroup operations and walks over tiles, F2C216 for a
+ * malformed kernel.
  */
 export function compileWasm(kernel: ThreadKernel, options: WasmOptions = {}): Uint8Array<ArrayBuffer> {
-  const argumentCount = parametersArgument + 1 + kernel.buffers.length;
+  const argumentCount = firstBuffer + kernel.buffers.length;
   const writer = new FunctionWriter(new Array<'i32'>(argumentCount).fill('i32'), []);
   const scope = new WasmScope(kernel, writer, options.relaxedMultiplyAdd ?? false);
   checkSupport(scope);
 
   const immutable = (local: number): RegisterPlace => ({ local, type: i32, depth: scope.depth, mutable: false });
   kernel.buffers.forEach(({ name }, index) => {
-    scope.define(pointerRegister(name), immutable(parametersArgument + 1 + index));
+    scope.define(pointerRegister(name), immutable(firstBuffer + index));
   });
+  let sharedEnd = 0;
+  for (const array of kernel.shared) {
+    const local = writer.local('i32');
+    writer.get(sharedArgument).i32(sharedEnd).op('i32.add').set(local);
+    scope.define(pointerRegister(array.name), immutable(local));
+    sharedEnd += bytesOfArray(array);
+  }
   kernel.parameters.forEach((name, index) => {
     const local = writer.local('i32');
     writer
       .get(parametersArgument)
       .memory('i32.load', 4 * index)
       .set(local);
-    scope.define(parameterRegister(name), immutable(local));
+    const based = kernel.buffers.find((buffer) => name === `${buffer.name}_base`);
+    scope.define(parameterRegister(name), { ...immutable(local), factor: based?.lanes ?? 1 });
   });
 
   const assigned = assignedNames(kernel.body);
@@ -98,7 +110,8 @@ export function supportsRelaxedMultiplyAdd(): boolean {
 function checkSupport(scope: WasmScope): void {
   const { kernel } = scope;
   if (kernel.walksTiles === true) throw unsupported(scope, 'a walk over tiles');
-  if (kernel.shared.length > 0) throw unsupported(scope, `workgroup memory ${kernel.shared[0]?.name ?? ''}`);
+  if (kernel.shared.length > 0 && kernel.workgroupSize > 1)
+    throw unsupported(scope, `workgroup memory ${kernel.shared[0]?.name ?? ''} of several invocations`);
   forEachExpression(kernel.body, (expression) => {
     if (typeOf(expression).scalar === 'f16') throw unsupported(scope, 'f16 registers');
     if (expression.kind === 'builtin' && expression.name === 'subgroup_lane') throw unsupported(scope, 'subgroup_lane');
@@ -140,10 +153,16 @@ function writeStatement(scope: WasmScope, statement: Statement): void {
       checkType(scope, statement.name, { type: place.type, value: statement.value });
       writeExpression(scope, statement.value);
       writer.set(place.local);
+      scope.noteAssignment(statement.name);
       return;
     }
     case 'store':
       writeStore(scope, statement.buffer, statement.index, statement.value, (expression) =>
+        writeExpression(scope, expression),
+      );
+      return;
+    case 'store_shared':
+      writeStoreShared(scope, statement.array, statement.index, statement.value, (expression) =>
         writeExpression(scope, expression),
       );
       return;
@@ -163,7 +182,6 @@ function writeStatement(scope: WasmScope, statement: Statement): void {
       }
       writer.end();
       return;
-    case 'store_shared':
     case 'barrier':
     case 'copy_async':
     case 'commit_copies':
@@ -194,15 +212,24 @@ function checkType(scope: WasmScope, name: string, value: Pick<RegisterPlace, 't
 function defineRegister(scope: WasmScope, name: string, value: Expression): void {
   const type = typeOf(value);
   const form = type.lanes === 1 && (type.scalar === 'i32' || type.scalar === 'u32') && linearForm(scope, value);
-  const linear = form !== false && isRepeatable(scope, form) ? { linear: form } : {};
+  const known = {
+    ...(form !== false && isRepeatable(scope, form) && { linear: form }),
+    ...(form !== false && { factor: factorOf(scope, value) }),
+  };
   if (scope.isInvariant(value)) {
-    scope.define(name, { ...hoistExpression(scope, value), ...linear });
+    scope.define(name, { ...hoistExpression(scope, value), ...known });
     return;
   }
+  const fold = laneFold(value);
   writeExpression(scope, value);
   const local = scope.writer.local(wasmTypeOf(type));
   scope.writer.set(local);
-  scope.define(name, { local, type, depth: scope.depth, mutable: false, ...linear });
+  if (fold !== undefined) {
+    const version = scope.versionOf(fold.vector.name);
+    scope.define(name, { local, type, depth: scope.depth, mutable: false, fold: { ...fold, version } });
+    return;
+  }
+  scope.define(name, { local, type, depth: scope.depth, mutable: false, ...known });
 }
 
 /** for (i = start; i < end; i += step), tested at its foot; bounds are expressions or arguments of the function. */
@@ -236,7 +263,10 @@ function writeLoop(
   };
   test();
   writer.begin('if').begin('loop');
-  scope.loop(preheader, assigned, () => body({ local: variable, type: i32, depth: scope.depth, mutable: false }));
+  const factor = 'kind' in start ? Math.min(factorOf(scope, start), factorOf(scope, integer(step))) : 1;
+  scope.loop(preheader, assigned, () =>
+    body({ local: variable, type: i32, depth: scope.depth, mutable: false, factor }),
+  );
   writer.get(variable).i32(step).op('i32.add').set(variable);
   test();
   writer.op('br_if', 0).end().end();

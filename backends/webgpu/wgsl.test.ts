@@ -130,6 +130,17 @@ fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocatio
 `);
   });
 
+  it('hides how often a loop runs from drivers that would unroll it', () => {
+    const loop: Statement = { kind: 'for', variable: 'k', start: integer(0), end: integer(96), step: 4, body: [] };
+    const counted: ThreadKernel = { ...kernel, shared: [], body: [loop] };
+    expect(printWgsl(counted, '', { hideLoopCounts: true })).toContain(`  let k_end = 96 + min(parameters.origin_x, 0);
+  for (var k: i32 = 0; k < k_end; k += 4) {
+`);
+    expect(printWgsl(counted)).toContain('k < 96;');
+    // Without a parameter to do it by.
+    expect(printWgsl({ ...counted, parameters: ['count'] }, '', { hideLoopCounts: true })).toContain('k < 96;');
+  });
+
   it('keeps the tree with as few parentheses as WGSL allows', () => {
     const a = register('a', i32);
     const b = register('b', i32);

@@ -7,6 +7,20 @@ import type { WgslScope } from './wgsl-expressions.js';
 import { wgslNames } from './wgsl-names.js';
 import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
 
+export interface WgslOptions {
+  /**
+   * Loops whose counts are numbers end at numbers that the driver cannot know, so that it does not unroll them: what is to
+   * be unrolled, schedules have unrolled. lavapipe takes 0.46 s for an RMS norm of 24 iterations unrolled, 0.1 s for the loop.
+   */
+  readonly hideLoopCounts?: boolean;
+}
+
+/** What printing a kernel needs to know of it. */
+interface PrintScope extends WgslScope {
+  /** An expression that is always 0. */
+  readonly zero: string | undefined;
+}
+
 /**
  * The WGSL module of a kernel, entry point `main`.
  *
@@ -18,13 +32,16 @@ import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
  * `comment`: lines for the head, what the kernel computes and how. The module needs `subgroups` where the kernel uses subgroup
  * operations and `shader-f16` where a register is f16, nothing else. The kernel must have passed the verifier.
  */
-export function printWgsl(kernel: ThreadKernel, comment = ''): string {
+export function printWgsl(kernel: ThreadKernel, comment = '', { hideLoopCounts = false }: WgslOptions = {}): string {
   if (kernel.walksTiles === true) throw new Flux2cError('F2C231', 'WGSL has no walks over tiles');
-  const scope: WgslScope = {
+  const origin = hideLoopCounts ? kernel.parameters.find((name) => name.startsWith('origin_')) : undefined;
+  const scope: PrintScope = {
     names: wgslNames(namesOf(kernel), Object.keys(helperTexts)),
     buffers: new Map(kernel.buffers.map((buffer) => [buffer.name, buffer])),
     helpers: new Set(),
     builtins: new Set(),
+    // Never negative, which the driver does not know.
+    zero: origin === undefined ? undefined : `min(parameters.${origin}, 0)`,
   };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
   const subgroups = usesSubgroups(kernel.body, scope);
@@ -100,7 +117,7 @@ function entryPoint(kernel: ThreadKernel, used: ReadonlySet<Builtin>): readonly 
   ];
 }
 
-function printStatement(statement: Statement, scope: WgslScope, indent: string): readonly string[] {
+function printStatement(statement: Statement, scope: PrintScope, indent: string): readonly string[] {
   const text = (expression: Expression): string => printExpression(expression, scope);
   const block = (statements: readonly Statement[]): readonly string[] =>
     statements.flatMap((inner) => printStatement(inner, scope, `${indent}  `));
@@ -126,8 +143,9 @@ function printStatement(statement: Statement, scope: WgslScope, indent: string):
     case 'for': {
       const variable = scope.names.legal(statement.variable);
       const lines: string[] = [];
-      let end = text(statement.end);
-      if (!isFixed(statement.end)) {
+      const hidden = statement.end.kind === 'constant' ? scope.zero : undefined;
+      let end = hidden === undefined ? text(statement.end) : `${text(statement.end)} + ${hidden}`;
+      if (hidden !== undefined || !isFixed(statement.end)) {
         const name = scope.names.invent(`${statement.variable}_end`);
         lines.push(`${indent}let ${name} = ${end};`);
         end = name;

@@ -40,9 +40,10 @@ function describeTile(tile: TileKernel): string {
   const results = stores === 1 ? '' : `, ${stores} results`;
   const of = storages === '' ? '' : ` of ${storages}`;
   const [contraction] = contractions;
-  // Scores are multiplied inside the walk over keys; a product's rows are summed up behind it.
+  // Scores are multiplied, and the largest is looked for, inside the walk over keys.
   const isAttention = statements.some(
-    (statement) => statement.kind === 'for' && statement.body.some(({ kind }) => kind === 'reduce'),
+    (statement) =>
+      statement.kind === 'for' && statement.body.some((inner) => inner.kind === 'reduce' && inner.operator === 'max'),
   );
   if (isAttention && contraction !== undefined) return `attention${of}${results}`;
   if (contraction !== undefined) {

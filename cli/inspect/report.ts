@@ -11,6 +11,7 @@ import type { BoundPlan, BoundStep, MemoryReport, PlannedLaunch } from '../../ru
 import { describeKernel, type KernelFacts } from './describe-kernel.js';
 import { blockOf } from './label-block.js';
 import type { InspectedFunction, InspectSubject } from './subject.js';
+import { leastTraffic } from './traffic.js';
 
 export interface Work {
   readonly launches: number;
@@ -45,6 +46,8 @@ export interface FunctionReport {
   readonly steps: number;
   readonly once: Work;
   readonly step: Work;
+  /** Bytes that a step, or a function without a loop, moves at least (`leastTraffic`). */
+  readonly leastBytes: number;
   readonly hostSteps: number;
   readonly copies: number;
   /** Of a step, or of the function without a loop; most work first. */
@@ -98,6 +101,7 @@ export function reportFunction(
     steps: tally.steps,
     once: sumWork(tally.onceLaunches),
     step: sumWork(tally.stepLaunches),
+    leastBytes: leastTraffic(plan, sizes, kernels),
     hostSteps: bound.hostSteps.length,
     copies: tally.copies,
     blocks: groupByBlock(repeated),

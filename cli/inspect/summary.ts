@@ -73,6 +73,7 @@ function formatFunction(fn: FunctionReport, sizes: PictureSizes, mostKernels: nu
     `  gives    ${fn.results.join(', ')}`,
     `  plan     ${fn.kernels.length} kernels, ${launches}, ${fn.copies} copies, ${fn.hostSteps} host steps`,
     `  work     ${describeWork(perStep ? step : once)}${perStep ? ` a step, ${describeWork(once)} around the loop` : ''}`,
+    `  traffic  ${describeTraffic(perStep ? step : once, fn.leastBytes)}`,
     `  weights  ${formatCount(fn.parameters)} parameters, ${formatBytes(memory.weightBytes)} on the device`,
     `  memory   ${formatBytes(memory.arenaBytes)} in ${memory.arenas.length} arenas (lower bound ${formatBytes(memory.lowerBoundBytes)}, ` +
       `${excess < 0.05 ? 'reached' : `+${excess.toFixed(1)} %`}), ${formatBytes(memory.boundaryBytes)} for inputs and results`,
@@ -138,4 +139,10 @@ function workCells({ launches, flop, bytes }: Work, unit: Unit): readonly string
 
 function describeWork({ flop, bytes }: Work): string {
   return `${formatFlop(flop)} on ${formatBytes(bytes)}`;
+}
+
+function describeTraffic({ bytes }: Work, leastBytes: number): string {
+  if (leastBytes === 0) return `${formatBytes(bytes)}, no products`;
+  const ratio = formatNumber(bytes / leastBytes);
+  return `${formatBytes(bytes)}, ${ratio} × what products and attentions read and write (${formatBytes(leastBytes)})`;
 }

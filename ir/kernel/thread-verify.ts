@@ -13,6 +13,8 @@ import { verifyUniformity } from './thread-uniformity.js';
 export interface ThreadLimits {
   /** Bytes. */
   readonly workgroupMemory: number;
+  /** Workgroup memory of invocations that run one after the other, each alone in its workgroup, in place of the other. */
+  readonly loops?: { readonly memoryBytes: number };
   readonly maxWorkgroupInvocations: number;
   /** Fragments can be multiplied. */
   readonly matrix?: 'mma' | 'wgmma';
@@ -95,7 +97,7 @@ class KernelCheck {
       bytes += length * type.lanes * (type.scalar === 'f16' ? 2 : 4);
     }
     for (const { length } of barriers) bytes += length * 8;
-    this.checkLimit(bytes, limits.workgroupMemory, 'bytes of workgroup memory');
+    this.checkLimit(bytes, limits.loops?.memoryBytes ?? limits.workgroupMemory, 'bytes of workgroup memory');
     this.checkLimit(kernel.workgroupSize, limits.maxWorkgroupInvocations, 'invocations a workgroup');
     if (kernel.walksTiles === true && limits.tileWalks !== true) {
       this.fail('F2C231', "the target's workgroups do not walk over tiles");

@@ -86,7 +86,8 @@ export interface ThreadKernel {
   readonly buffers: readonly BufferParameter[];
   /**
    * i32 launch parameters, in uniform-block order. By convention `origin_x|y|z` (first workgroup of a split launch, added by
-   * the `workgroup_*` builtins of the body itself) and `BUFFER_base` (elements before the view in its binding).
+   * the `workgroup_*` builtins of the body itself) and `BUFFER_base` (elements before the view in its binding,
+   * a multiple of the buffer's lanes).
    */
   readonly parameters: readonly string[];
   /** In the order of the function's arguments. */

@@ -165,6 +165,26 @@ export interface AxisSpread {
   readonly groups?: number;
   /** The axis whose `threads` these are: no tile has both. */
   readonly threadsOf?: string;
+  /**
+   * The axis whose `threads`, a subgroup, share out this axis' registers among themselves where they compute factors that are the same
+   * for all of them: lane l computes every register r with r mod threads = l, and the others take it from there. `threads` is 1.
+   */
+  readonly dealtTo?: string;
+  /**
+   * What is loaded into tiles or stored register by register along this axis is a loop, which picks registers by comparing: for
+   * drivers that take long to compile a load or a store, and longer the more there are.
+   */
+  readonly rolled?: boolean;
+  /**
+   * Of a whole axis with one thread: tiles over it lie in memory of the invocation, which is alone in its workgroup, and its registers
+   * are steps of a loop: a processor with few registers has no room for more.
+   */
+  readonly walked?: true;
+  /**
+   * Of a loop axis: it is walked in a loop over sections of so many coordinates, each in a loop of its own. Quotients by a multiple of it
+   * stand still in a section, and so do conditions on them: a section in which they all hold does not look at them.
+   */
+  readonly section?: number;
 }
 
 /**
@@ -177,6 +197,13 @@ export interface Schedule {
   readonly threadOrder: readonly string[];
   /** Chunks of the contracted axis unrolled in the loop body. */
   readonly unroll: number;
+  /**
+   * Products of a vector along the contracted axis are added up in every step, so that a sum is one number: right where a vector is as many
+   * registers. Otherwise a sum is a vector until the end.
+   */
+  readonly dots?: boolean;
+  /** Sums of lanes are made for one register of a tile's last axis after the other: registers hold no more at once. */
+  readonly columnsApart?: true;
   /** Invocations that exchange registers; set when the lowering may rely on it. */
   readonly subgroupSize?: number;
   /** Products go through matrix fragments, their operands through workgroup memory. */

@@ -3,6 +3,7 @@ import type { JsonValue } from '../../frontend/checkpoint/strict-json.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Artifact, LoadedBuild } from '../../runtime/artifact.js';
 import type { Device } from '../../runtime/device.js';
+import { kernelsOf } from '../../runtime/session-loading.js';
 import type { WeightProvider } from '../../runtime/weight-provider.js';
 import { chatFormatOf } from './chat-format.js';
 import { decodeDescription } from './description-json.js';
@@ -40,6 +41,13 @@ export class ArtifactFlux2Model implements Flux2Model {
   ) {
     this.description = decodeDescription(artifact.manifest.model as JsonValue, 'manifest.json');
     this.maxTensorBytes = device.target.maxBufferBytes;
+  }
+
+  prepare(names: readonly NetworkName[]): void {
+    for (const name of names) {
+      const plan = this.build.plans.get(name);
+      if (plan !== undefined) this.device.prepareKernels?.(kernelsOf(plan, this.build.kernels));
+    }
   }
 
   async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {

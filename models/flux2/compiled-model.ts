@@ -1,9 +1,10 @@
 /** A model compiled from its checkpoint, a function at a time, when it is first used. */
 import { kernelPrinter } from '../../backends/print-kernel.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
-import { compileModule, type CompileOptions } from '../../passes/compile.js';
+import { compileModule, type CompileOptions, KernelCache } from '../../passes/compile.js';
 import type { CompiledModule } from '../../passes/compiled.js';
 import type { Device } from '../../runtime/device.js';
+import { kernelsOf } from '../../runtime/session-loading.js';
 import { checkpointWeights } from '../../runtime/weights.js';
 import { chatFormatOf } from './chat-format.js';
 import { buildFunction, componentOf } from './component-functions.js';
@@ -26,6 +27,9 @@ export interface CompiledModelOptions extends LoadOptions {
 export class CompiledFlux2Model implements Flux2Model {
   readonly description: Flux2Description;
   readonly maxTensorBytes: number;
+  private readonly cache = new KernelCache();
+  /** Compiled ahead and not opened yet. */
+  private readonly prepared = new Map<NetworkName, CompiledModule>();
 
   /** Takes over `loaded` and closes it with itself. */
   constructor(
@@ -37,10 +41,27 @@ export class CompiledFlux2Model implements Flux2Model {
     this.maxTensorBytes = device.target.maxBufferBytes;
   }
 
+  /** Compiles one function after the other while their kernels, and those opened meanwhile, are at work in the driver. */
+  prepare(names: readonly NetworkName[], signal?: AbortSignal): void {
+    if (this.device.prepareKernels === undefined) return;
+    const prepareAll = async (): Promise<void> => {
+      for (const name of names) {
+        if (signal?.aborted === true) return;
+        if (!this.prepared.has(name)) this.prepared.set(name, this.compile(name));
+        const { plans, kernels } = this.prepared.get(name)!;
+        this.device.prepareKernels?.(kernelsOf(plans.get(name)!, kernels));
+        // Whoever waits for something else goes first.
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    };
+    prepareAll().catch(() => undefined);
+  }
+
   async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {
     const { checkpoint, table } = this.requireComponent(componentOf[name]);
     report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
-    const { plans, kernels } = this.compile(name);
+    const { plans, kernels } = this.prepared.get(name) ?? this.compile(name);
+    this.prepared.delete(name);
     const weights = checkpointWeights(checkpoint, table);
     return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report, signal);
   }
@@ -57,6 +78,7 @@ export class CompiledFlux2Model implements Flux2Model {
       ...(instruments && { instruments }),
       operands,
       mayQuantize,
+      cache: this.cache,
     });
   }
 

@@ -18,6 +18,12 @@ export interface DenoiseRequest {
   readonly textWidth: number;
 }
 
+/** Which function runs a request with classifier-free guidance or without, with references or without. */
+export function denoiseFunction(isGuided: boolean, hasReferences: boolean, cachedReferences: boolean): NetworkName {
+  if (isGuided) return 'denoise_cfg';
+  return cachedReferences && hasReferences ? 'denoise_cached' : 'denoise';
+}
+
 /**
  * Which function runs the request and what it takes; shapes as `addDenoise` has them. F2C668 when embeddings do not fit
  * the transformer, the number of pictures or each other.
@@ -46,9 +52,9 @@ export function denoiseInputs(
     sigma_deltas: floats([steps], differences(schedule.sigmas)),
   };
   if (guidance.embedded !== undefined) inputs['guidance'] = floats([1], Float32Array.of(guidance.embedded));
-  if (guidance.cfgScale === undefined || negative === undefined) {
-    return { name: cachedReferences && referenceTokens > 0 ? 'denoise_cached' : 'denoise', inputs };
-  }
+  const isGuided = guidance.cfgScale !== undefined && negative !== undefined;
+  const name = denoiseFunction(isGuided, referenceTokens > 0, cachedReferences);
+  if (!isGuided) return { name, inputs };
   const negativeEmbeds = selectEmbeds(negative, request, 'negative prompt');
   if (negativeEmbeds.shape[1] !== textTokens) {
     throw new Flux2cError('F2C668', 'the embeddings of the prompt and of the negative prompt differ in length', {
@@ -59,7 +65,7 @@ export function denoiseInputs(
   }
   inputs['negative_prompt_embeds'] = negativeEmbeds;
   inputs['cfg_scale'] = floats([], Float32Array.of(guidance.cfgScale));
-  return { name: 'denoise_cfg', inputs };
+  return { name, inputs };
 }
 
 /** The rows of the batch's pictures; one row does for all. */

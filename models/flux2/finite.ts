@@ -1,5 +1,10 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 
+/** Whether `values` hold neither an infinity nor a NaN. */
+export function allFinite(values: Float32Array): boolean {
+  return values.every((value) => Number.isFinite(value));
+}
+
 /**
  * F2C664 when `values` hold an infinity or a NaN; `what` says whose values they are. Everything before was finite, so
  * this is where it began. Programs without this check write black pictures.

@@ -16,6 +16,8 @@ export type NetworkTensor =
 export interface RunObserver {
   /** After each iteration of the function's loop, with the carried tensor's values; the next waits for the promise. */
   readonly onStep?: (step: number, carried: Float32Array) => void | Promise<void>;
+  /** When an iteration has ended; the device goes on meanwhile. For progress, which needs no values. */
+  readonly onStepDone?: (step: number) => void;
   /** Ends the run before the next iteration; its reason is thrown. */
   readonly signal?: AbortSignal;
 }
@@ -53,6 +55,11 @@ export interface Flux2Model {
   readonly description: Flux2Description;
   /** The largest tensor that the device holds. */
   readonly maxTensorBytes: number;
+  /**
+   * Says which functions will be opened, in that order, so that what takes long can begin. Errors wait for `open`; an abort
+   * ends it.
+   */
+  prepare?(names: readonly NetworkName[], signal?: AbortSignal): void;
   /**
    * Compiles or loads a function and puts its weights on the device. F2C618 when the model lacks what it needs; F2C522 after an
    * abort, which ends compilers that are at work.

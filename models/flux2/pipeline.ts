@@ -2,8 +2,8 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { pixelsPerToken } from './config.js';
 import { PictureDecoder } from './decode-picture.js';
-import { type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
-import { requireFinite } from './finite.js';
+import { denoiseFunction, type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
+import { allFinite, requireFinite } from './finite.js';
 import {
   type GenerateConfigs,
   type GenerateRequest,
@@ -91,6 +91,11 @@ export class Flux2Pipeline {
         'With classifier-free guidance (--cfg-scale) reference pictures are run in every step, not once before the steps as this model was trained for.',
       );
     }
+    const functions = functionsOf(request, settings, configs.pipeline.cachedReferences);
+    this.model.prepare?.(
+      functions.filter((name) => !this.networks.has(name)),
+      observer.signal,
+    );
     const { prompt, negative } = await this.encodeBoth(request, settings, observer);
     const references = await this.encodeReferences(request.references ?? [], observer);
     const pictures: GeneratedPicture[] = [];
@@ -178,21 +183,30 @@ export class Flux2Pipeline {
     const network = await this.open(name, observer);
     const meter = new StageMeter('denoise', steps, observer.onProgress ?? ignore);
     let before = (inputs['noise'] as NetworkTensor).values as Float32Array;
+    const { preview, onLatents, signal } = observer;
+    const checkStep = (step: number, latents: Float32Array): void =>
+      requireFinite(latents, `step ${step + 1} of ${steps}`);
+    const lookAtLatents = async (step: number, latents: Float32Array): Promise<void> => {
+      checkStep(step, latents);
+      await onLatents?.(step, first, latents);
+      if (preview && (step + 1) % preview.every(steps) === 0 && step + 1 < steps) {
+        const sigmas = [schedule.sigmas[step]!, schedule.sigmas[step + 1]!] as const;
+        await this.showPreviews(request, predictEnd(before, latents, sigmas), step, preview.show);
+      }
+      before = latents;
+    };
+    // Latents are only read where somebody wants them: otherwise the device need not wait between steps.
+    const isWatched = preview !== undefined || onLatents !== undefined;
     const results = await network.run(inputs, {
-      ...(observer.signal && { signal: observer.signal }),
-      onStep: async (step, latents) => {
-        requireFinite(latents, `step ${step + 1} of ${steps}`);
-        meter.done(step + 1);
-        await observer.onLatents?.(step, first, latents);
-        const { preview } = observer;
-        if (preview && (step + 1) % preview.every(steps) === 0 && step + 1 < steps) {
-          const sigmas = [schedule.sigmas[step]!, schedule.sigmas[step + 1]!] as const;
-          await this.showPreviews(request, predictEnd(before, latents, sigmas), step, preview.show);
-        }
-        before = latents;
-      },
+      ...(signal && { signal }),
+      onStepDone: (step) => meter.done(step + 1),
+      ...(isWatched && { onStep: lookAtLatents }),
     });
     const { values } = takeFloats(results, 'latents');
+    if (!isWatched && !allFinite(values)) {
+      // The same steps once more say where it began.
+      await network.run(inputs, { ...(signal && { signal }), onStep: checkStep });
+    }
     requireFinite(values, `the last of ${steps} steps of picture ${first + 1} to ${first + count}`);
     return values;
   }
@@ -352,6 +366,22 @@ export function predictEnd(
   [sigma, next]: readonly [number, number],
 ): Float32Array {
   return after.map((value, i) => value - (next * (value - before[i]!)) / (next - sigma));
+}
+
+/** The functions that a request goes through, in order. */
+function functionsOf(
+  { promptEmbeds, negativePromptEmbeds, references = [] }: GenerateRequest,
+  { guidance }: ResolvedRequest,
+  cachedReferences: boolean,
+): readonly NetworkName[] {
+  const isGuided = guidance.cfgScale !== undefined;
+  const encodes = promptEmbeds === undefined || (isGuided && negativePromptEmbeds === undefined);
+  return [
+    ...(encodes ? (['text_encoder'] as const) : []),
+    ...(references.length > 0 ? (['vae_encoder'] as const) : []),
+    denoiseFunction(isGuided, references.length > 0, cachedReferences),
+    'vae_decoder',
+  ];
 }
 
 function toPicture(decoded: Float32Array, { height, width }: ResolvedRequest): RgbImage {

@@ -35,9 +35,10 @@ export async function openSessionNetwork(
   };
 }
 
-function toRunOptions({ onStep, signal }: RunObserver = {}): Parameters<Session['run']>[1] {
+function toRunOptions({ onStep, onStepDone, signal }: RunObserver = {}): Parameters<Session['run']>[1] {
   return {
     ...(signal && { signal }),
+    ...(onStepDone && { onStepDone: ({ index }) => onStepDone(index) }),
     ...(onStep && {
       // The functions of the model carry one tensor: the latents.
       onStep: async ({ index, carried, read }) => onStep(index, await read(carried[0]!)),

@@ -1,4 +1,3 @@
-import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import { equalShapes } from '../../ir/graph/types.js';
@@ -17,11 +16,9 @@ export interface HeadsGroup {
  *
  * The product may be scaled by elementwise operations before. Each piece of it (its split's results, or all of it) is read by one reshape to heads, and that by rms_norm and
  * rope or by anything. All results are made where the group's last operation stood, so nothing may read one before.
- * Where invocations multiply numbers of their own a head's columns are apart in as many of them: there, and where pairs of
- * rope are half a head apart, the norm stays a kernel of rows.
+ * Where pairs of rope are half a head apart, the norm stays a kernel of rows.
  */
-export function findHeads(block: Block, uses: ReadonlyMap<Value, number>, target: Target): readonly HeadsGroup[] {
-  if (target.matrix === undefined) return [];
+export function findHeads(block: Block, uses: ReadonlyMap<Value, number>): readonly HeadsGroup[] {
   const search = new HeadsSearch(block, uses);
   return block.operations.flatMap((operation) => search.groupOf(operation) ?? []);
 }

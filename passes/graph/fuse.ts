@@ -6,7 +6,9 @@ import { equalShapes } from '../../ir/graph/types.js';
 import { isRowOperation, shareLoops } from '../kernel/from-group/facts.js';
 import { elementCount } from '../kernel/from-group/group.js';
 import type { GraphPass } from '../pass.js';
+import { countUses } from './count-uses.js';
 import { findHeads } from './fuse-heads.js';
+import { GroupBuffers } from './group-buffers.js';
 import { findHostOperations } from './host-operations.js';
 import { inlineFused } from './inline-fused.js';
 
@@ -21,6 +23,7 @@ import { inlineFused } from './inline-fused.js';
  *   contraction -> split of the last axis: one destination a piece
  *   contraction + contraction of the same left operand, where pointwise work reads both: an accumulator each
  *   contraction <- upsample_nearest: only the addresses change
+ *   map <- concatenation of repeated rows: one of its vectors is chosen for each row
  *   contraction -> norm and rope of its heads, where a workgroup has whole heads (fuse-heads.ts)
  * Every value inside a group is read inside it only, so a group can stand where its last operation stood.
  * Views, concatenations, weights, constants and host work stay outside: the plan makes them addresses.
@@ -63,7 +66,7 @@ const costly: ReadonlySet<string> = new Set([
 
 function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): Block {
   const uses = countUses(block);
-  const constants = findScalars(block);
+  const buffers = new GroupBuffers(block);
   const groupOf = new Map<Value, Group>();
   const viewOf = new Map<Value, Operation>();
   const closing = new Map<Operation, Group>();
@@ -73,9 +76,9 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     for (const result of last.results) groupOf.set(result, group);
   };
   const inHeads = new Set<Operation>();
-  for (const heads of findHeads(block, uses, target)) {
+  for (const heads of findHeads(block, uses)) {
     const group: Group = { anchor: 'contraction', ...heads };
-    if (buffersOf(group, constants) > target.maxStorageBuffers) continue;
+    if (buffers.count(heads.operations, heads.results) > target.maxStorageBuffers) continue;
     closing.set(group.operations.at(-1) as Operation, group);
     for (const operation of group.operations) inHeads.add(operation);
   }
@@ -85,20 +88,21 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     if (category === 'view') viewOf.set(operation.results[0] as Value, operation);
     if (operation.kind === 'split') {
       const source = groupOf.get(operation.operands[0] as Value);
-      if (
-        source !== undefined &&
-        splitsLastAxis(operation) &&
-        canSplit(source, operation, { uses, constants, target })
-      ) {
+      if (source !== undefined && splitsLastAxis(operation) && canSplit(source, operation, { uses, buffers, target })) {
         closing.delete(source.operations.at(-1) as Operation);
         close({ anchor: source.anchor, operations: [...source.operations, operation] });
       }
       continue;
     }
-    if (unfused.has(category) || operation.kind === 'concat' || host.has(operation)) continue;
+    if (operation.kind === 'concat') {
+      const repeats = operation.operands.map((operand) => viewOf.get(operand));
+      if (repeatsRows(operation, repeats, uses)) close({ anchor: 'map', operations: [...repeats, operation] });
+      continue;
+    }
+    if (unfused.has(category) || host.has(operation)) continue;
     let group: Group = { anchor: anchorFor(operation), operations: [operation] };
     for (const operand of new Set(operation.operands)) {
-      const grown = absorb(group, operation, operand, { groupOf, viewOf, constants, uses, target });
+      const grown = absorb(group, operation, operand, { groupOf, viewOf, buffers, uses, target });
       if (grown === undefined) continue;
       closing.delete(grown.absorbed.operations.at(-1) as Operation);
       group = grown.group;
@@ -109,7 +113,7 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
   const absorbed = new Set([...closing.values()].flatMap((group) => group.operations));
   for (const operation of block.operations) {
     const group = closing.get(operation);
-    if (group !== undefined) operations.push(makeFused(group, constants));
+    if (group !== undefined) operations.push(makeFused(group, buffers.scalars));
     else if (!absorbed.has(operation)) {
       operations.push(
         operation.kind !== 'loop' || operation.body === undefined
@@ -122,7 +126,7 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
 }
 
 interface Surroundings {
-  readonly constants: ReadonlyMap<Value, Operation>;
+  readonly buffers: GroupBuffers;
   readonly groupOf: ReadonlyMap<Value, Group>;
   readonly viewOf: ReadonlyMap<Value, Operation>;
   readonly uses: ReadonlyMap<Value, number>;
@@ -134,7 +138,7 @@ function absorb(
   group: Group,
   operation: Operation,
   operand: Value,
-  { groupOf, viewOf, constants, uses, target }: Surroundings,
+  { groupOf, viewOf, buffers, uses, target }: Surroundings,
 ): { readonly group: Group; readonly absorbed: Group } | undefined {
   const readHere = operation.operands.filter((value) => value === operand).length;
   if (uses.get(operand) !== readHere) return undefined;
@@ -148,7 +152,8 @@ function absorb(
   if (anchor === undefined) return undefined;
   const operations = [...maker.operations, ...(view === undefined ? [] : [view]), ...group.operations];
   const merged: Group = { anchor, operations };
-  return buffersOf(merged, constants) <= target.maxStorageBuffers ? { group: merged, absorbed: maker } : undefined;
+  const count = buffers.count(operations, resultsOf(merged));
+  return count <= target.maxStorageBuffers ? { group: merged, absorbed: maker } : undefined;
 }
 
 function mergedAnchor(group: Group, maker: Group, operation: Operation, operand: Value): FusedAnchor | undefined {
@@ -198,6 +203,21 @@ function anchorFor(operation: Operation): FusedAnchor {
   }
 }
 
+/** A concatenation of values that are each the same along it: whoever reads it chooses one, nothing is written. */
+function repeatsRows(
+  { attributes: { axis }, results: [result] }: Extract<Operation, { kind: 'concat' }>,
+  repeats: readonly (Operation | undefined)[],
+  uses: ReadonlyMap<Value, number>,
+): repeats is readonly Operation[] {
+  if (uses.get(result as Value) !== 1) return false;
+  return repeats.every((repeat) => {
+    if (repeat?.kind !== 'broadcast' || uses.get(repeat.results[0] as Value) !== 1) return false;
+    const { shape } = (repeat.operands[0] as Value).type;
+    const rank = (repeat.results[0] as Value).type.shape.length;
+    return (shape[axis - rank + shape.length]?.constant ?? 1) === 1;
+  });
+}
+
 function splitsLastAxis(operation: Extract<Operation, { kind: 'split' }>): boolean {
   return operation.attributes.axis === (operation.operands[0] as Value).type.shape.length - 1;
 }
@@ -205,50 +225,14 @@ function splitsLastAxis(operation: Extract<Operation, { kind: 'split' }>): boole
 function canSplit(
   source: Group,
   split: Operation,
-  { uses, constants, target }: Pick<Surroundings, 'uses' | 'constants' | 'target'>,
+  { uses, buffers, target }: Pick<Surroundings, 'uses' | 'buffers' | 'target'>,
 ): boolean {
   if (source.anchor !== 'contraction' || uses.get(split.operands[0] as Value) !== 1) return false;
-  const operations = [...source.operations, split];
-  return buffersOf({ anchor: source.anchor, operations }, constants) <= target.maxStorageBuffers;
-}
-
-/** Constants of one number, which kernels hold in themselves. */
-function findScalars(block: Block): ReadonlyMap<Value, Operation> {
-  const constants = new Map<Value, Operation>();
-  for (const operation of block.operations) {
-    if (operation.kind !== 'constant' || operation.attributes.values.length !== 1) continue;
-    constants.set(operation.results[0] as Value, operation);
-  }
-  return constants;
-}
-
-/** Storage buffers the kernel will bind. */
-function buffersOf(group: Group, constants: ReadonlyMap<Value, Operation>): number {
-  const inside = new Set(group.operations.flatMap(({ results }) => results));
-  const outside = new Set(
-    group.operations.flatMap(({ operands }) =>
-      operands.filter((operand) => !inside.has(operand) && !constants.has(operand)),
-    ),
-  );
-  return outside.size + resultsOf(group).length;
+  return buffers.count([...source.operations, split], split.results) <= target.maxStorageBuffers;
 }
 
 function resultsOf({ operations, results }: Group): readonly Value[] {
   return results ?? operations.at(-1)?.results ?? [];
-}
-
-function countUses(block: Block): Map<Value, number> {
-  const uses = new Map<Value, number>();
-  const add = (value: Value): void => void uses.set(value, (uses.get(value) ?? 0) + 1);
-  const walk = (inner: Block): void => {
-    for (const { operands, body } of inner.operations) {
-      operands.forEach(add);
-      if (body !== undefined) walk(body);
-    }
-    inner.results.forEach(add);
-  };
-  walk(block);
-  return uses;
 }
 
 /** The fused operation keeps the group's result values; its body is a closed copy. */

@@ -2,8 +2,10 @@ import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
-import type { KernelFacts } from './from-group/facts.js';
+import type { AxisFacts, KernelFacts } from './from-group/facts.js';
+import { scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
+import { scheduleSubgroups } from './schedule-subgroups.js';
 
 /**
  * Schedules for a kernel, the best first: those that multiply matrix fragments fit only operands of 16 bits in rows, which is
@@ -11,7 +13,7 @@ import { scheduleMatrices } from './schedule-matrices.js';
  */
 export function listSchedules(facts: KernelFacts, target: Target): readonly Schedule[] {
   const matrix = target.matrix === undefined ? [] : scheduleMatrices(facts, target);
-  return [...matrix, chooseSchedule(facts, target)];
+  return [...matrix, scheduleSubgroups(facts, target) ?? chooseSchedule(facts, target)];
 }
 
 /**
@@ -38,7 +40,9 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
     case 'contraction':
       return scheduleContraction(facts, target);
     case 'heads':
-      return scheduleHeads(extent('m'), extent('d'), extent('k'), target);
+      return target.stagingPays && target.workgroupMemory > 0
+        ? scheduleHeads(extent('m'), extent('d'), extent('k'), target)
+        : scheduleHeadPieces(facts, target);
     case 'attention': {
       const size = extent('d').constant;
       if (size === undefined) {
@@ -46,6 +50,8 @@ function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       }
       const shared = target.matrix === undefined ? undefined : scheduleSharedHeads(extent('m'), size);
       if (shared !== undefined) return shared;
+      if (target.loops !== undefined && size % 4 === 0)
+        return scheduleVectorAttention(extent('m'), size, target.loops.vectorRegisters);
       const vector = vectorOf(extent('d'));
       // Keys are unrolled for a GPU's latency; software drivers compile every load to a branch, in seconds for hundreds.
       // A query and its output live in the registers of one invocation: 2 · size floats.
@@ -132,7 +138,7 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
     {
       m: spread(rowThreads, rowRegisters, 1),
       n: spread(columnThreads, 1, columns),
-      k: spread(1, 1, depth),
+      k: { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
       ...batch,
     },
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
@@ -160,6 +166,22 @@ function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
     ['d', 'm'],
     2,
   );
+}
+
+/**
+ * Heads in pieces of as many columns as a plain product's invocation has: a software driver's registers do not hold a head, and its
+ * barriers cost more than reading sums back. Only invocations of one subgroup share a head.
+ */
+function scheduleHeadPieces(facts: KernelFacts, target: Target): Schedule {
+  const axes = facts.axes
+    .filter(({ name }) => name !== 'h')
+    .map((axis): AxisFacts => (axis.name === 'd' ? { ...axis, name: 'n', kind: 'grid_y' } : axis));
+  const { spread: spreads, ...product } = scheduleContraction({ ...facts, family: 'contraction', axes }, target);
+  const { m, n, k } = spreads as Readonly<Record<'m' | 'n' | 'k', AxisSpread>>;
+  const shares = product.subgroupSize !== undefined;
+  const d = shares ? n : { ...n, threads: 1 };
+  const order = product.threadOrder.flatMap((name) => (name !== 'n' ? [name] : shares ? ['d'] : []));
+  return { ...product, spread: { m, h: spread(1, 1, 1), d, k }, threadOrder: order };
 }
 
 function spread(threads: number, registers: number, vector: 1 | 2 | 4): AxisSpread {

@@ -8,10 +8,10 @@ import { findHostOperations } from '../graph/host-operations.js';
 import { elementCount, storageOf } from '../kernel/from-group/group.js';
 import type { KernelGroup, MemoryLayout } from '../kernel/from-group/group.js';
 import { Destinations } from './destinations.js';
-import { costOfGroup } from './group-cost.js';
 import type { KernelStore } from './kernel-store.js';
 import { findNarrowValues } from './narrow-values.js';
-import { denseView, isDense, part, spanOf, viewThrough } from './views.js';
+import { boundSpan, shareBindings } from './shared-bindings.js';
+import { denseView, isDense, part, viewThrough } from './views.js';
 import type { View } from './views.js';
 
 /**
@@ -143,10 +143,16 @@ class PlanBuilder {
       taken.add(view.storage);
       return view;
     });
+    const isTooMany = operands.length + results.length > this.kernels.target.maxStorageBuffers;
+    const isWeight = (storage: number): boolean => this.storages[storage]?.kind === 'weight';
+    const within = isTooMany ? shareBindings(operands, isWeight) : [];
     const group: KernelGroup = {
       anchor: operation.attributes.anchor,
       body,
-      operands: operands.map((view) => this.layoutOf(view)),
+      operands: operands.map((view, place) => {
+        const shared = within[place];
+        return { ...this.layoutOf(view), ...(shared !== undefined && { within: shared }) };
+      }),
       results: results.map((view) => this.layoutOf(view)),
     };
     operation.results.forEach((result, place) => this.views.set(result, results[place] as View));
@@ -156,19 +162,19 @@ class PlanBuilder {
   private launch(group: KernelGroup, views: readonly View[], label: string, hint: string): void {
     const use = this.kernels.use(group, hint);
     const reads = group.operands.length;
+    const within = group.operands.map((operand) => operand.within);
     const step: LaunchStep = {
       kind: 'launch',
       kernel: use.kernel.name,
       label,
-      bindings: views.map((view, place) => ({
-        storage: view.storage,
-        offset: view.offset,
-        access: place < reads ? 'read' : 'write',
-        span: spanOf(view),
-      })),
+      bindings: views.flatMap((view, place) => {
+        if (within[place] !== undefined) return [];
+        const access = place < reads ? 'read' : 'write';
+        return [{ storage: view.storage, offset: view.offset, access, span: boundSpan(views, place, within) }];
+      }),
       parameters: use.parameters,
       grid: use.grid,
-      ...costOfGroup(group),
+      ...use.cost,
     };
     this.steps.push(step);
   }
@@ -385,7 +391,7 @@ function labelOf(operation: Operation, makers: ReadonlyMap<Value, Operation>): s
 function hintOf(operation: Extract<Operation, { kind: 'fused' }>): string {
   const kinds = (operation.body as Block).operations
     .map(({ kind }) => kind)
-    .filter((kind) => kind !== 'constant' && kind !== 'reshape');
+    .filter((kind) => !['constant', 'reshape', 'broadcast', 'concat'].includes(kind));
   const short = kinds.length > 4 ? [...kinds.slice(0, 3), `${kinds.length - 3}more`] : kinds;
   return short.join('_');
 }

@@ -5,6 +5,7 @@ import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatemen
 import type { GridAxis } from '../../ir/plan.js';
 import { buildKernel, withTiles } from '../kernel/from-group/build-kernel.js';
 import { describeGroup } from '../kernel/from-group/facts.js';
+import { groupKey } from '../kernel/from-group/group-key.js';
 import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.js';
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
 import { findAccesses } from '../kernel/find-accesses.js';
@@ -16,12 +17,14 @@ import { canMultiplyMatrices } from '../kernel/lower/can-multiply.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
 
-/** A group's kernel as one launch uses it: the shared kernel and this launch's sizes. */
+/** A group's kernel as one launch uses it: the shared kernel and this launch's sizes. Equal groups share theirs. */
 export interface KernelUse {
   readonly kernel: CompiledKernel;
   /** Values of the kernel's size parameters. */
   readonly parameters: readonly { readonly name: string; readonly value: Dim }[];
   readonly grid: readonly [GridAxis, GridAxis, GridAxis];
+  /** Of the group, in the sizes of its module. */
+  readonly cost: { readonly flop: Dim; readonly bytes: Dim };
 }
 
 /** Makes the backend's text from a lowered kernel, with a comment of some lines at its head. */
@@ -41,6 +44,7 @@ export interface KernelStoreOptions {
  * that are given. Different kernels have different names.
  */
 export class KernelCache {
+  private readonly uses = new Map<Target, Map<string, KernelUse>>();
   private readonly kernels = new Map<string, { readonly text: string; readonly kernel: CompiledKernel }>();
 
   get(name: string, text: string): CompiledKernel | undefined {
@@ -52,43 +56,65 @@ export class KernelCache {
   add(text: string, kernel: CompiledKernel): void {
     this.kernels.set(kernel.name, { text, kernel });
   }
+
+  /** What was made of groups for a target, by what a store knows them by. */
+  usesFor(target: Target): Map<string, KernelUse> {
+    let uses = this.uses.get(target);
+    if (uses === undefined) {
+      uses = new Map();
+      this.uses.set(target, uses);
+    }
+    return uses;
+  }
 }
 
 /**
- * Kernels of a module, each once: a kernel's text after renaming its size parameters in order of appearance is its identity,
- * so the 48 single-stream blocks of dev share theirs.
+ * Kernels of a module, each once. A group like one before it is recognised before anything is built (`groupKey`), so the time
+ * for the 48 single-stream blocks of dev is that for one. Groups that differ may have one kernel still: what it is called
+ * after and its text after renaming its size parameters in order of appearance are its identity. Kernels of several modules may
+ * be loaded on one device, so the text's digest keeps their names apart.
  */
 export class KernelStore {
   readonly kernels = new Map<string, CompiledKernel>();
-  private readonly byText = new Map<string, CompiledKernel>();
+  private readonly cache: KernelCache;
+  private readonly uses: Map<string, KernelUse>;
 
   constructor(
     readonly target: Target,
     private readonly options: KernelStoreOptions,
-  ) {}
+  ) {
+    this.cache = options.cache ?? new KernelCache();
+    this.uses = this.cache.usesFor(target);
+  }
 
   /** @throws F2C306 more storage buffers than the target binds, and what building and lowering throw */
-  use(original: KernelGroup, hint: string): KernelUse {
+  use(group: KernelGroup, hint: string): KernelUse {
+    const key = `${hint} ${this.options.operands} ${groupKey(group)}`;
+    let use = this.uses.get(key);
+    if (use === undefined) {
+      use = this.makeUse(group, hint);
+      this.uses.set(key, use);
+    }
+    this.kernels.set(use.kernel.name, use.kernel);
+    return use;
+  }
+
+  private makeUse(original: KernelGroup, hint: string): KernelUse {
     const { group, original: names } = renameSymbols(original);
     const restored = Object.fromEntries([...names].map(([name, symbol]) => [name, Dim.symbol(symbol)]));
     const restore = (dim: Dim): Dim => dim.substitute(restored);
     this.expectFewBuffers(group, hint);
     const { schedule, built } = this.build(group);
     const { kernel, names: parameters } = renameParameters(built);
-    const text = `${JSON.stringify(kernel)} ${JSON.stringify(schedule)}`;
-    let compiled = this.byText.get(text);
+    const text = `${JSON.stringify(kernel, exactNumbers)} ${JSON.stringify(schedule)}`;
+    const name = `${hint}_${digest(text)}`;
+    const { flop, bytes } = costOfGroup(group);
+    let compiled = this.cache.get(name, text);
     if (compiled === undefined) {
-      const name = this.nameKernel(hint, text);
-      compiled = this.options.cache?.get(name, text);
-      if (compiled === undefined) {
-        const { flop, bytes } = costOfGroup(group);
-        const renames = Object.fromEntries(parameters.map(([name, symbol]) => [symbol, Dim.symbol(name)]));
-        const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
-        compiled = this.compile({ ...kernel, name }, schedule, cost);
-        this.options.cache?.add(text, compiled);
-      }
-      this.byText.set(text, compiled);
-      this.kernels.set(compiled.name, compiled);
+      const renames = Object.fromEntries(parameters.map(([parameter, symbol]) => [symbol, Dim.symbol(parameter)]));
+      const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
+      compiled = this.compile({ ...kernel, name }, schedule, cost);
+      this.cache.add(text, compiled);
     }
     const grid = (['grid_x', 'grid_y', 'grid_z'] as const).map((kind): GridAxis => {
       const axis = built.axes.find((candidate) => candidate.kind === kind);
@@ -99,6 +125,7 @@ export class KernelStore {
       kernel: compiled,
       parameters: parameters.map(([name, symbol]) => ({ name, value: restore(Dim.symbol(symbol)) })),
       grid: grid as [GridAxis, GridAxis, GridAxis],
+      cost: { flop: restore(flop), bytes: restore(bytes) },
     };
   }
 
@@ -134,7 +161,7 @@ export class KernelStore {
   }
 
   private expectFewBuffers({ operands, results }: KernelGroup, hint: string): void {
-    const count = operands.length + results.length;
+    const count = operands.filter(({ within }) => within === undefined).length + results.length;
     if (count <= this.target.maxStorageBuffers) return;
     throw new Flux2cError('F2C306', 'a kernel needs more storage buffers than the target has', {
       where: [hint],
@@ -142,13 +169,6 @@ export class KernelStore {
       found: `${count}`,
       hint: 'Use a device that binds more storage buffers to a kernel.',
     });
-  }
-
-  /** The digest keeps names apart across modules: kernels of several may be loaded on one device. */
-  private nameKernel(hint: string, text: string): string {
-    const name = `${hint}_${digest(text)}`;
-    if (!this.kernels.has(name)) return name;
-    throw new Error(`internal: two kernels are called ${name}`);
   }
 }
 
@@ -240,6 +260,15 @@ function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim)
         };
     }
   });
+}
+
+/** JSON writes infinities and NaN alike, and -0 as 0; kernels that differ in them are different. */
+function exactNumbers(_: string, value: unknown): unknown {
+  return typeof value !== 'number' || (Number.isFinite(value) && !Object.is(value, -0))
+    ? value
+    : Object.is(value, -0)
+      ? '-0'
+      : String(value);
 }
 
 /** FNV-1a over UTF-16 code units, two lanes of 32 bits folded to 8 hexadecimal digits. */

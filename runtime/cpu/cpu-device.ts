@@ -60,7 +60,9 @@ class CpuDevice implements Device {
     this.budgetBytes = memoryBudgetBytes ?? Infinity;
     this.relaxedMultiplyAdd = relaxedMultiplyAdd;
     this.usage = new UsageMeter(this.target.maxBufferBytes, this.budgetBytes);
-    this.pool = new WorkerPool(this.memory, threads, startWorker);
+    const sharedBytes = this.target.loops?.memoryBytes ?? 0;
+    const shared = Array.from({ length: threads }, (_, at) => this.allocate(sharedBytes, `memory of thread ${at}`));
+    this.pool = new WorkerPool(this.memory, shared, startWorker);
     const fused = relaxedMultiplyAdd ? ' with fused multiply-add' : '';
     this.description = `processor, ${threads} thread${threads === 1 ? '' : 's'}, 128-bit vectors${fused}`;
   }

@@ -43,7 +43,13 @@ export const jobLayout: JobLayout = {
 };
 
 export type WorkerRequest =
-  | { readonly kind: 'start'; readonly memory: WebAssembly.Memory; readonly layout: JobLayout }
+  /** `shared`: where this thread's workgroup memory is. */
+  | {
+      readonly kind: 'start';
+      readonly memory: WebAssembly.Memory;
+      readonly layout: JobLayout;
+      readonly shared: number;
+    }
   | { readonly kind: 'kernel'; readonly id: number; readonly module: WebAssembly.Module }
   /** `starts[i]`: first word of launch i; `times[2i]`, `times[2i + 1]`: its begin and end in milliseconds. */
   | { readonly kind: 'run'; readonly job: Int32Array; readonly starts: Int32Array; readonly times: Float64Array };
@@ -65,6 +71,7 @@ export function workerMain(
 ): void {
   let memory: WebAssembly.Memory | undefined;
   let layout: JobLayout | undefined;
+  let shared = 0;
   const kernels = new Map<number, RunRange>();
   /** About 20 µs: what a thread saves by not going to sleep between short launches. */
   const spins = 2000;
@@ -88,7 +95,7 @@ export function workerMain(
         const low = (place[axis] ?? 0) * size;
         bounds.push(low, Math.min(low + size, word(at.workgroups + axis)));
       }
-      run(...bounds, word(at.parameters), ...addresses.map((address) => address | 0));
+      run(...bounds, word(at.parameters), shared, ...addresses.map((address) => address | 0));
       if (Atomics.add(job, start + at.done, 1) + 1 === chunks) {
         times[2 * launch + 1] = performance.timeOrigin + performance.now();
         Atomics.notify(job, start + at.done);
@@ -128,6 +135,7 @@ export function workerMain(
       case 'start':
         memory = request.memory;
         layout = request.layout;
+        shared = request.shared;
         return;
       case 'kernel': {
         if (memory === undefined) return;

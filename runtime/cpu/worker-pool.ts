@@ -29,12 +29,13 @@ export class WorkerPool {
   private dead: string | undefined;
   private job: Int32Array | undefined;
 
-  constructor(memory: WebAssembly.Memory, count: number, start: StartWorker) {
-    this.threads = Array.from({ length: count }, (_, index) => start(index));
-    for (const thread of this.threads) {
+  /** `sharedAddresses`: of each thread's workgroup memory. */
+  constructor(memory: WebAssembly.Memory, sharedAddresses: readonly number[], start: StartWorker) {
+    this.threads = sharedAddresses.map((_, index) => start(index));
+    for (const [index, thread] of this.threads.entries()) {
       thread.onReply(({ failure }) => this.leave(failure));
       thread.onFailure((message) => this.die(message));
-      thread.post({ kind: 'start', memory, layout: jobLayout });
+      thread.post({ kind: 'start', memory, layout: jobLayout, shared: sharedAddresses[index] ?? 0 });
       thread.setActive(false);
     }
   }

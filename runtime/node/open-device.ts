@@ -3,7 +3,8 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { createCpuDevice } from '../cpu/node/cpu-device.js';
 import { openCuda, openUsefulCuda } from '../cuda/node/open-cuda.js';
 import type { Device } from '../device.js';
-import { openDawn } from '../webgpu/node/dawn.js';
+import { openDawn, sharesCompiledCode } from '../webgpu/node/dawn.js';
+import { DriverWarmer } from '../webgpu/node/driver-warmer.js';
 import { createWebgpuDevice } from '../webgpu/webgpu-device.js';
 import { isSoftwareAdapter } from '../webgpu/webgpu-target.js';
 
@@ -76,10 +77,21 @@ async function openDemandedGpu(choice: string | undefined): Promise<Device> {
 
 async function openDemandedAdapter(choice: string | undefined): Promise<Device> {
   const outcome = await openDawn(choice === undefined ? {} : { adapter: choice });
-  if (outcome.adapter !== undefined) return createWebgpuDevice(outcome.adapter);
+  if (outcome.adapter !== undefined) {
+    const { name } = outcome;
+    return createWebgpuDevice(outcome.adapter, sharesCompiledCode(name) ? { warmer: warmerOf(name) } : {});
+  }
   throw new Flux2cError('F2C515', 'no WebGPU adapter can be used', {
     found: outcome.reason,
     hint: choice === undefined ? `${howToGetOne}.` : howToList,
+  });
+}
+
+function warmerOf(adapter: string): DriverWarmer {
+  return new DriverWarmer(async () => {
+    const outcome = await openDawn({ adapter });
+    if (outcome.adapter === undefined) throw new Error(outcome.reason);
+    return createWebgpuDevice(outcome.adapter);
   });
 }
 

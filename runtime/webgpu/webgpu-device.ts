@@ -4,8 +4,9 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Target } from '../../backends/target.js';
 import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, OnKernelLoaded, Sequence } from '../device.js';
 import { checkKernel, checkRange, outOfMemory, UsageMeter } from '../launch-check.js';
+import { CommandQueue } from './webgpu-commands.js';
 import { FailureLog } from './webgpu-failures.js';
-import { KernelLibrary } from './webgpu-kernels.js';
+import { KernelLibrary, type KernelWarmer } from './webgpu-kernels.js';
 import { asWebgpuBuffer, bufferUsage, recordSequence, WebgpuBuffer, WebgpuSequence } from './webgpu-sequence.js';
 import { describeDeviceRequest, targetOfAdapter, type LoweredTarget } from './webgpu-target.js';
 
@@ -14,6 +15,8 @@ export interface WebgpuDeviceOptions {
   readonly limits?: LoweredTarget;
   /** Most bytes of live buffers; `createBuffer` throws F2C502 beyond. Default: as much as the driver gives. */
   readonly memoryBudgetBytes?: number;
+  /** For drivers that compile at a kernel's first launch. The device closes it with itself. */
+  readonly warmer?: KernelWarmer;
 }
 
 /** Timestamps of one query set; 4096 is the specification's limit. */
@@ -40,7 +43,7 @@ export async function createWebgpuDevice(adapter: GPUAdapter, options: WebgpuDev
       cause,
     });
   }
-  return new WebgpuDevice(gpu, target, describeAdapter(adapter.info), options.memoryBudgetBytes ?? Infinity);
+  return new WebgpuDevice(gpu, target, describeAdapter(adapter.info), options);
 }
 
 /** Name and driver, for people. */
@@ -55,16 +58,20 @@ class WebgpuDevice implements Device {
   readonly timeLaunches?: (sequence: Sequence) => Promise<number[]>;
   private readonly failures: FailureLog;
   private readonly library: KernelLibrary;
+  private readonly commands: CommandQueue;
+  private readonly budgetBytes: number;
 
   constructor(
     private readonly gpu: GPUDevice,
     readonly target: Target,
     readonly description: string,
-    private readonly budgetBytes: number,
+    private readonly options: WebgpuDeviceOptions,
   ) {
-    this.usage = new UsageMeter(target.maxBufferBytes, budgetBytes);
+    this.budgetBytes = options.memoryBudgetBytes ?? Infinity;
+    this.usage = new UsageMeter(target.maxBufferBytes, this.budgetBytes);
     this.failures = new FailureLog(gpu);
-    this.library = new KernelLibrary(gpu);
+    this.library = new KernelLibrary(gpu, options.warmer);
+    this.commands = new CommandQueue(gpu, this.failures);
     if (gpu.features.has('timestamp-query')) this.timeLaunches = (sequence) => this.measure(asSequence(sequence));
   }
 
@@ -83,7 +90,11 @@ class WebgpuDevice implements Device {
       () => outOfMemory(byteLength, label, inUse, this.budgetBytes),
     );
     this.usage.add(byteLength);
-    return new WebgpuBuffer(gpu, byteLength, label, () => this.usage.remove(byteLength));
+    return new WebgpuBuffer(gpu, byteLength, label, {
+      // What uses the buffer must be submitted while it is there.
+      before: () => this.commands.submit(),
+      after: () => this.usage.remove(byteLength),
+    });
   }
 
   write(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
@@ -91,7 +102,9 @@ class WebgpuDevice implements Device {
     // Dawn for Node rejects views of shared memory.
     const shared = typeof SharedArrayBuffer !== 'undefined' && bytes.buffer instanceof SharedArrayBuffer;
     const owned = shared ? new Uint8Array(bytes) : (bytes as Uint8Array<ArrayBuffer>);
-    this.guard(`write to ${buffer.label}`, () =>
+    // Writes are queued at once: what was asked for before them goes first.
+    this.commands.submit();
+    this.failures.refuse(`write to ${buffer.label}`, () =>
       this.gpu.queue.writeBuffer(asWebgpuBuffer(buffer).gpu, byteOffset, owned),
     );
   }
@@ -99,11 +112,10 @@ class WebgpuDevice implements Device {
   copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, byteLength: number): void {
     checkRange('copy', from, fromOffset, byteLength);
     checkRange('copy', to, toOffset, byteLength);
-    this.guard(`copy from ${from.label} to ${to.label}`, () => {
-      const encoder = this.gpu.createCommandEncoder({ label: 'copy' });
-      encoder.copyBufferToBuffer(asWebgpuBuffer(from).gpu, fromOffset, asWebgpuBuffer(to).gpu, toOffset, byteLength);
-      this.gpu.queue.submit([encoder.finish()]);
-    });
+    const [source, target] = [asWebgpuBuffer(from).gpu, asWebgpuBuffer(to).gpu];
+    this.commands.encode(`copy from ${from.label} to ${to.label}`, (encoder) =>
+      encoder.copyBufferToBuffer(source, fromOffset, target, toOffset, byteLength),
+    );
   }
 
   async read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
@@ -123,25 +135,28 @@ class WebgpuDevice implements Device {
     await this.library.load(kernels, onProgress, signal);
   }
 
+  prepareKernels(kernels: readonly DeviceKernel[]): void {
+    this.library.prepare(kernels);
+  }
+
   record(launches: readonly BoundLaunch[], label: string): Sequence {
-    return this.guard(`recording of ${label}`, () =>
-      recordSequence(this.gpu, this.target, this.library, launches, label),
+    return this.failures.refuse(`recording of ${label}`, () =>
+      recordSequence(this.gpu, this.target, this.library, launches, label, () => this.commands.submit()),
     );
   }
 
   run(sequence: Sequence): void {
     const recorded = asSequence(sequence);
     const { label } = recorded;
-    this.guard(`run of ${label}`, () => {
-      const encoder = this.gpu.createCommandEncoder({ label });
+    this.commands.encode(`run of ${label}`, (encoder) => {
       const pass = encoder.beginComputePass({ label });
       recorded.encode(pass, 0, recorded.launches);
       pass.end();
-      this.gpu.queue.submit([encoder.finish()]);
     });
   }
 
   async finish(): Promise<void> {
+    this.commands.submit();
     // Both reject or resolve after device loss; `settle` then tells the reason.
     await this.gpu.queue.onSubmittedWorkDone().catch(() => undefined);
     await this.failures.settle();
@@ -149,16 +164,9 @@ class WebgpuDevice implements Device {
 
   async destroy(): Promise<void> {
     this.failures.close();
+    await this.options.warmer?.close();
     this.gpu.destroy();
     await this.gpu.lost;
-  }
-
-  private guard<T>(what: string, call: () => T): T {
-    return this.failures.scope(
-      'validation',
-      call,
-      (found) => new Flux2cError('F2C513', `the device refused the ${what}`, { found }),
-    );
   }
 
   private async readBack(
@@ -177,11 +185,8 @@ class WebgpuDevice implements Device {
       () => outOfMemory(byteLength, `staging of the ${what}`, this.usage.bytes, this.budgetBytes),
     );
     try {
-      this.guard(what, () => {
-        const encoder = this.gpu.createCommandEncoder({ label: 'read' });
-        encode(encoder, staging);
-        this.gpu.queue.submit([encoder.finish()]);
-      });
+      this.commands.encode(what, (encoder) => encode(encoder, staging));
+      this.commands.submit();
       const mapped = await staging.mapAsync(1).then(
         () => undefined,
         (cause: unknown) =>

@@ -42,6 +42,15 @@ export class FailureLog {
     }
   }
 
+  /** `scope` for calls that are not valid on the device. */
+  refuse<T>(what: string, call: () => T): T {
+    return this.scope(
+      'validation',
+      call,
+      (found) => new Flux2cError('F2C513', `the device refused the ${what}`, { found }),
+    );
+  }
+
   /** Waits for the outcomes of all scopes so far and throws the first failure. */
   async settle(): Promise<void> {
     await Promise.all(this.pending);

@@ -19,14 +19,26 @@ export interface LoadedKernel {
   readonly bufferLayout: GPUBindGroupLayout;
 }
 
+/** Has the driver make code for kernels ahead that it would otherwise make when they are first launched. */
+export interface KernelWarmer {
+  /** Resolves when the code is there, or when it cannot be had ahead. Never rejects. */
+  warm(kernel: DeviceKernel): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** Compiles kernels to pipelines with explicit layouts: group 0 the buffers in order, group 1 the parameters. */
 export class KernelLibrary {
   /** One uniform block with a dynamic offset; shared by all kernels, so one bind group serves a sequence. */
   readonly parameterLayout: GPUBindGroupLayout;
   private readonly loaded = new Map<string, LoadedKernel>();
+  /** At work, by name. */
+  private readonly compiling = new Map<string, { readonly source: string; readonly done: Promise<void> }>();
   private readonly bufferLayouts = new Map<string, GPUBindGroupLayout>();
 
-  constructor(private readonly device: GPUDevice) {
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly warmer?: KernelWarmer,
+  ) {
     this.parameterLayout = device.createBindGroupLayout({
       label: 'parameters',
       entries: [{ binding: 0, visibility: computeStage, buffer: { type: 'uniform', hasDynamicOffset: true } }],
@@ -39,15 +51,41 @@ export class KernelLibrary {
 
   /** Throws F2C511 with the kernel, the line of its text and the compiler's message. */
   async load(kernels: readonly DeviceKernel[], onProgress?: OnKernelLoaded, signal?: AbortSignal): Promise<void> {
-    const missing = [...new Map(kernels.map((kernel) => [kernel.name, kernel])).values()].filter(
-      (kernel) => this.loaded.get(kernel.name)?.source !== kernel.source,
-    );
+    const missing = this.missingOf(kernels);
     let done = kernels.length - missing.length;
     const load = async (kernel: DeviceKernel): Promise<void> => {
-      this.loaded.set(kernel.name, await this.compile(kernel));
+      await this.loadOnce(kernel);
       onProgress?.(++done, kernels.length);
     };
     await forEachParallel(missing, compilations, load, signal);
+  }
+
+  /** Begins to load kernels; whoever needs them waits for them by `load`, which also tells what is wrong with them. */
+  prepare(kernels: readonly DeviceKernel[]): void {
+    void forEachParallel(this.missingOf(kernels), compilations, (kernel) => this.loadOnce(kernel)).catch(
+      () => undefined,
+    );
+  }
+
+  /** Long texts take longest: they come first, so that none of them is compiled alone at the end. */
+  private missingOf(kernels: readonly DeviceKernel[]): readonly DeviceKernel[] {
+    return [...new Map(kernels.map((kernel) => [kernel.name, kernel])).values()]
+      .filter((kernel) => this.loaded.get(kernel.name)?.source !== kernel.source)
+      .sort((a, b) => b.source.length - a.source.length);
+  }
+
+  private loadOnce(kernel: DeviceKernel): Promise<void> {
+    const { name, source } = kernel;
+    if (this.loaded.get(name)?.source === source) return Promise.resolve();
+    const known = this.compiling.get(name);
+    if (known?.source === source) return known.done;
+    const done = Promise.all([this.compile(kernel), this.warmer?.warm(kernel)])
+      .then(([loaded]) => void this.loaded.set(name, loaded))
+      .finally(() => {
+        if (this.compiling.get(name)?.done === done) this.compiling.delete(name);
+      });
+    this.compiling.set(name, { source, done });
+    return done;
   }
 
   private async compile(kernel: DeviceKernel): Promise<LoadedKernel> {

@@ -16,14 +16,15 @@ export class WebgpuBuffer implements DeviceBuffer {
     readonly gpu: GPUBuffer,
     readonly byteLength: number,
     readonly label: string,
-    private readonly onDestroy: () => void,
+    private readonly onDestroy: { readonly before: () => void; readonly after: () => void },
   ) {}
 
   destroy(): void {
     if (!this.live) return;
     this.live = false;
+    this.onDestroy.before();
     this.gpu.destroy();
-    this.onDestroy();
+    this.onDestroy.after();
   }
 }
 
@@ -49,6 +50,7 @@ export class WebgpuSequence implements Sequence {
     readonly prepared: readonly PreparedLaunch[],
     private readonly parameterBuffer: GPUBuffer | undefined,
     private readonly parameters: GPUBindGroup | undefined,
+    private readonly beforeDestroy: () => void,
   ) {}
 
   get launches(): number {
@@ -56,6 +58,7 @@ export class WebgpuSequence implements Sequence {
   }
 
   destroy(): void {
+    this.beforeDestroy();
     this.parameterBuffer?.destroy();
   }
 
@@ -73,8 +76,8 @@ export class WebgpuSequence implements Sequence {
 }
 
 /**
- * Makes the bind groups of `launches`. Equal parameter lists share one slot of the uniform buffer. Throws F2C514 for a
- * launch that the kernel or the target does not allow.
+ * Makes the bind groups of `launches`. Equal parameter lists share one slot of the uniform buffer. `beforeDestroy` is called
+ * before the sequence frees anything. Throws F2C514 for a launch that the kernel or the target does not allow.
  */
 export function recordSequence(
   device: GPUDevice,
@@ -82,6 +85,7 @@ export function recordSequence(
   library: KernelLibrary,
   launches: readonly BoundLaunch[],
   label: string,
+  beforeDestroy: () => void,
 ): WebgpuSequence {
   const slots = new Map<string, number>();
   const slotValues: Int32Array[] = [];
@@ -118,7 +122,7 @@ export function recordSequence(
     });
     return { label: launch.label, pipeline: loaded.pipeline, buffers, parameterOffset, workgroups: launch.workgroups };
   });
-  if (slotValues.length === 0) return new WebgpuSequence(label, prepared, undefined, undefined);
+  if (slotValues.length === 0) return new WebgpuSequence(label, prepared, undefined, undefined, beforeDestroy);
 
   const parameterBuffer = device.createBuffer({
     label: `${label} parameters`,
@@ -133,7 +137,7 @@ export function recordSequence(
     layout: library.parameterLayout,
     entries: [{ binding: 0, resource: { buffer: parameterBuffer, offset: 0, size: parameterSlotBytes } }],
   });
-  return new WebgpuSequence(label, prepared, parameterBuffer, parameters);
+  return new WebgpuSequence(label, prepared, parameterBuffer, parameters, beforeDestroy);
 }
 
 /** Throws F2C514 for more parameters than a slot of the uniform buffer holds. */

@@ -1,7 +1,7 @@
 import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
 import type { StorageType } from '../../../ir/kernel/thread.js';
-import type { Axis, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { Axis, Schedule, TileBuffer, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import {
   boundsOf,
   expressionsOfTile,
@@ -27,23 +27,38 @@ import { buildStatistics } from './statistics.js';
  */
 export function buildKernel(group: KernelGroup, schedule: Schedule, operands: OperandPrecision): TileKernel {
   const axes = describeGroup(group).axes.map((facts): Axis => {
-    return { ...facts, tile: tileOf(schedule, facts.name) };
+    const tile = tileOf(schedule, facts.name);
+    // What a tile does not hold is walked in pieces.
+    const isWhole = facts.kind === 'whole' && facts.extent.equals(tile);
+    return { ...facts, kind: facts.kind !== 'whole' || isWhole ? facts.kind : 'loop', tile };
   });
   const space = new IndexSpace(axes);
   const pull = new Scalarizer(group, space);
-  const body = buildBody(group, pull, space, operands);
+  const body = buildBody(group, pull, space, operands, axes);
   const used = new Set(axes.flatMap((axis) => axis.extent.symbols));
   const bound = new Set([...axes.map((axis) => axis.name), ...space.terms.map((term) => term.name)]);
   for (const symbol of symbolsOf(body, space)) if (!bound.has(symbol)) used.add(symbol);
   return {
     phase: 'tile',
     name: '',
-    buffers: buffersOf(group),
+    buffers: buffersOf(group).map((buffer) => markReadBack(buffer, body)),
     parameters: [...used].sort(),
     axes,
     terms: [...space.terms],
     body,
   };
+}
+
+/** A result that the kernel loads again is not only written. */
+function markReadBack(buffer: TileBuffer, body: readonly TileStatement[]): TileBuffer {
+  if (buffer.access === 'read') return buffer;
+  let isRead = false;
+  for (const statement of flattenTileStatements(body)) {
+    walkTileExpressions(expressionsOfTile(statement), (part) => {
+      isRead ||= part.kind === 'load' && part.buffer === buffer.name;
+    });
+  }
+  return isRead ? { ...buffer, access: 'read_write' } : buffer;
 }
 
 /** Coordinates of an axis that a workgroup, or a chunk, covers. */
@@ -63,6 +78,7 @@ function buildBody(
   pull: Scalarizer,
   space: IndexSpace,
   operands: OperandPrecision,
+  axes: readonly Axis[],
 ): TileStatement[] {
   switch (group.anchor) {
     case 'map':
@@ -86,7 +102,7 @@ function buildBody(
     }
     case 'contraction':
       return hasHeads(group)
-        ? buildHeads(group, pull, space, operands)
+        ? buildHeads(group, pull, space, operands, axes)
         : buildContraction(group, pull, space, operands);
     case 'attention':
       return buildAttention(group, pull, space, operands);

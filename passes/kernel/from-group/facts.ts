@@ -22,6 +22,10 @@ export interface KernelFacts {
   readonly products?: number;
   /** Of a contraction: bytes of a number of the factors in memory: 1 where both are floats of 8 bits, else 2. */
   readonly factorBytes?: 1 | 2;
+  /** Of a contraction: both factors lie in memory along the contracted axis (x · wᵀ), so that vectors of them are multiplied. */
+  readonly alongDepth?: boolean;
+  /** Of a convolution with several taps: the part of the contracted axis that one of them is. */
+  readonly section?: Dim;
   /** Of an attention: keys are masked one by one. */
   readonly isMasked?: boolean;
 }
@@ -140,6 +144,8 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         family: 'contraction',
         ...(products.length > 1 && { products: products.length }),
         ...factorBytesOf(anchor),
+        alongDepth: anchor.kind === 'conv2d' || anchor.attributes.transposeB,
+        ...(anchor.kind === 'conv2d' && { section: lastDim(right) }),
         axes: [
           // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
           { name: 'm', kind: 'grid_x', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },

@@ -14,6 +14,8 @@ export interface MemoryLayout {
   readonly strides: readonly Dim[];
   /** Every offset that will be bound is a multiple of so many elements. */
   readonly alignment: number;
+  /** Set where an earlier operand's buffer has it too, and so many elements after that one's begin it starts. */
+  readonly within?: { readonly operand: number; readonly offset: number };
 }
 
 /** What the factors of a product are rounded to before they are multiplied. */

@@ -1,7 +1,7 @@
 import { Dim } from '../../../ir/dim.js';
 import type { Block, Value } from '../../../ir/graph/graph.js';
 import { opTable } from '../../../ir/graph/ops/index.js';
-import type { IndexCondition, TileStatement } from '../../../ir/kernel/tile.js';
+import type { Axis, IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { describeProduct, factorPrecision } from './contraction.js';
 import { headSizeOf, isRowOperation, productsOf } from './facts.js';
 import { addressOf, lastDim } from './group.js';
@@ -25,12 +25,16 @@ interface Segment {
 /**
  * A product whose columns are heads: each segment of heads is normalised, turned and stored in its own way while its
  * accumulators are in registers. The tile has whole heads, so a norm is a sum over the tile's columns.
+ *
+ * Where a tile has a piece of a head only, the pieces are walked twice: sums are stored as they are while their squares add up, then
+ * each invocation reads back what it stored itself, which needs no barrier, and normalises it. What no norm changes is stored once.
  */
 export function buildHeads(
   group: KernelGroup,
   pull: Scalarizer,
   space: IndexSpace,
   operands: OperandPrecision,
+  axes: readonly Axis[],
 ): TileStatement[] {
   const [product] = productsOf(group.body.operations);
   const [h, d] = [Dim.symbol('h'), Dim.symbol('d')];
@@ -42,32 +46,73 @@ export function buildHeads(
   pull.define(product.results[0] as Value, () => tile('acc'));
   const segments = listSegments(group.body, whole);
   for (const { value } of segments) pull.define(value, () => pull.elementOf(whole, coordinates));
-  const statistics = group.body.operations.filter(isRowOperation).flatMap((operation) => {
-    const { start } = segmentOf(operation.results[0] as Value, segments, pull);
-    return rowStatistics(operation, [...leading, h.sub(start)], 'd', pull);
-  });
-  const stores = group.body.results.map((value, place): TileStatement => {
+  const { declare, add, finish } = shareSums(
+    group.body.operations.filter(isRowOperation).flatMap((operation) => {
+      const { start } = segmentOf(operation.results[0] as Value, segments, pull);
+      return rowStatistics(operation, [...leading, h.sub(start)], 'd', pull);
+    }),
+  );
+  const results = group.body.results.map((value, place) => {
     const segment = segmentOf(value, segments, pull);
     const layout = group.results[place];
     if (layout === undefined) throw new Error('internal: a result has no layout');
     const at = [...leading, h.sub(segment.start), d];
-    return {
-      kind: 'store',
-      buffer: `r${place}`,
-      axes: ['m', 'd'],
-      index: addressOf(space, layout, value.type.shape, at),
-      conditions: segments.length === 1 ? [] : within(h, segment),
-      value: pull.elementOf(value, at),
+    const buffer = `r${place}`;
+    const index = addressOf(space, layout, value.type.shape, at);
+    const conditions = segments.length === 1 ? [] : within(h, segment);
+    const store = (of: Value): TileStatement => {
+      return { kind: 'store', buffer, axes: ['m', 'd'], index, conditions, value: pull.elementOf(of, at) };
     };
+    return { value, source: segment.value, load: { kind: 'load', buffer, index, conditions: [] } as const, store };
   });
   const precision = factorPrecision(product, operands);
   const right = rightOf(product.operands[1] as Value);
-  return [
+  const multiply: readonly TileStatement[] = [
     { kind: 'tile', name: 'acc', axes: ['m', 'd'], value: number(0) },
     { kind: 'contract', name: 'acc', over: 'k', a: roundTo(precision, a), b: roundTo(precision, right) },
-    ...statistics,
-    ...stores,
   ];
+  if (axes.find(({ name }) => name === 'd')?.kind === 'whole') {
+    return [...multiply, ...declare, ...add, ...finish, ...results.map(({ store, value }) => store(value))];
+  }
+  const first = results.map(({ store, source }) => store(source));
+  const again = results.filter(({ value, source }) => value !== source);
+  for (const { source, load } of again) pull.redefine(source, () => load);
+  const second = again.map(({ store, value }) => store(value));
+  return [
+    ...declare,
+    { kind: 'for', axis: 'd', body: [...multiply, ...add, ...first] },
+    ...finish,
+    { kind: 'for', axis: 'd', body: second },
+  ];
+}
+
+interface Sums {
+  readonly declare: readonly TileStatement[];
+  /** Over the columns at hand. */
+  readonly add: readonly TileStatement[];
+  readonly finish: readonly TileStatement[];
+}
+
+/** Statistics in the parts that walking pieces of a row needs. Norms of one row, of which one holds, have one sum of squares. */
+function shareSums(statistics: readonly TileStatement[]): Sums {
+  const known = new Map<TileExpression, string>();
+  const copies = new Map<string, string>();
+  const add = statistics.filter((statement) => {
+    if (statement.kind !== 'reduce') return false;
+    const { value, name } = statement;
+    const isSquare = value.kind === 'binary' && value.operator === 'mul' && value.left === value.right;
+    const same = isSquare ? known.get(value.left) : undefined;
+    if (same !== undefined) copies.set(name, same);
+    else if (isSquare) known.set(value.left, name);
+    return same === undefined;
+  });
+  const tiles = statistics.filter((statement) => statement.kind === 'tile');
+  const copied = tiles.flatMap((statement) => {
+    const from = copies.get(statement.name);
+    return from === undefined ? [] : [{ ...statement, value: tile(from) }];
+  });
+  const finish = statistics.filter(({ kind }) => kind === 'assign');
+  return { declare: tiles.filter(({ name }) => !copies.has(name)), add, finish: [...copied, ...finish] };
 }
 
 function within(h: Dim, { start, heads }: Segment): IndexCondition[] {

@@ -32,7 +32,8 @@ export class Scalarizer {
   ) {
     const { body } = group;
     body.parameters.forEach((value, place) => {
-      this.parameters.set(value, { name: `a${place}`, layout: group.operands[place] as MemoryLayout });
+      const layout = group.operands[place] as MemoryLayout;
+      this.parameters.set(value, { name: `a${layout.within?.operand ?? place}`, layout });
     });
     for (const operation of body.operations) {
       operation.results.forEach((value, place) => this.producers.set(value, { operation, place }));
@@ -42,6 +43,12 @@ export class Scalarizer {
   /** What to call when an anchor's own result is asked for. */
   define(value: Value, rule: ElementRule): void {
     this.rules.set(value, rule);
+  }
+
+  /** From now on another rule holds; what was pulled before stays as it is. */
+  redefine(value: Value, rule: ElementRule): void {
+    this.rules.set(value, rule);
+    this.memo.clear();
   }
 
   /** Pairs of neighbours along the axis are held together: the other of a pair is exchanged, not read again. */
@@ -77,7 +84,8 @@ export class Scalarizer {
     if (rule !== undefined) return roundTo(value.type.dtype, rule(index, conditions));
     const parameter = this.parameters.get(value);
     if (parameter !== undefined) {
-      const at = addressOf(this.space, parameter.layout, value.type.shape, index);
+      const { layout } = parameter;
+      const at = addressOf(this.space, layout, value.type.shape, index).add(layout.within?.offset ?? 0);
       const element: TileExpression = { kind: 'load', buffer: parameter.name, index: at, conditions };
       // Booleans are words in memory.
       return value.type.dtype === 'bool' ? convert('bool', element) : element;
@@ -343,14 +351,11 @@ function moved(index: readonly Dim[], axis: number, by: Dim): readonly Dim[] {
   return index.map((at, place) => (place === axis ? at.add(by) : at));
 }
 
-/** Buffers of a group: operands a0, a1, ..., results r0, r1, ... */
+/** Buffers of a group: operands a0, a1, ... but those within another's, results r0, r1, ... */
 export function buffersOf(group: KernelGroup): TileBuffer[] {
-  const operands = group.operands.map(({ storage, alignment }, place): TileBuffer => ({
-    name: `a${place}`,
-    storage,
-    alignment,
-    access: 'read',
-  }));
+  const operands = group.operands.flatMap(({ storage, alignment, within }, place): TileBuffer[] =>
+    within === undefined ? [{ name: `a${place}`, storage, alignment, access: 'read' }] : [],
+  );
   const results = group.results.map(({ storage, alignment }, place): TileBuffer => ({
     name: `r${place}`,
     storage,

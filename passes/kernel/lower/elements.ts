@@ -13,7 +13,7 @@ import type { Emitter } from './emitter.js';
 import { groupLanes, isStill, isWholeVector, laneMotion } from './lanes.js';
 import type { LaneMotion } from './lanes.js';
 import { expandRounding } from './rounding.js';
-import { moveLane } from './positions.js';
+import { moveLane, withPoint } from './positions.js';
 import type { Coordinates, Position } from './positions.js';
 
 /** Which axis the lanes of the values being computed run along; one lane means scalars. */
@@ -33,8 +33,15 @@ export interface TileRegisters {
   readonly axes: readonly string[];
   readonly lanes: 1 | 2 | 4;
   readonly scalar: ScalarType;
-  /** By `registerKey`. */
+  /** By `registerKey`; none of a tile in memory. */
   readonly registers: ReadonlyMap<string, Expression>;
+  readonly memory?: TileMemory;
+}
+
+/** An array of vectors along the walked axis of a tile, for one combination of the other axes' registers after another. */
+export interface TileMemory {
+  readonly array: string;
+  indexOf(position: Position): Expression;
 }
 
 export function registerKey(axes: readonly string[], position: Position): string {
@@ -234,9 +241,7 @@ export class Elements {
   private readTile(name: string, context: LaneContext): Computed {
     const tile = this.tiles.get(name);
     if (tile === undefined) throw new Error(`internal: tile ${name} is read before it is declared`);
-    const register = tile.registers.get(registerKey(tile.axes, context.position));
-    if (register === undefined)
-      throw new Error(`internal: tile ${name} has no register ${registerKey(tile.axes, context.position)}`);
+    const register = this.tileRegister(name, tile, context.position);
     const inner = tile.axes.at(-1);
     if (tile.lanes === context.lanes && inner === context.axis) return { value: register, scalar: tile.scalar };
     if (context.axis !== undefined && inner !== context.axis && tile.axes.includes(context.axis)) {
@@ -249,6 +254,32 @@ export class Elements {
       value: this.bind({ kind: 'splat', lanes: context.lanes, operand: element }, tile.scalar, context),
       scalar: tile.scalar,
     };
+  }
+
+  /** The register of a position; picked by comparing where its number is computed. */
+  private tileRegister(name: string, tile: TileRegisters, position: Position): Expression {
+    const axis = tile.axes.find((one) => position.get(one)?.computed !== undefined);
+    const computed = axis === undefined ? undefined : position.get(axis)?.computed;
+    const type: RegisterType = { scalar: tile.scalar, lanes: tile.lanes };
+    if (axis === undefined || computed === undefined) {
+      const { axes, registers, memory } = tile;
+      if (memory !== undefined) {
+        const { array } = memory;
+        return this.emitter.bind('m', type, { kind: 'load_shared', array, index: memory.indexOf(position), type });
+      }
+      const register = registers.get(registerKey(axes, position));
+      if (register !== undefined) return register;
+      throw new Error(`internal: tile ${name} has no register ${registerKey(tile.axes, position)}`);
+    }
+    const lane = position.get(axis)?.lane ?? 0;
+    const of = (register: number): Expression =>
+      this.tileRegister(name, tile, withPoint(position, axis, { register, lane }));
+    let picked = of(0);
+    for (let register = 1; register < this.at.spreadOf(axis).registers; register++) {
+      const condition = registerIs(computed, register, tile.lanes);
+      picked = this.emitter.bind(name, type, { kind: 'select', condition, yes: of(register), no: picked });
+    }
+    return picked;
   }
 
   private indexLanes(index: Dim, context: LaneContext): Expression {
@@ -400,6 +431,12 @@ export class Elements {
     if (parts.length === 1) return this.bind({ kind: 'splat', lanes: context.lanes, operand: first }, scalar, context);
     return this.bind({ kind: 'vector', parts }, scalar, context);
   }
+}
+
+/** Whether a computed register number is `register`, once for each lane of a vector. */
+export function registerIs(computed: Expression, register: number, lanes: 1 | 2 | 4): Expression {
+  const is: Expression = { kind: 'binary', operator: 'equal', left: computed, right: integer(register) };
+  return lanes === 1 ? is : { kind: 'splat', lanes, operand: is };
 }
 
 /** A factor before it is rounded to 16 bits. */

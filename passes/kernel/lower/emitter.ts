@@ -49,7 +49,7 @@ export class Emitter {
   hoist(hint: string, type: RegisterType, value: Expression): Expression {
     if (value.kind === 'register' || value.kind === 'constant') return value;
     const depth = this.depthNeeded(value);
-    const key = JSON.stringify(value);
+    const key = keyOf(value);
     for (let outer = 0; outer <= depth; outer++) {
       const known = (this.scopes[outer] as Scope).known.get(key);
       if (known !== undefined) return known;
@@ -71,13 +71,21 @@ export class Emitter {
     return operandsOf(expression).reduce((depth, operand) => Math.max(depth, this.depthNeeded(operand)), 0);
   }
 
-  /** for (variable = start; variable < end; variable += step). */
-  loop(hint: string, start: Expression, end: Expression, step: number, body: (variable: Expression) => void): void {
+  /** for (variable = start; variable < end; variable += step). `before` may write what only the body's making has shown to be needed. */
+  loop(
+    hint: string,
+    start: Expression,
+    end: Expression,
+    step: number,
+    body: (variable: Expression) => void,
+    before?: () => void,
+  ): void {
     const variable = this.freshName(hint);
     this.scopes.push({ statements: [], known: new Map() });
     this.depthOf.set(variable, this.depth);
     body({ kind: 'register', name: variable, type: i32 });
     const scope = this.scopes.pop() as Scope;
+    before?.();
     this.push({ kind: 'for', variable, start, end, step, body: scope.statements });
   }
 
@@ -95,5 +103,27 @@ export class Emitter {
       return;
     }
     this.push({ kind: 'if', condition, then: this.block(body) });
+  }
+
+  /** One of two blocks of statements. */
+  either(condition: Expression, yes: () => void, no: () => void): void {
+    const [then, otherwise] = [this.block(yes), this.block(no)];
+    this.push({ kind: 'if', condition, then, otherwise });
+  }
+}
+
+/** A text that only equal expressions share. Addresses are mostly sums and products, which JSON takes long for. */
+function keyOf(value: Expression): string {
+  switch (value.kind) {
+    case 'register':
+      return value.name;
+    case 'parameter':
+      return `$${value.name}`;
+    case 'constant':
+      return `${value.type.scalar}x${value.type.lanes} ${Object.is(value.value, -0) ? '-0' : value.value}`;
+    case 'binary':
+      return `(${keyOf(value.left)} ${value.operator} ${keyOf(value.right)})`;
+    default:
+      return JSON.stringify(value);
   }
 }

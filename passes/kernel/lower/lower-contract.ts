@@ -1,14 +1,14 @@
-import { f32 } from '../../../ir/kernel/expressions.js';
+import { both, f32 } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
-import type { Elements, LaneContext } from './elements.js';
-import { registerKey, wideFactor } from './elements.js';
-import type { Emitter } from './emitter.js';
-import { freeAxes } from './free-axes.js';
-import type { Coordinates, Position } from './positions.js';
-import { keyPart, moveLane, withPoint } from './positions.js';
+import type { LaneContext } from './elements.js';
+import { registerKey } from './elements.js';
+import { type FactorContext, Factors } from './factors.js';
+import { guardsOf } from './guards.js';
+import type { Position } from './positions.js';
+import { moveLane, withPoint } from './positions.js';
 import { readsVectors } from './reads-vectors.js';
-import { foldLanes, type TileLoops } from './tile-loops.js';
+import { foldLanes } from './tile-loops.js';
 
 import type { Contract } from './matrix-operands.js';
 
@@ -19,12 +19,14 @@ interface Running {
   finish(): void;
 }
 
-export interface ContractContext {
+/** A sum of lanes: of which element. */
+interface PartialSum {
+  readonly place: Position;
+  readonly partial: string;
+}
+
+export interface ContractContext extends FactorContext {
   readonly schedule: Schedule;
-  readonly at: Coordinates;
-  readonly elements: Elements;
-  readonly emitter: Emitter;
-  readonly loops: TileLoops;
   /** The sum over the invocations that the contracted axis is spread over. */
   sumAcrossThreads(partial: Expression, over: string): Expression;
 }
@@ -40,14 +42,78 @@ export class ContractLowering {
   /** Contractions over one axis, walked once: a left operand that several multiply is computed once. */
   lower(contracts: readonly Contract[]): void {
     const { loops, schedule } = this.context;
-    const running = contracts.map((contract) =>
-      this.isDot(contract) ? this.runDot(contract) : this.runOuter(contract),
+    const [first] = contracts as readonly [Contract];
+    if (schedule.columnsApart === true && contracts.length === 1 && this.isDot(first)) {
+      for (const positions of this.columns(first.name)) this.walk(first.over, [this.runDot(first, positions)]);
+      return;
+    }
+    const all = contracts.map((contract) =>
+      this.isDot(contract)
+        ? this.runDot(contract, [...loops.registerPositions(loops.tile(contract.name).axes)])
+        : this.runOuter(contract),
     );
-    loops.overChunks((contracts[0] as Contract).over, schedule.unroll, (step) => {
-      const factors = new Factors(this.context);
-      for (const one of running) one.step(step, factors);
+    const { section } = this.context.at.spreadOf(first.over);
+    if (section === undefined) this.walk(first.over, all);
+    else this.walkSections(contracts, section, all);
+  }
+
+  /** Where all guards hold in all of a section, which they nearly always do, it is walked without them. */
+  private walkSections(contracts: readonly Contract[], section: number, running: readonly Running[]): void {
+    const { loops, emitter } = this.context;
+    const { over } = contracts[0] as Contract;
+    loops.overSections(over, section, (walk) => {
+      const stepWith = (guards: 'kept' | 'left out'): void => walk(this.stepAll(running, guards));
+      const hold = this.guardsHold(contracts);
+      if (hold === undefined) stepWith('kept');
+      else
+        emitter.either(
+          hold,
+          () => stepWith('left out'),
+          () => stepWith('kept'),
+        );
     });
     for (const one of running) one.finish();
+  }
+
+  /** Whether the guards that stand still in the open section hold for all of the invocation's elements; undefined without any. */
+  private guardsHold(contracts: readonly Contract[]): Expression | undefined {
+    const { at, loops } = this.context;
+    let all: Expression | undefined;
+    for (const { name, a, b, over } of contracts) {
+      const guards = guardsOf([a, b]).filter((guard) => at.standsStill(guard, over));
+      if (guards.length === 0) continue;
+      for (const position of loops.registerPositions(loops.tile(name).axes)) {
+        const one = at.conditions(guards, position);
+        if (one !== undefined) all = all === undefined ? one : both(all, one);
+      }
+    }
+    return all;
+  }
+
+  private walk(over: string, running: readonly Running[]): void {
+    const { loops, schedule } = this.context;
+    loops.overChunks(over, schedule.unroll, this.stepAll(running, 'kept'));
+    for (const one of running) one.finish();
+  }
+
+  /** A step of all contractions; all steps of a walk are in one body. */
+  private stepAll(running: readonly Running[], guards: 'kept' | 'left out'): (step: number) => void {
+    const factors = new Factors(this.context, guards);
+    return (step) => {
+      for (const one of running) one.step(step, factors);
+    };
+  }
+
+  /** A tile's registers by their place on its last axis. */
+  private columns(name: string): readonly (readonly Position[])[] {
+    const { loops } = this.context;
+    const { axes } = loops.tile(name);
+    const groups = new Map<number, Position[]>();
+    for (const position of loops.registerPositions(axes)) {
+      const register = position.get(axes.at(-1) ?? '')?.register ?? 0;
+      groups.set(register, [...(groups.get(register) ?? []), position]);
+    }
+    return [...groups.values()];
   }
 
   private isDot({ over, a, b }: Contract): boolean {
@@ -56,7 +122,7 @@ export class ContractLowering {
     return vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, at, elements.tiles));
   }
 
-  private runDot(contract: Contract): Running {
+  private runDot(contract: Contract, positions: readonly Position[]): Running {
     const { name, over } = contract;
     const { at, emitter, loops } = this.context;
     const tile = loops.tile(name);
@@ -64,14 +130,15 @@ export class ContractLowering {
     const sumAcross = (partial: Expression): Expression =>
       threads > 1 ? this.context.sumAcrossThreads(partial, over) : partial;
     const inner = tile.axes.at(-1);
-    const type: RegisterType = { scalar: 'f32', lanes: vector };
+    const sumLanes = this.context.schedule.dots === true ? 1 : vector;
+    const type: RegisterType = { scalar: 'f32', lanes: sumLanes };
     const lanesOf = (position: Position): Position[] =>
       inner === undefined
         ? [position]
         : Array.from({ length: tile.lanes }, (_, lane) => moveLane(position, inner, lane));
-    const places = [...loops.registerPositions(tile.axes)].map((position) => ({
+    const places = positions.map((position) => ({
       position,
-      lanes: lanesOf(position).map((place) => {
+      lanes: lanesOf(position).map((place): PartialSum => {
         const partial = emitter.freshName(`${name}_sum`);
         emitter.declare('var', partial, type, { kind: 'constant', type, value: 0 });
         return { place, partial };
@@ -83,15 +150,18 @@ export class ContractLowering {
           const position = withPoint(place, over, { register: step, lane: 0 });
           const context: LaneContext = { position, axis: over, lanes: vector };
           const c: Expression = { kind: 'register', name: partial, type };
-          const left = factors.left(contract, context);
-          const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
+          const [a, b] = [factors.left(contract, context), factors.right(contract, context)];
+          const value: Expression =
+            sumLanes === vector
+              ? { kind: 'fma', a, b, c }
+              : { kind: 'binary', operator: 'add', left: c, right: { kind: 'dot', a, b } };
           emitter.push({ kind: 'assign', name: partial, value });
         }
       },
       finish() {
         for (const { position, lanes } of places) {
           const sums = lanes.map(({ partial }) => {
-            const whole = foldLanes({ kind: 'register', name: partial, type }, vector, 'add');
+            const whole = foldLanes({ kind: 'register', name: partial, type }, sumLanes, 'add');
             return sumAcross(emitter.bind('s', f32, whole));
           });
           const left = tile.registers.get(registerKey(tile.axes, position)) as Expression;
@@ -105,61 +175,45 @@ export class ContractLowering {
 
   private runOuter(contract: Contract): Running {
     const { name, over } = contract;
-    const { at, emitter, loops } = this.context;
+    const { at, elements, emitter, loops } = this.context;
     const tile = loops.tile(name);
     const { vector } = at.spreadOf(over);
+    const positions = [...loops.registerPositions(tile.axes)];
+    const addProducts = (step: number, factors: Factors, sums: readonly Expression[]): void => {
+      for (let lane = 0; lane < vector; lane++) {
+        positions.forEach((position, place) => {
+          const context = loops.context(tile.axes, withPoint(position, over, { register: step, lane }));
+          const c = sums[place] as Extract<Expression, { kind: 'register' }>;
+          const left = factors.left(contract, context);
+          const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
+          emitter.push({ kind: 'assign', name: c.name, value });
+        });
+      }
+    };
     return {
-      step(step, factors) {
-        for (let lane = 0; lane < vector; lane++) {
-          for (const position of loops.registerPositions(tile.axes)) {
-            const context = loops.context(tile.axes, withPoint(position, over, { register: step, lane }));
-            const c = tile.registers.get(registerKey(tile.axes, position)) as Expression;
-            const left = factors.left(contract, context);
-            const value: Expression = { kind: 'fma', a: left, b: factors.right(contract, context), c };
-            emitter.push({ kind: 'assign', name: loops.nameOf(tile, position), value });
-          }
+      step: (step, factors) => {
+        if (tile.memory === undefined) {
+          addProducts(
+            step,
+            factors,
+            positions.map((position) => tile.registers.get(registerKey(tile.axes, position)) as Expression),
+          );
+          return;
         }
+        const value: TileExpression = { kind: 'tile', name };
+        loops.overWalked(tile.axes, () => {
+          const type: RegisterType = { scalar: 'f32', lanes: tile.lanes };
+          const sums = positions.map((position) => {
+            const before = elements.compute(value, loops.context(tile.axes, position)).value;
+            return emitter.declare('var', emitter.freshName(`${name}_sum`), type, before);
+          });
+          addProducts(step, new Factors(this.context), sums);
+          positions.forEach((position, place) => loops.assign(tile, position, sums[place] as Expression));
+        });
       },
       finish() {
         // Sums are in the tile's own registers.
       },
     };
-  }
-}
-
-/** Factors of one step, each computed where it is first multiplied. */
-class Factors {
-  private readonly known = new Map<TileExpression, Map<string, Expression>>();
-  private readonly masked = new Map<TileExpression, TileExpression>();
-
-  constructor(private readonly context: ContractContext) {}
-
-  /** Zero past the end of the contracted axis. */
-  left({ a, over, name }: Contract, context: LaneContext): Expression {
-    let masked = this.masked.get(a);
-    if (masked === undefined) {
-      const wide = this.context.loops.maskPastExtent(wideFactor(a), over, 0);
-      masked = a.kind === 'convert' && wideFactor(a) !== a ? { ...a, operand: wide } : wide;
-      this.masked.set(a, masked);
-    }
-    return this.factor(masked, over, name, context);
-  }
-
-  right({ b, over, name }: Contract, context: LaneContext): Expression {
-    return this.factor(b, over, name, context);
-  }
-
-  private factor(factor: TileExpression, over: string, tile: string, context: LaneContext): Expression {
-    const { elements, at, loops } = this.context;
-    const free = freeAxes(factor, [...loops.tile(tile).axes, over], at, elements.tiles);
-    const point = free.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
-    const key = [context.axis ?? '', context.lanes, ...point].join(' ');
-    const values = this.known.get(factor) ?? new Map<string, Expression>();
-    this.known.set(factor, values);
-    const known = values.get(key);
-    if (known !== undefined) return known;
-    const value = elements.computeFactor(factor, context);
-    values.set(key, value);
-    return value;
   }
 }

@@ -3,6 +3,7 @@ import type {
   BarrierArray,
   BufferParameter,
   Expression,
+  RegisterType,
   ScalarType,
   SharedArray,
   TensorMap,
@@ -10,8 +11,9 @@ import type {
 } from '../../../ir/kernel/thread.js';
 import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
+import { walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import { Emitter } from './emitter.js';
-import { Elements, registerKey, wideFactor } from './elements.js';
+import { Elements, registerIs, registerKey, type TileRegisters, wideFactor } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
 import { ReduceLowering } from './lower-reduce.js';
@@ -21,7 +23,7 @@ import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
 import { type Contract, isOnlyLeftFactor } from './matrix-operands.js';
 import { wholeTileHolds } from './whole-tile.js';
 import { TileLoops } from './tile-loops.js';
-import { Coordinates, type Position } from './positions.js';
+import { Coordinates, type Position, withPoint } from './positions.js';
 
 /**
  * Lowers a tile kernel to its thread form under a schedule: every tile operator lowers itself to registers, loops and
@@ -156,10 +158,12 @@ class Lowering {
       case 'assign': {
         const tile = this.loops.tile(statement.name);
         this.emitter.when(this.changesAny(statement), () => {
-          for (const position of this.loops.registerPositions(tile.axes)) {
-            const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
-            this.emitter.push({ kind: 'assign', name: this.loops.nameOf(tile, position), value });
-          }
+          this.loops.overWalked(tile.axes, () => {
+            for (const position of this.loops.registerPositions(tile.axes)) {
+              const { value } = this.elements.compute(statement.value, this.loops.context(tile.axes, position));
+              this.loops.assign(tile, position, value);
+            }
+          });
         });
         return;
       }
@@ -177,7 +181,7 @@ class Lowering {
         // Sums of lanes are added up after the walk, not in every chunk of it.
         if (this.matrix === undefined && together.length === statement.body.length) {
           this.contracts.lower(together as readonly Contract[]);
-        } else if (this.matrix === undefined || !multiplies) this.loops.overChunks(statement.axis, 1, lowerBody);
+        } else if (this.matrix === undefined || !multiplies) this.loops.eachChunk(statement.axis, 1, lowerBody);
         else this.matrix.lowerFor(statement.axis, statement.body, lowerBody);
         return;
       }
@@ -208,6 +212,15 @@ class Lowering {
     const registers = new Map<string, Expression>();
     let scalar: ScalarType = 'f32';
     const lanes = this.loops.lanesOf(axes);
+    if (axes.some((axis) => this.loops.isWalked(axis))) {
+      this.declareInMemory(name, axes, value);
+      return;
+    }
+    const rolled = this.loops.rolledAxis(axes);
+    if (rolled !== undefined && loadsMemory(value)) {
+      this.loadTile(name, axes, rolled, value);
+      return;
+    }
     for (const position of this.loops.registerPositions(axes)) {
       const computed = this.elements.compute(value, this.loops.context(axes, position));
       scalar = computed.scalar;
@@ -218,6 +231,64 @@ class Lowering {
     this.elements.tiles.set(name, { axes, lanes, scalar, registers });
   }
 
+  /** A tile of what is in memory, in a loop over an axis' registers: each assigns its value to the register whose turn it is. */
+  private loadTile(name: string, axes: readonly string[], rolled: string, value: TileExpression): void {
+    const { elements, emitter, loops } = this;
+    const lanes = loops.lanesOf(axes);
+    const names = new Map<string, string>();
+    for (const position of loops.registerPositions(axes)) {
+      const key = registerKey(axes, position);
+      names.set(key, emitter.freshName(`${name}_${key}`));
+    }
+    const registers = new Map<string, Expression>();
+    let scalar: ScalarType = 'f32';
+    const declareAll = (): void => {
+      const type = { scalar, lanes };
+      for (const [key, register] of names) {
+        registers.set(key, emitter.declare('var', register, type, { kind: 'constant', type, value: 0 }));
+      }
+    };
+    const assignEach = (position: Position): void => {
+      const context = loops.context(axes, position);
+      const computed = elements.compute(value, context);
+      scalar = computed.scalar;
+      const yes = elements.bind(computed.value, scalar, context);
+      const turn = position.get(rolled)?.computed;
+      if (turn === undefined) throw new Error(`internal: axis ${rolled} is not in a loop`);
+      for (let register = 0; register < this.at.spreadOf(rolled).registers; register++) {
+        const key = registerKey(axes, withPoint(position, rolled, { register, lane: 0 }));
+        const own = names.get(key) as string;
+        const no: Expression = { kind: 'register', name: own, type: { scalar, lanes } };
+        const picked: Expression = { kind: 'select', condition: registerIs(turn, register, lanes), yes, no };
+        emitter.push({ kind: 'assign', name: own, value: picked });
+      }
+    };
+    loops.overRegisters(axes, (positions) => positions.forEach(assignEach), declareAll);
+    elements.tiles.set(name, { axes, lanes, scalar, registers });
+  }
+
+  private declareInMemory(name: string, axes: readonly string[], value: TileExpression): void {
+    const type: RegisterType = { scalar: 'f32', lanes: this.loops.lanesOf(axes) };
+    const steps = axes.map((axis) => this.at.spreadOf(axis).registers);
+    const array = `${name}_${this.shared.length}`;
+    this.shared.push({ name: array, type, length: steps.reduce((product, count) => product * count, 1) });
+    const indexOf = (position: Position): Expression => this.loops.indexInMemory(axes, position);
+    const tile: TileRegisters = {
+      axes,
+      lanes: type.lanes,
+      scalar: 'f32',
+      registers: new Map(),
+      memory: { array, indexOf },
+    };
+    this.loops.overWalked(axes, () => {
+      for (const position of this.loops.registerPositions(axes)) {
+        const computed = this.elements.compute(value, this.loops.context(axes, position));
+        this.loops.assign(tile, position, computed.value);
+      }
+    });
+    this.elements.tiles.set(name, tile);
+  }
+
   private lowerStore(statement: Extract<TileStatement, { kind: 'store' }>): void {
     const { axes, conditions } = statement;
     // Alike for the whole workgroup: where it does not hold, nothing is computed either.
@@ -225,11 +296,15 @@ class Lowering {
       [left, right].every((side) => side.symbols.every((name) => !axes.includes(name) && !this.at.isTerm(name)));
     const uniform = conditions.filter(isUniform);
     this.emitter.when(this.at.conditions(uniform, new Map(), true), () => {
-      this.storeEach({ ...statement, conditions: conditions.filter((condition) => !isUniform(condition)) });
+      const each = { ...statement, conditions: conditions.filter((condition) => !isUniform(condition)) };
+      this.loops.overRegisters(axes, (positions) => this.storeEach(each, positions));
     });
   }
 
-  private storeEach({ axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>): void {
+  private storeEach(
+    { axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>,
+    all: readonly Position[],
+  ): void {
     const scalar = this.elements.loadScalar(buffer);
     // Registers of a row are inside the extents together: their loads wait for each other only where a branch parts them.
     const together: {
@@ -237,7 +312,7 @@ class Lowering {
       readonly key: string;
       readonly positions: Position[];
     }[] = [];
-    for (const position of this.loops.registerPositions(axes)) {
+    for (const position of all) {
       const inside = this.isInside(axes, position);
       const key = JSON.stringify(inside) ?? '';
       const last = together.at(-1);
@@ -267,4 +342,12 @@ class Lowering {
     }
     return inside;
   }
+}
+
+function loadsMemory(value: TileExpression): boolean {
+  let loads = false;
+  walkTileExpressions([value], (part) => {
+    if (part.kind === 'load') loads = true;
+  });
+  return loads;
 }

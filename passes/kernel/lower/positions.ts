@@ -1,25 +1,42 @@
 import { add, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
-import type { Dim } from '../../../ir/dim.js';
+import { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
 
 /**
- * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); or a coordinate that
- * has nothing to do with the spread.
+ * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); a register whose number is
+ * computed; or a coordinate that has nothing to do with the spread.
  */
 export type AxisPoint =
-  | { readonly register: number; readonly lane: number; readonly coordinate?: undefined }
-  | { readonly coordinate: Expression; readonly register?: undefined; readonly lane?: undefined };
+  | {
+      readonly register: number;
+      readonly lane: number;
+      readonly computed?: undefined;
+      readonly coordinate?: undefined;
+    }
+  | {
+      readonly computed: Expression;
+      readonly lane: number;
+      readonly register?: undefined;
+      readonly coordinate?: undefined;
+    }
+  | {
+      readonly coordinate: Expression;
+      readonly register?: undefined;
+      readonly lane?: undefined;
+      readonly computed?: undefined;
+    };
 
 export type Position = ReadonlyMap<string, AxisPoint>;
 
 /** The position with one lane of an axis' vector picked. */
 export function moveLane(position: Position, axis: string, lane: number): Position {
-  const moved = new Map<string, AxisPoint>(position);
-  moved.set(axis, { register: position.get(axis)?.register ?? 0, lane });
-  return moved;
+  const point = position.get(axis);
+  const moved: AxisPoint =
+    point?.computed === undefined ? { register: point?.register ?? 0, lane } : { computed: point.computed, lane };
+  return withPoint(position, axis, moved);
 }
 
 /** Which tile of a launch, in x, y and z. */
@@ -32,7 +49,9 @@ export interface TileNumbers {
 /** An axis' register and lane as a part of a key. */
 export function keyPart(position: Position, axis: string): string {
   const point = position.get(axis);
-  if (point?.coordinate !== undefined) throw new Error(`internal: a free coordinate of ${axis} has no key`);
+  if (point?.coordinate !== undefined || point?.computed !== undefined) {
+    throw new Error(`internal: a computed coordinate of ${axis} has no key`);
+  }
   return `${point?.register ?? 0}.${point?.lane ?? 0}`;
 }
 
@@ -50,6 +69,8 @@ export class Coordinates {
   private readonly terms: ReadonlyMap<string, IndexTerm>;
   private readonly chunkBase = new Map<string, Expression>();
   private readonly threadPart = new Map<string, Expression>();
+  /** Where the open section of a loop axis begins, and where in it the open chunk does. */
+  private readonly sections = new Map<string, { readonly start: Expression; readonly within: Expression }>();
 
   constructor(
     kernel: TileKernel,
@@ -59,9 +80,11 @@ export class Coordinates {
     this.axes = new Map(kernel.axes.map((axis) => [axis.name, axis]));
     this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
     let stride = 1;
+    // Lanes take numbers from each other by their place in the subgroup, which nothing says is that in the workgroup.
+    const isSubgroup = Object.values(schedule.spread).some(({ dealtTo }) => dealtTo !== undefined);
+    const whole = builtin(isSubgroup ? 'subgroup_lane' : 'local_index');
     for (const name of schedule.threadOrder) {
       const threads = threadsOfPart(schedule, name);
-      const whole: Expression = { kind: 'builtin', name: 'local_index' };
       const shifted = stride === 1 ? whole : this.binary('div', whole, integer(stride));
       const isLast = name === schedule.threadOrder.at(-1);
       if (threads > 1) {
@@ -146,6 +169,13 @@ export class Coordinates {
 
   leaveChunk(axis: string): void {
     this.chunkBase.delete(axis);
+    this.sections.delete(axis);
+  }
+
+  /** Enters a chunk of a section of a loop axis. */
+  setSection(axis: string, start: Expression, within: Expression): void {
+    this.sections.set(axis, { start, within });
+    this.chunkBase.set(axis, add(start, within));
   }
 
   isOpen(axis: string): boolean {
@@ -170,10 +200,27 @@ export class Coordinates {
     const { threads, vector, registers, threadsOf } = this.spreadOf(name);
     const thread = this.threadPart.get(threadsOf ?? name);
     const group = this.threadPart.get(`${name}.groups`);
-    const fixed = point.register * threads * vector + point.lane;
+    const apart = threads * vector;
     const grouped = group === undefined ? base : add(base, multiply(group, integer(registers * threads * vector)));
     const moving = thread === undefined ? grouped : add(grouped, multiply(thread, integer(vector)));
-    return this.emitter.hoist(name, i32, add(moving, integer(fixed)));
+    if (point.computed === undefined) {
+      return this.emitter.hoist(name, i32, add(moving, integer(point.register * apart + point.lane)));
+    }
+    const from = this.emitter.hoist(name, i32, add(moving, multiply(point.computed, integer(apart))));
+    return this.emitter.hoist(name, i32, add(from, integer(point.lane)));
+  }
+
+  /**
+   * The register of an axis that this invocation's lane has in a round of dealing (`AxisSpread.dealtTo`); the last one where a round
+   * has fewer registers than lanes.
+   */
+  dealtPoint(name: string, round: number): AxisPoint {
+    const { registers, dealtTo = name } = this.spreadOf(name);
+    const { threads } = this.spreadOf(dealtTo);
+    const own = add(this.threadPart.get(dealtTo) ?? integer(0), integer(round * threads));
+    const isFull = (round + 1) * threads <= registers;
+    const register = isFull ? own : this.binary('min', own, integer(registers - 1));
+    return { computed: this.emitter.hoist(`${name}_dealt`, i32, register), lane: 0 };
   }
 
   /** The coordinate, clamped so that a whole vector lies inside the extent. */
@@ -184,7 +231,7 @@ export class Coordinates {
       const last = this.polynomial(this.axis(name).extent.sub(1), new Map());
       return this.emitter.hoist(`${name}_in`, i32, this.binary('min', this.unclamped(name, point), last));
     }
-    const whole = this.unclamped(name, { register: point.register, lane: 0 });
+    const whole = this.unclamped(name, { ...point, lane: 0 });
     const last = this.polynomial(this.axis(name).extent.sub(vector), new Map());
     const inside = this.emitter.hoist(`${name}_in`, i32, this.binary('min', whole, last));
     return this.emitter.hoist(name, i32, add(inside, integer(point.lane)));
@@ -224,6 +271,20 @@ export class Coordinates {
     return all;
   }
 
+  /** Whether a condition is the same for all of the open section of an axis. */
+  standsStill({ left, right }: IndexCondition, axis: string): boolean {
+    const size = this.spreadOf(axis).section;
+    const isStill = (symbol: string): boolean => {
+      const term = this.terms.get(symbol);
+      if (term === undefined) return symbol !== axis;
+      if (term.kind === 'loaded') return term.at.symbols.every(isStill);
+      const by = term.kind === 'floor' ? term.by.constant : undefined;
+      if (size !== undefined && by !== undefined && by % size === 0 && term.of.equals(Dim.symbol(axis))) return true;
+      return term.of.symbols.every(isStill);
+    };
+    return [...left.symbols, ...right.symbols].every(isStill);
+  }
+
   private symbol(name: string, position: Position, exact: boolean): Expression {
     if (this.axes.has(name)) {
       const point = position.get(name) ?? { register: 0, lane: 0 };
@@ -254,8 +315,26 @@ export class Coordinates {
   }
 
   private quotient(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position, exact: boolean): Expression {
+    const inSection = this.quotientInSection(operator, of, by, position);
+    if (inSection !== undefined) return inSection;
     const value = this.binary(operator, this.polynomial(of, position, exact), this.polynomial(by, new Map()));
     return this.emitter.hoist('t', i32, value);
+  }
+
+  /** Of an axis itself by a multiple of its section: the quotient stands still in it, the remainder is the section's and the rest. */
+  private quotientInSection(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position): Expression | undefined {
+    const [axis = ''] = of.symbols;
+    const open = this.sections.get(axis);
+    const size = this.axes.has(axis) ? this.schedule.spread[axis]?.section : undefined;
+    if (open === undefined || size === undefined || by.constant === undefined || by.constant % size !== 0)
+      return undefined;
+    if (!of.equals(Dim.symbol(axis))) return undefined;
+    const ofStart = this.emitter.hoist('t', i32, this.binary(operator, open.start, integer(by.constant)));
+    if (operator === 'div') return ofStart;
+    const { threads, vector } = this.spreadOf(axis);
+    const { register = 0, lane = 0 } = position.get(axis) ?? {};
+    const within = this.emitter.hoist('i', i32, add(open.within, integer(register * threads * vector + lane)));
+    return by.constant === size ? within : this.emitter.hoist('i', i32, add(ofStart, within));
   }
 
   private binary(

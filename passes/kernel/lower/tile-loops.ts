@@ -1,4 +1,4 @@
-import { integer } from '../../../ir/kernel/expressions.js';
+import { add, i32, integer, multiply } from '../../../ir/kernel/expressions.js';
 import { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { TileExpression } from '../../../ir/kernel/tile.js';
@@ -6,6 +6,10 @@ import type { Elements, LaneContext, TileRegisters } from './elements.js';
 import { registerKey } from './elements.js';
 import type { Emitter } from './emitter.js';
 import type { AxisPoint, Coordinates, Position } from './positions.js';
+import { withPoint } from './positions.js';
+
+/** Registers that are worth a loop. */
+const fewestRolled = 4;
 
 /** Walks of axes: over chunks in loops, over the registers of a tile. */
 export class TileLoops {
@@ -17,32 +21,82 @@ export class TileLoops {
 
   /** Runs the body for each unrolled step of each chunk of a loop or whole axis; inside an open `for`, for its chunk only. */
   overChunks(axis: string, unroll: number, body: (register: number) => void): void {
+    if (this.isWalked(axis)) return this.overWalked([axis], () => body(0));
     const { kind, extent, tile } = this.at.axis(axis);
     const { registers } = this.at.spreadOf(axis);
-    if (kind !== 'loop' || this.at.isOpen(axis)) {
-      for (let register = 0; register < registers; register++) body(register);
-      return;
-    }
+    const overRegisters = (steps: number): void => {
+      for (let register = 0; register < registers * steps; register++) body(register);
+    };
+    if (kind !== 'loop' || this.at.isOpen(axis)) return overRegisters(1);
+    const constant = extent.constant;
+    const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
+    this.eachChunk(axis, steps, () => overRegisters(steps));
+  }
+
+  /**
+   * Runs `inSection` in a loop over the sections of a loop axis, which is open at the section's first coordinate; it is given what walks the
+   * section's chunks.
+   */
+  overSections(
+    axis: string,
+    size: number,
+    inSection: (walk: (body: (register: number) => void) => void) => void,
+  ): void {
+    const { extent, tile } = this.at.axis(axis);
+    const { registers } = this.at.spreadOf(axis);
+    this.emitter.loop(`${axis}_section`, integer(0), this.at.polynomial(extent, new Map()), size, (start) => {
+      this.at.setSection(axis, start, integer(0));
+      inSection((body) =>
+        this.emitter.loop(axis, integer(0), integer(size), tile, (within) => {
+          this.at.setSection(axis, start, within);
+          for (let register = 0; register < registers; register++) body(register);
+          this.at.setSection(axis, start, integer(0));
+        }),
+      );
+      this.at.leaveChunk(axis);
+    });
+  }
+
+  /** Runs the body once for each so many chunks of a loop axis, which is open in it. */
+  eachChunk(axis: string, steps: number, body: () => void): void {
+    const { extent, tile } = this.at.axis(axis);
     const constant = extent.constant;
     if (constant === 0) return;
-    const steps = constant !== undefined && constant % (tile * unroll) === 0 ? unroll : 1;
-    if (constant !== undefined && constant <= tile * steps) {
-      this.at.setChunk(axis, integer(0));
-      for (let register = 0; register < registers * steps; register++) body(register);
+    const inChunk = (base: Expression): void => {
+      this.at.setChunk(axis, base);
+      body();
       this.at.leaveChunk(axis);
+    };
+    if (constant !== undefined && constant <= tile * steps) {
+      inChunk(integer(0));
       return;
     }
-    const end = this.at.polynomial(extent, new Map());
-    this.emitter.loop(axis, integer(0), end, tile * steps, (variable) => {
+    this.emitter.loop(axis, integer(0), this.at.polynomial(extent, new Map()), tile * steps, inChunk);
+  }
+
+  /** Tiles over the axis are in memory, and its registers are steps of a loop. */
+  isWalked(axis: string): boolean {
+    return this.at.spreadOf(axis).walked === true;
+  }
+
+  /** Runs the body in a loop over a walked axis among those given; once where there is none. */
+  overWalked(axes: readonly string[], body: () => void): void {
+    const axis = axes.find((name) => this.isWalked(name));
+    if (axis === undefined) {
+      body();
+      return;
+    }
+    const { tile } = this.at.axis(axis);
+    this.emitter.loop(axis, integer(0), integer(tile), this.at.spreadOf(axis).vector, (variable) => {
       this.at.setChunk(axis, variable);
-      for (let register = 0; register < registers * steps; register++) body(register);
-      this.at.leaveChunk(axis);
+      body();
+      this.at.setChunk(axis, integer(0));
     });
   }
 
   /** Every combination of registers of the axes, innermost fastest; vector axes at lane 0. */
   *registerPositions(axes: readonly string[]): Generator<Position> {
-    const counts = axes.map((axis) => this.at.spreadOf(axis).registers);
+    const counts = axes.map((axis) => (this.isWalked(axis) ? 1 : this.at.spreadOf(axis).registers));
     const total = counts.reduce((product, count) => product * count, 1);
     for (let flat = 0; flat < total; flat++) {
       const position = new Map<string, AxisPoint>();
@@ -54,6 +108,33 @@ export class TileLoops {
       }
       yield position;
     }
+  }
+
+  /**
+   * Runs the body for all registers of the axes: once, in a loop over a walked axis, or in one over the axis that is rolled, of which the
+   * positions then have a computed register. `before` as in `Emitter.loop`.
+   */
+  overRegisters(axes: readonly string[], body: (positions: readonly Position[]) => void, before?: () => void): void {
+    const rolled = this.rolledAxis(axes);
+    if (rolled === undefined) {
+      before?.();
+      this.overWalked(axes, () => body([...this.registerPositions(axes)]));
+      return;
+    }
+    const others = [...this.registerPositions(axes.filter((axis) => axis !== rolled))];
+    const each = (computed: Expression): void => {
+      body(others.map((position) => withPoint(position, rolled, { computed, lane: 0 })));
+    };
+    const end = integer(this.at.spreadOf(rolled).registers);
+    this.emitter.loop(`${rolled}_register`, integer(0), end, 1, each, before);
+  }
+
+  /** The axis whose registers are gone through in a loop. */
+  rolledAxis(axes: readonly string[]): string | undefined {
+    return axes.find((axis) => {
+      const { rolled, registers } = this.at.spreadOf(axis);
+      return rolled === true && registers >= fewestRolled;
+    });
   }
 
   lanesOf(axes: readonly string[]): 1 | 2 | 4 {
@@ -70,6 +151,30 @@ export class TileLoops {
     const tile = this.elements.tiles.get(name);
     if (tile === undefined) throw new Error(`internal: tile ${name} is not declared`);
     return tile;
+  }
+
+  /** Gives the tile's register at the position, or its place in memory, a value. */
+  assign(tile: TileRegisters, position: Position, value: Expression): void {
+    if (tile.memory === undefined) {
+      this.emitter.push({ kind: 'assign', name: this.nameOf(tile, position), value });
+      return;
+    }
+    const { array } = tile.memory;
+    this.emitter.push({ kind: 'store_shared', array, index: tile.memory.indexOf(position), value });
+  }
+
+  /** Where the vector at a position of a tile in memory is. */
+  indexInMemory(axes: readonly string[], position: Position): Expression {
+    let index: Expression = integer(0);
+    for (const axis of axes) {
+      const { registers, vector } = this.at.spreadOf(axis);
+      const bits = integer(Math.log2(vector));
+      const place: Expression = this.isWalked(axis)
+        ? { kind: 'binary', operator: 'shift_right', left: this.at.base(axis), right: bits }
+        : integer(position.get(axis)?.register ?? 0);
+      index = add(multiply(index, integer(registers)), place);
+    }
+    return this.emitter.hoist('i', i32, index);
   }
 
   nameOf(tile: TileRegisters, position: Position): string {

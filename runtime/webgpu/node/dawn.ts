@@ -107,6 +107,17 @@ function softwareRank(name: string): number {
 }
 
 /**
+ * Whether the driver makes code at a kernel's first launch and keeps it where other devices find it: Mesa's lavapipe, unless
+ * its cache is off. Nothing but the name tells.
+ */
+export function sharesCompiledCode(
+  name: string,
+  { MESA_SHADER_CACHE_DISABLE: off }: NodeJS.ProcessEnv = process.env,
+): boolean {
+  return /llvmpipe/i.test(name) && !/^(1|true|yes|y)$/i.test(off ?? '');
+}
+
+/**
  * The adapter that `choice` names: an index into `listAdapters()` or a part of the name, without regard to case
  * (`lavapipe` means llvmpipe); without a choice the first.
  */

@@ -1,0 +1,100 @@
+import type { Target } from '../../backends/target.js';
+import type { Dim } from '../../ir/dim.js';
+import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import type { KernelFacts } from './from-group/facts.js';
+
+/** An axis of which a workgroup has one place. */
+const alone: AxisSpread = { threads: 1, registers: 1, vector: 1 };
+
+/**
+ * Schedules for drivers that compute on a processor's vectors: an invocation is a lane, and a workgroup is one subgroup. There a load is
+ * a branch and a bounds check for every lane, even where all load the same, and memory of the workgroup is no faster; so what is the
+ * same for all lanes is loaded by one of them, which the others take it from. Undefined where the target is not of that kind or the kernel
+ * has no products.
+ */
+export function scheduleSubgroups(facts: KernelFacts, target: Target): Schedule | undefined {
+  const { subgroups } = target;
+  if (target.stagingPays || subgroups === undefined || subgroups.min !== subgroups.max || subgroups.min < 2)
+    return undefined;
+  if (facts.family === 'contraction') return scheduleContraction(facts, subgroups.min);
+  if (facts.family === 'heads') return scheduleHeads(facts, subgroups.min);
+  if (facts.family === 'attention') return scheduleAttention(facts, subgroups.min);
+  return undefined;
+}
+
+/** Rows and columns of a workgroup's tile: 512 sums, for each of which a product costs 3/32 of a load of a number. */
+const tileRows = 16;
+const tileColumns = 32;
+
+/** Columns over lanes, rows in registers. Sums that do not fit the processor's registers cost less than the loads of smaller tiles. */
+function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | undefined {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
+  if (facts.alongDepth !== true || !k.isMultipleOf(4)) return undefined;
+  const columns = powerUpTo(Math.max(1, tileColumns / (lanes * (facts.products ?? 1))), n, lanes);
+  const rows = powerUpTo(tileRows, m, 1);
+  return {
+    spread: {
+      m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
+      n: { threads: lanes, registers: columns, vector: 1 },
+      k: { threads: 1, registers: 1, vector: 4 },
+      ...(extents.has('z') && { z: alone }),
+    },
+    threadOrder: ['n'],
+    unroll: 1,
+    dots: true,
+    subgroupSize: lanes,
+  };
+}
+
+/** Heads, whole or in pieces of as many columns as a plain product's tile has; pairs of neighbours are in one vector. */
+function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [m, size, k] = [extents.get('m') as Dim, extents.get('d')?.constant ?? 0, extents.get('k') as Dim];
+  if (size % (4 * lanes) !== 0 || !k.isMultipleOf(4)) return undefined;
+  const most = Math.max(1, tileColumns / (4 * lanes));
+  const registers = size % (4 * lanes * most) === 0 ? most : 1;
+  const rows = powerUpTo(Math.min(tileRows, (tileRows * tileColumns) / (4 * lanes * registers)), m, 1);
+  return {
+    spread: {
+      m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
+      h: alone,
+      d: { threads: lanes, registers, vector: 4 },
+      k: { threads: 1, registers: 1, vector: 4 },
+    },
+    threadOrder: ['d'],
+    unroll: 1,
+    dots: true,
+    subgroupSize: lanes,
+  };
+}
+
+/** Queries over lanes: softmax needs no other lane. Keys and values come one at a time, a part of each from every lane. */
+function scheduleAttention(facts: KernelFacts, lanes: number): Schedule | undefined {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [queries, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
+  if (size === undefined || size % 4 !== 0 || size > 256) return undefined;
+  // A query and its output are 2 · size numbers of an invocation; drivers take long to compile more than 256 vectors of 8 of them.
+  const registers = powerUpTo(Math.max(1, Math.floor(1024 / (lanes * size))), queries, lanes);
+  return {
+    spread: {
+      m: { threads: lanes, registers, vector: 1 },
+      h: alone,
+      z: alone,
+      d: { threads: 1, registers: size / 4, vector: 4, dealtTo: 'm', rolled: true },
+      j: alone,
+    },
+    threadOrder: ['m'],
+    unroll: 1,
+    dots: true,
+    subgroupSize: lanes,
+  };
+}
+
+/** A power of two of at most `most`; less where a constant extent, `each` a time, has no use for it. */
+function powerUpTo(most: number, extent: Dim, each: number): number {
+  const wanted = extent.constant === undefined ? most : Math.ceil(extent.constant / each);
+  let power = 1;
+  while (power < most && power < wanted) power *= 2;
+  return power;
+}

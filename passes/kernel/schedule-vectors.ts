@@ -1,0 +1,31 @@
+import type { Dim } from '../../ir/dim.js';
+import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import type { KernelFacts } from './from-group/facts.js';
+
+/**
+ * Attention where an invocation is an iteration of a loop on a processor with few vector registers: two queries share every key and
+ * value that is read. Scores of four keys are sums of lanes, which fill half of the registers; they are lanes of one vector then, so
+ * that four exponentials are one.
+ */
+export function scheduleVectorAttention(queries: Dim, size: number, vectorRegisters: number): Schedule {
+  const together = queries.constant === 1 ? 1 : Math.max(1, Math.floor(vectorRegisters / 8));
+  return {
+    spread: {
+      m: { threads: 1, registers: together, vector: 1 },
+      h: { threads: 1, registers: 1, vector: 1 },
+      z: { threads: 1, registers: 1, vector: 1 },
+      d: { threads: 1, registers: size / 4, vector: 4, walked: true },
+      j: { threads: 1, registers: 4, vector: 4 },
+    },
+    threadOrder: ['m', 'h', 'z'],
+    unroll: 1,
+    columnsApart: true,
+  };
+}
+
+/** A convolution's taps, each a section of the contracted axis: what is guarded is decided, and addresses are made, once a tap. */
+export function sectionOf({ section, axes }: KernelFacts, depth: number): Pick<AxisSpread, 'section'> {
+  const size = section?.constant;
+  const whole = axes.find(({ name }) => name === 'k')?.extent.constant;
+  return size === undefined || size % depth !== 0 || size === whole ? {} : { section: size };
+}
