@@ -36,7 +36,7 @@ async function measureFlops(device: Device, repetition: Repetition): Promise<num
     let iterations = 64;
     for (;;) {
       const time = await timeKernel(device, kernel, [input, output], [iterations], workgroups, repetition);
-      const flop = 2 * 4 * accumulators * iterations * workgroups * workgroupSize;
+      const flop = multiplyAddFlop(workgroups, iterations);
       // The fastest repetition is the ceiling: everything else is somebody else's work.
       if (time.median >= leastMilliseconds) return flop / time.least / 1e6;
       iterations *= Math.max(2, Math.ceil(leastMilliseconds / Math.max(0.5, time.median)));
@@ -86,6 +86,11 @@ async function timeKernel(
   } finally {
     sequence.destroy();
   }
+}
+
+/** Operations of `multiplyAddKernel` with so many workgroups and iterations: a multiply-add counts as two. */
+export function multiplyAddFlop(workgroups: number, iterations: number): number {
+  return 2 * 4 * accumulators * iterations * workgroups * workgroupSize;
 }
 
 /** sum_i = fma(sum_i, a, b), as often as the parameter says. */

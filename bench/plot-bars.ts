@@ -18,14 +18,23 @@ const RIGHT = 90;
 const ROW = 30;
 
 export function renderBars(bars: readonly Bar[]): Markup {
+  const { rows, height } = renderBarRows(bars, LEFT);
+  return markup`<svg viewBox="0 0 ${WIDTH} ${height}">${rows}</svg>`;
+}
+
+/** The bars for a picture of 1320 units across, with `left` of them for names, and how high they are together. */
+export function renderBarRows(
+  bars: readonly Bar[],
+  left: number,
+): { readonly rows: readonly Markup[]; readonly height: number } {
   const most = Math.max(...bars.map(({ time }) => time.thirdQuartile), 1e-9);
-  const x = (milliseconds: number): number => LEFT + ((WIDTH - LEFT - RIGHT) * milliseconds) / most;
+  const x = (milliseconds: number): number => left + ((WIDTH - left - RIGHT) * milliseconds) / most;
   const rows = bars.map(({ name, time, note, tone }, at) => {
     const y = at * ROW + 4;
     const middle = y + ROW / 2 - 4;
     const [low, high] = [x(time.firstQuartile), x(time.thirdQuartile)];
     const tip = `${name}\n${formatDuration(time.median)}, middle half ${formatDuration(time.firstQuartile)} to ${formatDuration(time.thirdQuartile)}, best ${formatDuration(time.least)} of ${time.count}\n${note}`;
-    return markup`<g data-tip="${tip}"><text x="${LEFT - 10}" y="${middle + 4}" text-anchor="end">${name}</text><rect class="tone${tone}" x="${LEFT}" y="${y}" width="${(x(time.median) - LEFT).toFixed(1)}" height="${ROW - 10}" rx="3"/><path d="M${low.toFixed(1)} ${middle}H${high.toFixed(1)}M${low.toFixed(1)} ${middle - 5}v10M${high.toFixed(1)} ${middle - 5}v10" stroke="var(--text)" fill="none"/><text x="${(high + 8).toFixed(1)}" y="${middle + 4}">${formatDuration(time.median)}</text></g>`;
+    return markup`<g data-tip="${tip}"><text x="${left - 10}" y="${middle + 4}" text-anchor="end">${name}</text><rect class="tone${tone}" x="${left}" y="${y}" width="${(x(time.median) - left).toFixed(1)}" height="${ROW - 10}" rx="3"/><path d="M${low.toFixed(1)} ${middle}H${high.toFixed(1)}M${low.toFixed(1)} ${middle - 5}v10M${high.toFixed(1)} ${middle - 5}v10" stroke="var(--text)" fill="none"/><text x="${(high + 8).toFixed(1)}" y="${middle + 4}">${formatDuration(time.median)}</text></g>`;
   });
-  return markup`<svg viewBox="0 0 ${WIDTH} ${bars.length * ROW + 4}">${rows}</svg>`;
+  return { rows, height: bars.length * ROW + 4 };
 }

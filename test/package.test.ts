@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,7 +30,8 @@ describe('the package, installed elsewhere', { timeout: 180_000 }, () => {
     const build = JSON.parse(await readFile(join(root, 'tsconfig.build.json'), 'utf8')) as { include: string[] };
     const wanted = [...build.include, ...manifest.files, 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
     for (const name of wanted.filter((name) => name !== 'dist' && !name.startsWith('!'))) {
-      await cp(join(root, name), join(source, name), { recursive: true });
+      const filter = (path: string): boolean => basename(path) !== 'node_modules';
+      await cp(join(root, name), join(source, name), { recursive: true, filter });
     }
     await symlink(join(root, 'node_modules'), join(source, 'node_modules'));
     await run(source, process.execPath, compiler, '-p', 'tsconfig.build.json');

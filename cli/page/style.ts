@@ -22,6 +22,9 @@ const toneRules = lightTones
   .map((_, at) => `.tone${at}{background:var(--tone${at})}svg .tone${at}{fill:var(--tone${at})}`)
   .join('\n');
 
+/** Colours alone, for pictures without a page around them. */
+export const tonesStyle = `:root{${light}}@media (prefers-color-scheme:dark){:root{${dark}}}${toneRules}`;
+
 export const pageStyle = `
 :root{${light};color-scheme:light}
 @media (prefers-color-scheme:dark){:root{${dark};color-scheme:dark}}

@@ -1,0 +1,45 @@
+/** A comparison as one picture: bars for every work, in light and dark. */
+import { formatDuration, formatNumber } from '../../cli/inspect/format.js';
+import { markup, Markup } from '../../cli/page/markup.js';
+import { tonesStyle } from '../../cli/page/style.js';
+import { type Bar, renderBarRows } from '../plot-bars.js';
+import { nameOf } from './contestants.js';
+import { type ContestantResult, isRanked, type PeersResult, type WorkResult } from './result.js';
+import { printPlace, printWork } from './works.js';
+
+const WIDTH = 1320;
+const TITLE = 30;
+const GAP = 18;
+const NAMES = 340;
+
+/** An SVG file of its own. */
+export function renderPeersPlot({ works }: PeersResult): string {
+  let top = 0;
+  const parts = works.map((result) => {
+    const { rows, height } = renderBarRows(
+      result.contestants.flatMap((one) => barOf(one, result)),
+      NAMES,
+    );
+    const title = `${printWork(result.work)} on ${printPlace(result.place)}`;
+    const part = markup`<g transform="translate(0 ${top})"><text class="title" x="4" y="18">${title}</text><g transform="translate(0 ${TITLE})">${rows}</g></g>`;
+    top += TITLE + height + GAP;
+    return part;
+  });
+  const style = new Markup(`${tonesStyle}text{font:13px system-ui,sans-serif;fill:var(--text)}.title{font-weight:600}`);
+  return markup`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}"><style>${style}</style>${parts}</svg>\n`
+    .text;
+}
+
+function barOf(one: ContestantResult, { flop }: WorkResult): readonly Bar[] {
+  const { wall, cpu } = one;
+  if (wall === undefined || cpu === undefined) return [];
+  const rate = `${formatNumber(flop / wall.median / 1e6)} GFLOP/s`;
+  return [
+    {
+      name: isRanked(one) ? nameOf(one) : `${nameOf(one)} (wrong)`,
+      time: wall,
+      note: `${rate}, processor time ${formatDuration(cpu.median)}`,
+      tone: one.own ? 1 : isRanked(one) ? 0 : 8,
+    },
+  ];
+}

@@ -1,0 +1,21 @@
+/** What the driver asks the process of a contestant for, one request after another, and what that replies. */
+import type { Work } from './works.js';
+
+export type Request =
+  | { readonly ask: 'prepare'; readonly contestant: string; readonly adapter: string; readonly work: Work }
+  /** One run; its result goes to a file of f32 numbers. */
+  | { readonly ask: 'check'; readonly file: string }
+  | { readonly ask: 'run'; readonly repeats: number }
+  | { readonly ask: 'quit' };
+
+/** Milliseconds everywhere. */
+export interface Replies {
+  readonly prepare: { readonly pipelineTime?: number };
+  readonly check: { readonly time: number };
+  readonly run: { readonly wall: readonly number[]; readonly cpu: readonly number[] };
+  readonly quit: Record<never, never>;
+}
+
+export type Asked = keyof Replies;
+export type RequestFor<A extends Asked> = Extract<Request, { readonly ask: A }>;
+export type Reply = { readonly done: Replies[Asked] } | { readonly failed: string };

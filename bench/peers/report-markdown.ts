@@ -1,0 +1,70 @@
+/** A comparison as tables in Markdown, for docs/performance.md: a column for each work. */
+import { formatDuration } from '../../cli/inspect/format.js';
+import { nameOf } from './contestants.js';
+import { describeRun, left, right, type Table, tablesOfGoals } from './report.js';
+import { type ContestantResult, isRanked, type PeersResult, type WorkResult } from './result.js';
+import { printPlace, printWork } from './works.js';
+
+export function formatPeersMarkdown(result: PeersResult): string {
+  const places = [...new Set(result.works.map(({ place }) => place))];
+  const tables = [
+    ...places.map((place) => tableOfPlace(result.works.filter((work) => work.place === place))),
+    ...tablesOfStarts(result.works),
+    ...tablesOfGoals(result),
+  ];
+  return `${[describeRun(result), ...tables.map(formatMarkdown)].join('\n\n')}\n`;
+}
+
+function formatMarkdown({ title, columns, rows, notes }: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const rule = columns.map(({ align }) => (align === 'right' ? '---:' : '---'));
+  const table = [line(columns.map((column) => column.title)), line(rule), ...rows.map(line)].join('\n');
+  return [`**${title}**`, table, ...notes].join('\n\n');
+}
+
+/** All works of one place. */
+function tableOfPlace(works: readonly WorkResult[]): Table {
+  const contestants = new Map(works.flatMap((work) => work.contestants.map((one) => [one.id, one] as const)));
+  const calm = works.reduce((sum, { calmRounds }) => sum + calmRounds, 0);
+  const rounds = works.reduce((sum, work) => sum + work.rounds, 0);
+  return {
+    title: `On ${printPlace(works[0]?.place ?? '')}: processor time divided by threads, in brackets wall time`,
+    columns: [left('stack'), ...works.map(({ work }) => right(printWork(work)))],
+    rows: [...contestants.values()].map((contestant) => [
+      nameOf(contestant),
+      ...works.map((work) => cellOf(work.contestants.find(({ id }) => id === contestant.id))),
+    ]),
+    notes: [`${calm} of ${rounds} rounds were undisturbed.`],
+  };
+}
+
+function cellOf(one: ContestantResult | undefined): string {
+  if (one === undefined) return '';
+  const { wall, cpu } = one;
+  if (wall === undefined || cpu === undefined) return 'failed';
+  const times = `${formatDuration(cpu.median)} (${formatAlike(wall.median, cpu.median)})`;
+  return isRanked(one) ? times : `wrong: ${times}`;
+}
+
+/** Without the unit where it is that of the time beside it. */
+function formatAlike(time: number, beside: number): string {
+  const [number, unit] = formatDuration(time).split(' ');
+  return formatDuration(beside).endsWith(` ${unit}`) ? `${number}` : `${number} ${unit}`;
+}
+
+function tablesOfStarts(works: readonly WorkResult[]): readonly Table[] {
+  return works
+    .filter(({ contestants }) => contestants.some(({ coldStart }) => coldStart !== undefined))
+    .map(({ work, place, contestants }) => ({
+      title: `First results: ${printWork(work)}`,
+      columns: [left('stack'), right('compile'), right('cold start'), right('warm start')],
+      rows: contestants.flatMap((one) => {
+        const { coldStart, compileTime } = one;
+        if (coldStart === undefined) return [];
+        const times = [compileTime, coldStart.empty, coldStart.warm];
+        const cells = times.map((time) => (time === undefined ? '' : formatDuration(time)));
+        return [[`${nameOf(one)}, on ${printPlace(place)}`, ...cells]];
+      }),
+      notes: [],
+    }));
+}

@@ -1,0 +1,66 @@
+/** What is measured as functions of the graph API: the form that flux2c runs, and the reference of all stacks. */
+import { attention, conv2d, createModule, linear, type Module } from '../../frontend/index.js';
+import type { TransformerConfig } from '../../models/flux2/config.js';
+import { addTransformer } from '../../models/flux2/transformer.js';
+import { latentChannels, mlpRatio, timestepChannels, type TransformerWork, type Work } from './works.js';
+
+export interface WorkGraph {
+  readonly module: Module;
+  readonly functionName: string;
+  readonly result: string;
+}
+
+/**
+ * Inputs and weights by the names that `makeWorkData` gives numbers for. Products are x·wᵀ with the weight [n, k], as
+ * checkpoints store it; attention has heads before tokens; pictures have channels last.
+ */
+export function buildWorkGraph(work: Work): WorkGraph {
+  const module = createModule();
+  if (work.kind === 'transformer') {
+    addTransformer(module, configOf(work), () => 'f32');
+    return { module: module.build(), functionName: 'transformer', result: 'sample' };
+  }
+  const graph = module.function(work.kind);
+  switch (work.kind) {
+    case 'product': {
+      const x = graph.input('x', 'f32', [work.m, work.k]);
+      graph.output({ y: linear(x, graph.weight('weight', 'f32', [work.n, work.k])) });
+      break;
+    }
+    case 'attention': {
+      const shape = [1, work.heads, work.tokens, work.headDim] as const;
+      const [q, k, v] = [graph.input('q', 'f32', shape), graph.input('k', 'f32', shape), graph.input('v', 'f32', shape)]; // prettier-ignore
+      graph.output({ y: attention(q, k, v) });
+      break;
+    }
+    case 'convolution': {
+      const x = graph.input('x', 'f32', [1, work.side, work.side, work.inputs]);
+      const weight = graph.weight('weight', 'f32', [work.outputs, 3, 3, work.inputs]);
+      graph.output({ y: conv2d(x, weight, { padding: 1 }) });
+      break;
+    }
+  }
+  return { module: module.build(), functionName: work.kind, result: 'y' };
+}
+
+/** Sizes that are not in the work are those of the released models. */
+export function configOf(work: TransformerWork): TransformerConfig {
+  const { heads, headDim, doubleBlocks, singleBlocks } = work;
+  const hidden = heads * headDim;
+  return {
+    inChannels: latentChannels,
+    outChannels: latentChannels,
+    hidden,
+    heads,
+    headDim,
+    doubleBlocks,
+    singleBlocks,
+    textWidth: hidden,
+    mlpHidden: mlpRatio * hidden,
+    ropeAxes: [headDim / 4, headDim / 4, headDim / 4, headDim / 4],
+    ropeTheta: 2000,
+    timestepChannels,
+    eps: 1e-6,
+    guidanceEmbeds: false,
+  };
+}
