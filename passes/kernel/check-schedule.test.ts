@@ -65,6 +65,10 @@ describe('schedules in place of the chosen ones', () => {
     ['no matrices that this schedule', 'matmul', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
     ['no matrices that this schedule', 'layer_norm', (chosen) => ({ ...chosen, matrix: { unit: 'mma', stages: 2 }, subgroupSize: 32 }), cudaTarget(['sm_80'])],
     ['no workgroup memory', 'layer_norm', (chosen) => ({ ...chosen, threadOrder: ['c', 'm'], spread: { m: spread(1, 1, 1), c: spread(2, 1, 4) } }), cpuTarget],
+    ['whole axis of one thread', 'layer_norm', (chosen) => ({ ...chosen, spread: { ...chosen.spread, c: { ...spread(1, 1, 4), walked: true } } }), cpuTarget],
+    ['no such sections', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, k: { ...spread(1, 1, 4), section: 6 } } }), cpuTarget],
+    ['no such sections', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, k: { ...spread(1, 1, 4), section: 8 } } }), cpuTarget],
+    ['no such sections', 'matmul', ({ spread: axes, ...chosen }) => ({ ...chosen, spread: { ...axes, m: { ...spread(1, 1, 1), section: 1 } } }), cpuTarget],
   ])('are refused when something %s', (message, work, change, target) => {
     expect(() => override(work, change, target)).toThrow(
       expect.objectContaining({ code: 'F2C304', message: expect.stringContaining(message) as string }),

@@ -1,6 +1,6 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
-import type { Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import type { Axis, AxisSpread, Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
 import { withTiles } from './from-group/build-kernel.js';
 import { canMultiplyMatrices } from './lower/can-multiply.js';
@@ -11,7 +11,8 @@ import { lowerTile, workgroupSizeOf } from './lower/lower-tile.js';
  *
  * @throws F2C304 an axis without a spread, a vector that does not divide its extent, an axis spread over invocations that
  *   or groups that the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two,
- *   products of matrices that the target or the kernel does not have
+ *   products of matrices that the target or the kernel does not have, tiles in memory that the target lacks, sections that do not divide
+ *   an axis
  */
 export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
   const reject = (axis: string, message: string, expected: string, found: string): never => {
@@ -34,6 +35,7 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
       const tile = groups * threads * registers * vector;
       reject(axis.name, 'the tile of an axis must be all of it', axis.extent.text, `${tile}`);
     }
+    checkLoops(axis, spread, target, (message, expected, found) => reject(axis.name, message, expected, found));
     const order = schedule.threadOrder;
     if (groups > 1 && !order.includes(`${axis.name}.groups`)) {
       reject(axis.name, 'the thread order lacks the groups of an axis', `${axis.name}.groups`, order.join(', '));
@@ -54,6 +56,26 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
     reject('', 'too many invocations in a workgroup', `at most ${target.maxWorkgroupInvocations}`, `${invocations}`);
   }
   checkMatrices(kernel, schedule, target, (message, expected, found) => reject('', message, expected, found));
+}
+
+/** Tiles in memory and sections of a loop. */
+function checkLoops(
+  { kind, extent, name }: Axis,
+  { threads, registers, vector, walked, section }: AxisSpread,
+  target: Target,
+  reject: Reject,
+): void {
+  if (walked === true && (kind !== 'whole' || threads > 1)) {
+    reject('only a whole axis of one thread can be walked', 'a whole axis', `${kind}, ${threads} threads`);
+  }
+  if (walked === true && target.loops === undefined) {
+    reject('the target has no memory of an invocation for tiles', 'registers', `tiles over ${name} in memory`);
+  }
+  if (section === undefined) return;
+  const chunk = threads * registers * vector;
+  if (kind !== 'loop' || section < 1 || section % chunk !== 0 || !extent.isMultipleOf(section)) {
+    reject('an axis has no such sections', `a multiple of ${chunk} that divides ${extent.text}`, `${section}`);
+  }
 }
 
 type Reject = (message: string, expected: string, found: string) => never;

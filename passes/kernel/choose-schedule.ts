@@ -125,10 +125,13 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   const n = extents.get('n') as Dim;
   const k = extents.get('k') as Dim;
   const depth = vectorOf(k);
-  const columns = (facts.products ?? 1) > 1 && vectorOf(n) === 4 ? 2 : vectorOf(n);
+  // A number of the right factor that is widened serves four rows then: fewer are.
+  const isTall =
+    target.loops !== undefined && facts.widensRight === true && (facts.products ?? 1) === 1 && !facts.section;
+  const columns = (isTall || (facts.products ?? 1) > 1) && vectorOf(n) === 4 ? 2 : vectorOf(n);
   // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
   // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
-  const wanted = target.stagingPays ? 4 : 2;
+  const wanted = target.stagingPays || (isTall && columns === 2) ? 4 : 2;
   const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : wanted;
   const columnThreads = threadsFor(n, columns, 8);
   const rowThreads = threadsFor(m, rowRegisters, Math.min(8, target.maxWorkgroupInvocations / columnThreads));

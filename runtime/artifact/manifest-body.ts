@@ -61,6 +61,7 @@ const target: Decoder<Target> = (value, at) => {
     narrowStores: boolean,
     tileWalks: boolean,
     fp8: boolean,
+    loops: object({ vectorRegisters: count, memoryBytes: count }),
   };
   const given = expectObject(value, at);
   const present = Object.fromEntries(Object.entries(optional).filter(([name]) => given.has(name)));

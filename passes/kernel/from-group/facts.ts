@@ -1,5 +1,6 @@
 import type { Dim } from '../../../ir/dim.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
+import { byteSize } from '../../../ir/dtype.js';
 import { reduceKinds } from '../../../ir/graph/attributes.js';
 import type { ReduceKind } from '../../../ir/graph/attributes.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
@@ -24,6 +25,8 @@ export interface KernelFacts {
   readonly factorBytes?: 1 | 2;
   /** Of a contraction: both factors lie in memory along the contracted axis (x · wᵀ), so that vectors of them are multiplied. */
   readonly alongDepth?: boolean;
+  /** Of a contraction: its right factor has fewer bits in memory than in registers, its left one as many. */
+  readonly widensRight?: true;
   /** Of a convolution with several taps: the part of the contracted axis that one of them is. */
   readonly section?: Dim;
   /** Of an attention: keys are masked one by one. */
@@ -145,6 +148,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         ...(products.length > 1 && { products: products.length }),
         ...factorBytesOf(anchor),
         alongDepth: anchor.kind === 'conv2d' || anchor.attributes.transposeB,
+        ...(byteSize(right.type.dtype) < 4 && byteSize(left.type.dtype) === 4 && { widensRight: true }),
         ...(anchor.kind === 'conv2d' && { section: lastDim(right) }),
         axes: [
           // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
