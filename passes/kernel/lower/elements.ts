@@ -1,5 +1,5 @@
-import { add, bool, i32, integer } from '../../../ir/kernel/expressions.js';
-import type { Dim } from '../../../ir/dim.js';
+import { bool, i32, integer } from '../../../ir/kernel/expressions.js';
+import { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type {
   IndexCondition,
@@ -370,8 +370,7 @@ export class Elements {
   }
 
   private elementIndex(buffer: string, index: Dim, position: Position, exact: boolean): Expression {
-    const base: Expression = { kind: 'parameter', name: `${buffer}_base` };
-    return this.emitter.hoist('i', i32, add(this.at.polynomial(index, position, exact), base));
+    return this.at.polynomial(index.add(baseOf(buffer)), position, exact);
   }
 
   /** Index of the group of as many lanes that holds the element at `index - residue`. */
@@ -382,9 +381,7 @@ export class Elements {
     { position, lanes }: LaneContext,
     exact: boolean,
   ): Expression {
-    const base: Expression = { kind: 'parameter', name: `${buffer}_base` };
-    const start = this.at.polynomial(residue === 0 ? index : index.sub(residue), position, exact);
-    const whole = this.emitter.hoist('i', i32, add(start, base));
+    const whole = this.at.polynomial(index.sub(residue).add(baseOf(buffer)), position, exact);
     const right = integer(Math.log2(lanes));
     return this.emitter.hoist('q', i32, { kind: 'binary', operator: 'shift_right', left: whole, right });
   }
@@ -431,6 +428,11 @@ export class Elements {
     if (parts.length === 1) return this.bind({ kind: 'splat', lanes: context.lanes, operand: first }, scalar, context);
     return this.bind({ kind: 'vector', parts }, scalar, context);
   }
+}
+
+/** Elements before the buffer's view in its binding: a parameter, and so a part of the sum that stays outside of loops. */
+function baseOf(buffer: string): Dim {
+  return Dim.symbol(`${buffer}_base`);
 }
 
 /** Whether a computed register number is `register`, once for each lane of a vector. */

@@ -32,8 +32,16 @@ export class Factors {
     private readonly guards: 'kept' | 'left out' = 'kept',
   ) {}
 
+  left(contract: Contract, context: LaneContext): Expression {
+    return this.factor(this.maskedLeft(contract), contract, context);
+  }
+
+  right(contract: Contract, context: LaneContext): Expression {
+    return this.factor(this.unguarded(contract.b, contract.over), contract, context);
+  }
+
   /** Zero past the end of the contracted axis. */
-  left({ a: given, over, name }: Contract, context: LaneContext): Expression {
+  private maskedLeft({ a: given, over }: Contract): TileExpression {
     const a = this.unguarded(given, over);
     let masked = this.masked.get(a);
     if (masked === undefined) {
@@ -41,11 +49,17 @@ export class Factors {
       masked = a.kind === 'convert' && wideFactor(a) !== a ? { ...a, operand: wide } : wide;
       this.masked.set(a, masked);
     }
-    return this.factor(masked, over, name, context);
+    return masked;
   }
 
-  right({ b, over, name }: Contract, context: LaneContext): Expression {
-    return this.factor(this.unguarded(b, over), over, name, context);
+  /** Computes what the factors of a product need from memory: loads that stand together wait for each other less. */
+  prepare(contract: Contract, context: LaneContext): void {
+    for (const factor of [this.maskedLeft(contract), this.unguarded(contract.b, contract.over)]) {
+      const axes = this.axesOf(factor, contract);
+      const dealt = this.dealtAxis(axes);
+      if (dealt === undefined) this.factor(factor, contract, context);
+      else this.computeDealt(factor, axes, dealt, context);
+    }
   }
 
   private unguarded(factor: TileExpression, over: string): TileExpression {
@@ -56,33 +70,57 @@ export class Factors {
     return bare;
   }
 
-  private factor(factor: TileExpression, over: string, tile: string, context: LaneContext): Expression {
+  private axesOf(factor: TileExpression, { name, over }: Contract): readonly string[] {
     const { elements, at, loops } = this.context;
-    const axes = freeAxes(factor, [...loops.tile(tile).axes, over], at, elements.tiles);
-    const dealt = axes.find((axis) => {
-      const { dealtTo } = at.spreadOf(axis);
-      return dealtTo !== undefined && !axes.includes(dealtTo);
-    });
-    const point = axes.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
-    const compute = (): Expression =>
-      dealt === undefined ? elements.computeFactor(factor, context) : this.broadcast(factor, axes, dealt, context);
-    return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), compute);
+    return freeAxes(factor, [...loops.tile(name).axes, over], at, elements.tiles);
   }
 
-  /** From the lane that has the register, which has computed it in the round that it was dealt in. */
+  /** The axis whose registers the lanes share out, where the factor is the same for all of them otherwise. */
+  private dealtAxis(axes: readonly string[]): string | undefined {
+    return axes.find((axis) => {
+      const { dealtTo } = this.context.at.spreadOf(axis);
+      return dealtTo !== undefined && !axes.includes(dealtTo);
+    });
+  }
+
+  private factor(factor: TileExpression, contract: Contract, context: LaneContext): Expression {
+    const axes = this.axesOf(factor, contract);
+    const dealt = this.dealtAxis(axes);
+    const point = axes.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
+    return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () =>
+      dealt === undefined
+        ? this.context.elements.computeFactor(factor, context)
+        : this.broadcast(factor, axes, dealt, context),
+    );
+  }
+
+  /** From the lane that has the register. */
   private broadcast(factor: TileExpression, axes: readonly string[], dealt: string, context: LaneContext): Expression {
-    const { elements, emitter, at } = this.context;
-    const lanes = at.spreadOf(at.spreadOf(dealt).dealtTo ?? dealt).threads;
-    const register = context.position.get(dealt)?.register ?? 0;
-    const round = Math.floor(register / lanes);
+    const operand = this.computeDealt(factor, axes, dealt, context);
+    const source = (context.position.get(dealt)?.register ?? 0) % this.lanesOf(dealt);
+    const type = { scalar: 'f32', lanes: context.lanes } as const;
+    return this.context.emitter.bind('dealt', type, { kind: 'subgroup_broadcast', operand, source });
+  }
+
+  /** What each lane computes in the round that the register is dealt in. */
+  private computeDealt(
+    factor: TileExpression,
+    axes: readonly string[],
+    dealt: string,
+    context: LaneContext,
+  ): Expression {
+    const { elements, at } = this.context;
+    const round = Math.floor((context.position.get(dealt)?.register ?? 0) / this.lanesOf(dealt));
     const point = axes.map((axis) => `${axis} ${axis === dealt ? `round ${round}` : keyPart(context.position, axis)}`);
-    const operand = this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () => {
+    return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () => {
       const position = withPoint(context.position, dealt, at.dealtPoint(dealt, round));
       return elements.computeFactor(factor, { ...context, position });
     });
-    const source = register % lanes;
-    const type = { scalar: 'f32', lanes: context.lanes } as const;
-    return emitter.bind('dealt', type, { kind: 'subgroup_broadcast', operand, source });
+  }
+
+  private lanesOf(dealt: string): number {
+    const { at } = this.context;
+    return at.spreadOf(at.spreadOf(dealt).dealtTo ?? dealt).threads;
   }
 
   private once(factor: TileExpression, key: string, compute: () => Expression): Expression {

@@ -14,6 +14,8 @@ import type { Contract } from './matrix-operands.js';
 
 /** One contraction on its way through the loop. */
 interface Running {
+  /** Loads what a step multiplies. */
+  prepare(step: number, factors: Factors): void;
   /** Adds the products of one step of the contracted axis. */
   step(step: number, factors: Factors): void;
   finish(): void;
@@ -100,6 +102,8 @@ export class ContractLowering {
   private stepAll(running: readonly Running[], guards: 'kept' | 'left out'): (step: number) => void {
     const factors = new Factors(this.context, guards);
     return (step) => {
+      // Where a vector is as many registers, there are enough of them to load all of a step first.
+      if (this.context.schedule.dots === true) for (const one of running) one.prepare(step, factors);
       for (const one of running) one.step(step, factors);
     };
   }
@@ -144,11 +148,15 @@ export class ContractLowering {
         return { place, partial };
       }),
     }));
+    const contextOf = (place: Position, step: number): LaneContext => {
+      return { position: withPoint(place, over, { register: step, lane: 0 }), axis: over, lanes: vector };
+    };
+    const all = places.flatMap(({ lanes }) => lanes);
     return {
+      prepare: (step, factors) => all.forEach(({ place }) => factors.prepare(contract, contextOf(place, step))),
       step(step, factors) {
-        for (const { place, partial } of places.flatMap(({ lanes }) => lanes)) {
-          const position = withPoint(place, over, { register: step, lane: 0 });
-          const context: LaneContext = { position, axis: over, lanes: vector };
+        for (const { place, partial } of all) {
+          const context = contextOf(place, step);
           const c: Expression = { kind: 'register', name: partial, type };
           const [a, b] = [factors.left(contract, context), factors.right(contract, context)];
           const value: Expression =
@@ -191,6 +199,7 @@ export class ContractLowering {
       }
     };
     return {
+      prepare: () => undefined,
       step: (step, factors) => {
         if (tile.memory === undefined) {
           addProducts(
