@@ -120,3 +120,22 @@ describe('convolutions in sections', () => {
     }
   });
 });
+
+describe('products whose lanes run along the columns', () => {
+  it.each([
+    [1, 1, 4],
+    [5, 7, 12],
+    [34, 9, 20],
+    [70, 33, 64],
+  ])('of %i rows, depth %i and %i columns', async (rows, depth, columns) => {
+    const text = `weight @w : f32[${depth}, ${columns}] = tensor "w"
+      func @f(%x: f32[n, ${depth}], %a: f32[2, n, ${depth}], %b: f32[2, ${depth}, ${columns}]) -> (y: %y, z: %z) {
+        %p = matmul(%x, @w) {transposeB = false}
+        %y = silu(%p)
+        %z = matmul(%a, %b) {transposeB = false}
+      }`;
+    const schedules = await validate(text, { n: rows });
+    expect(schedules).toHaveLength(2);
+    for (const schedule of schedules) expect(schedule).toContain('"k":{"threads":1,"registers":1,"vector":1}');
+  });
+});

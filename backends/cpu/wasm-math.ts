@@ -88,14 +88,20 @@ function writeExp(writer: FunctionWriter, argument: number): void {
   writeScaledExp(writer, x, biased);
 }
 
-/** exp2(x) = 2^n · exp((x - n) · ln2), n = round(x): the difference is exact. */
+/**
+ * exp2(x) = 2^n · exp((x - n) · ln2), n = round(x): the difference is exact. n is added to the exponent's bits, so results that are not
+ * normal are 0: nothing that follows meets subnormal numbers, which are slow.
+ */
 function writeExp2(writer: FunctionWriter, argument: number): void {
-  const r = writer.local('v128');
+  const clamped = writer.local('v128');
   const biased = writer.local('v128');
-  writeClamped(writer, argument, -151, 129).tee(r).get(r);
-  writer.f32x4(roundingBias).op('f32x4.add').tee(biased).f32x4(roundingBias);
+  const r = writer.local('v128');
+  writeClamped(writer, argument, -126, 128).tee(clamped);
+  writer.get(clamped).f32x4(roundingBias).op('f32x4.add').tee(biased).f32x4(roundingBias);
   writer.ops('f32x4.sub', 'f32x4.sub').f32x4(Math.LN2).op('f32x4.mul').set(r);
-  writeScaledExp(writer, r, biased);
+  writePolynomial(writer, r);
+  writer.get(biased).i32(23).ops('i32x4.shl', 'i32x4.add');
+  writer.get(argument).f32x4(-126).ops('f32x4.lt', 'v128.andnot');
 }
 
 /** Clamped where the result is 0 or infinite anyway, so that n fits the exponent arithmetic; NaN, in the first operand, stays. */
@@ -103,14 +109,19 @@ function writeClamped(writer: FunctionWriter, argument: number, least: number, m
   return writer.get(argument).f32x4(least).op('f32x4.pmax').f32x4(most).op('f32x4.pmin');
 }
 
-/** 2^n · exp(r) of two locals; the second, which is overwritten, holds n + `roundingBias`. */
-function writeScaledExp(writer: FunctionWriter, r: number, biased: number): void {
-  const half = writer.local('v128');
+/** exp of a local between -ln2/2 and ln2/2. */
+function writePolynomial(writer: FunctionWriter, r: number): void {
   expCoefficients.forEach((coefficient, index) => {
     writer.f32x4(coefficient);
     if (index > 0) writer.op('f32x4.add');
     if (index < expCoefficients.length - 1) writer.get(r).op('f32x4.mul');
   });
+}
+
+/** 2^n · exp(r) of two locals; the second, which is overwritten, holds n + `roundingBias`. */
+function writeScaledExp(writer: FunctionWriter, r: number, biased: number): void {
+  const half = writer.local('v128');
+  writePolynomial(writer, r);
   const biasBits = new Int32Array(Float32Array.of(roundingBias).buffer)[0] as number;
   writer.get(biased).i32x4(biasBits).op('i32x4.sub').tee(biased).i32(1).op('i32x4.shr_s').tee(half);
   const power = (): FunctionWriter => writer.i32x4(127).op('i32x4.add').i32(23).ops('i32x4.shl', 'f32x4.mul');

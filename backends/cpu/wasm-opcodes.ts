@@ -86,6 +86,7 @@ export const opcodes = {
   'f32x4.le': 0xfd45,
   'v128.not': 0xfd4d,
   'v128.and': 0xfd4e,
+  'v128.andnot': 0xfd4f,
   'v128.or': 0xfd50,
   'v128.xor': 0xfd51,
   'v128.bitselect': 0xfd52,

@@ -105,13 +105,15 @@ describe('mathematical functions', () => {
     expect([...found]).toEqual([0, 0, Math.fround(Math.exp(-103)), 1, Infinity, Infinity, Infinity, NaN]);
   });
 
-  it('computes exp2 within 2 ulp from underflow to overflow, exactly for whole numbers', () => {
+  it('computes exp2 within 2 ulp where it is normal, exactly for whole numbers, and 0 below', () => {
     const inputs = grid(-126, 127.99, 100_001);
     const found = evaluate(inputs, 4, (x) => unary('exp2', x));
     expect(worstUlps(found, inputs, (value) => 2 ** value)).toBeLessThan(2);
-    const special = Float32Array.of(-Infinity, -1e30, -149, -126, 0, 10, 127, 128, 1e30, Infinity, NaN);
+    const special = Float32Array.of(-Infinity, -1e30, -150, -126, -1, 0, 10, 127, 128, 1e30, Infinity, NaN);
     const exact = Array.from(special, (value) => Math.fround(2 ** value));
     expect([...evaluate(special, 4, (x) => unary('exp2', x))]).toEqual(exact);
+    const subnormal = grid(-149, -126.01, 64);
+    expect(new Set(evaluate(subnormal, 4, (x) => unary('exp2', x)))).toEqual(new Set([0]));
   });
 
   it('computes tanh within 3 ulp', () => {

@@ -3,7 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
-import { scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
+import { scheduleRows, scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
 
@@ -124,6 +124,7 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   const m = extents.get('m') as Dim;
   const n = extents.get('n') as Dim;
   const k = extents.get('k') as Dim;
+  if (target.loops !== undefined && facts.rightRows === true && vectorOf(n) === 4) return scheduleRows(facts);
   const depth = vectorOf(k);
   // A number of the right factor that is widened serves four rows then: fewer are.
   const isTall =

@@ -30,7 +30,7 @@ const tileColumns = 32;
 function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | undefined {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
-  if (facts.alongDepth !== true || !k.isMultipleOf(4)) return undefined;
+  if (facts.rightRows === true || !k.isMultipleOf(4)) return undefined;
   const columns = powerUpTo(Math.max(1, tileColumns / (lanes * (facts.products ?? 1))), n, lanes);
   const rows = powerUpTo(tileRows, m, 1);
   return {

@@ -29,3 +29,23 @@ export function sectionOf({ section, axes }: KernelFacts, depth: number): Pick<A
   const whole = axes.find(({ name }) => name === 'k')?.extent.constant;
   return size === undefined || size % depth !== 0 || size === whole ? {} : { section: size };
 }
+
+/**
+ * A product x · w whose lanes run along the columns: 16 of them an invocation where there are as many, so that it reads whole cache lines
+ * of w, and the sums of two rows fill half of the registers.
+ */
+export function scheduleRows({ axes, products = 1 }: KernelFacts): Schedule {
+  const columns = axes.find(({ name }) => name === 'n')?.extent.constant ?? 16;
+  const vectors = Math.max(1, Math.min(Math.floor(4 / products), Math.floor(columns / 4)));
+  const batched = axes.some(({ name }) => name === 'z');
+  return {
+    spread: {
+      m: { threads: 16, registers: 2, vector: 1 },
+      n: { threads: 1, registers: vectors, vector: 4 },
+      k: { threads: 1, registers: 1, vector: 1 },
+      ...(batched && { z: { threads: 1, registers: 1, vector: 1 } }),
+    },
+    threadOrder: ['m', 'n', ...(batched ? ['z'] : [])],
+    unroll: 1,
+  };
+}

@@ -23,10 +23,10 @@ export interface KernelFacts {
   readonly products?: number;
   /** Of a contraction: bytes of a number of the factors in memory: 1 where both are floats of 8 bits, else 2. */
   readonly factorBytes?: 1 | 2;
-  /** Of a contraction: both factors lie in memory along the contracted axis (x · wᵀ), so that vectors of them are multiplied. */
-  readonly alongDepth?: boolean;
   /** Of a contraction: its right factor has fewer bits in memory than in registers, its left one as many. */
   readonly widensRight?: true;
+  /** Of a contraction: rows of the right factor run along the result's columns, so that lanes do too. */
+  readonly rightRows?: true;
   /** Of a convolution with several taps: the part of the contracted axis that one of them is. */
   readonly section?: Dim;
   /** Of an attention: keys are masked one by one. */
@@ -147,7 +147,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         family: 'contraction',
         ...(products.length > 1 && { products: products.length }),
         ...factorBytesOf(anchor),
-        alongDepth: anchor.kind === 'conv2d' || anchor.attributes.transposeB,
+        ...(anchor.kind === 'matmul' && !anchor.attributes.transposeB && { rightRows: true }),
         ...(byteSize(right.type.dtype) < 4 && byteSize(left.type.dtype) === 4 && { widensRight: true }),
         ...(anchor.kind === 'conv2d' && { section: lastDim(right) }),
         axes: [
