@@ -95,7 +95,7 @@ async function measurePoint(
     const step = await measure(() => runAndFinish(device, sequence), repetition);
     // What runs in JavaScript needs more warmups, and takes less time, than what runs on the device.
     const instantiate = await measure(bind, { ...repetition, warmups: 20, repeats: 9 });
-    const often = { ...repetition, warmups: 3, repeats: 5 };
+    const often = { ...repetition, warmups: 2 };
     const compiling = network === undefined ? undefined : await measure(async () => void compile(), often);
     const { flop, launches } = sumWork(submission.launches);
     return {
