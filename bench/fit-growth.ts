@@ -65,9 +65,13 @@ function solveFor(points: readonly GrowthPoint[], powers: readonly number[]): re
       for (let column = pivot; column <= powers.length; column++) other[column]! -= factor * row[column]!;
     }
   }
+  const solution = powers.map((_, at) => matrix[at]![powers.length]! / matrix[at]![at]!);
   const coefficients = [0, 0, 0];
+  const most = Math.max(...solution.map(Math.abs));
   powers.forEach((power, at) => {
-    coefficients[power] = matrix[at]![powers.length]! / matrix[at]![at]! / largest ** power;
+    const value = solution[at]!;
+    // What rounding leaves of a term that is not there.
+    coefficients[power] = Math.abs(value) < 1e-9 * most ? 0 : value / largest ** power;
   });
   return coefficients;
 }
