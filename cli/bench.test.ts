@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { cpuTarget } from '../backends/target.js';
+import type { GrowthResult } from '../bench/report-growth.js';
 import { decodeResult } from '../bench/result.js';
 import { NullDevice } from '../runtime/null-device.js';
 import { runCommandLine } from '../test/cli-harness.js';
@@ -68,6 +69,25 @@ describe('flux2c bench', () => {
       expect(exitCode).toBe(1);
       expect(stderr).toContain(`error ${code}: `);
     }
+  });
+
+  it('fits how costs grow', { timeout: 120_000 }, async () => {
+    const [json, html, svg] = ['growth.json', 'growth.html', 'growth.svg'].map((name) => join(folder, name));
+    const files = ['--json', json!, '--html', html!, '--svg', svg!];
+    const run = await bench('growth', '--largest', '256', '--repeats', '1', '--quiet', ...files);
+    expect(run.exitCode, run.stderr).toBe(0);
+    expect(run.stderr).toBe('');
+    expect(run.stdout).toMatch(/64 to 256 image tokens +work +\d+ MFLOP +[\d.]+ GFLOP .* n² +0 % /);
+    const { series } = JSON.parse(readFileSync(json!, 'utf8')) as GrowthResult;
+    expect(series).toHaveLength(3 * 5 + 6);
+    // What is counted has no noise; times of a device that computes nothing are only times.
+    const counted = series.filter(({ quantity }) => ['work', 'launches', 'memory'].includes(quantity));
+    for (const { isWorse, fit } of counted) {
+      expect(isWorse).toBe(false);
+      expect(fit.worstResidual).toBeLessThan(0.01);
+    }
+    expect(readFileSync(html!, 'utf8')).toContain('image tokens');
+    expect(readFileSync(svg!, 'utf8')).toMatch(/^<svg xmlns=.*<\/svg>\n$/s);
   });
 
   it('explains itself and its subcommand', async () => {

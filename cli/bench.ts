@@ -14,6 +14,7 @@ import { Flux2cError } from '../ir/diagnostics.js';
 import type { NetworkName } from '../models/flux2/networks.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import type { Device } from '../runtime/device.js';
+import { growthCommand } from './bench-growth.js';
 import type { CliContext } from './context.js';
 import { bindSizesOf, describeSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { withSubject } from './inspect/subject.js';
@@ -38,7 +39,8 @@ const help = `
 Examples:
   $ flux2c bench --json before.json --html before.html
   $ flux2c bench --adapter swiftshader --component denoise --only kernels
-  $ flux2c bench compare before.json after.json`;
+  $ flux2c bench compare before.json after.json
+  $ flux2c bench growth --html growth.html`;
 
 export function benchCommand(context: CliContext): Command {
   const command = new Command('bench')
@@ -65,6 +67,7 @@ export function benchCommand(context: CliContext): Command {
     .addHelpText('after', help);
   addComponentOptions(addDeviceOptions(command));
   command.addCommand(compareCommand(context));
+  command.addCommand(growthCommand(context)).enablePositionalOptions();
   return command.action((model: string | undefined, options: BenchOptions) => bench(model, options, context));
 }
 

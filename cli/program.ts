@@ -28,6 +28,8 @@ function createProgram(context: CliContext): Command {
   const program = new Command('flux2c')
     .description('Compiles the FLUX.2 image model for the device at hand and draws pictures with it.')
     .version(VERSION, '-V, --version')
+    // Options after the name of a command are its own, also where the command above has some of the same name.
+    .enablePositionalOptions()
     .addHelpText('after', overview)
     .helpCommand('help [command]', 'help for a command');
   for (const create of [generateCommand, compileCommand, runCommand, inspectCommand, benchCommand, devicesCommand])

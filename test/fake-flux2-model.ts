@@ -48,6 +48,9 @@ export class FakeFlux2Model implements Flux2Model {
   readonly calls: FakeCall[] = [];
   readonly opened: NetworkName[] = [];
   readonly destroyed: NetworkName[] = [];
+  readonly prepared: NetworkName[] = [];
+  /** Steps after which an observer was given latents. */
+  latentsRead = 0;
   closed = false;
   readonly maxTensorBytes = Infinity;
 
@@ -55,6 +58,10 @@ export class FakeFlux2Model implements Flux2Model {
     readonly description: Flux2Description = embeddedDescription(),
     private readonly options: { readonly nanAtStep?: number; readonly missing?: readonly NetworkName[] } = {},
   ) {}
+
+  prepare(names: readonly NetworkName[]): void {
+    this.prepared.push(...names);
+  }
 
   async open(name: NetworkName): Promise<Network> {
     if (this.options.missing?.includes(name) === true) {
@@ -128,6 +135,7 @@ export class FakeFlux2Model implements Flux2Model {
           observer.signal?.throwIfAborted();
           latents = latents.map((value) => value + delta * FAKE_VELOCITY);
           if (this.options.nanAtStep === step) latents[3] = NaN;
+          if (observer.onStep !== undefined) this.latentsRead++;
           await observer.onStep?.(step, latents);
           observer.onStepDone?.(step);
         }

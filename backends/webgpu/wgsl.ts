@@ -10,7 +10,7 @@ import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
 export interface WgslOptions {
   /**
    * Loops whose counts are numbers end at numbers that the driver cannot know, so that it does not unroll them: what is to
-   * be unrolled, schedules have unrolled. lavapipe takes 0.46 s for an RMS norm of 24 iterations unrolled, 0.1 s for the loop.
+   * be unrolled, schedules have unrolled. lavapipe takes 0.46 s for an RMS norm of 24 iterations unrolled, less than 0.14 s for the loop.
    */
   readonly hideLoopCounts?: boolean;
 }

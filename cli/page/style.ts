@@ -22,8 +22,17 @@ const toneRules = lightTones
   .map((_, at) => `.tone${at}{background:var(--tone${at})}svg .tone${at}{fill:var(--tone${at})}`)
   .join('\n');
 
-/** Colours alone, for pictures without a page around them. */
-export const tonesStyle = `:root{${light}}@media (prefers-color-scheme:dark){:root{${dark}}}${toneRules}`;
+const svgRules = `svg{display:block;width:100%;height:auto}
+svg text{fill:var(--muted);font:11px system-ui,'DejaVu Sans',sans-serif}
+svg text.on{fill:#fff;pointer-events:none}
+svg .axis{stroke:var(--line)}svg .bound{stroke:var(--tone9);stroke-dasharray:5 4;fill:none}svg .live{stroke:var(--accent);fill:var(--accent);fill-opacity:.14}
+svg .span{stroke:var(--card);stroke-width:.6}svg .span:hover{stroke:var(--text);stroke-width:1.5}
+svg .shade{fill:var(--accent);opacity:.06}`;
+
+/** For a figure in a file of its own, in the light theme. */
+export const figureStyle = `svg{${light};background:var(--card)}
+${svgRules}
+${toneRules}`;
 
 export const pageStyle = `
 :root{${light};color-scheme:light}
@@ -90,12 +99,7 @@ details.loop{border-left:4px solid var(--accent)}
 .shares ul{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;padding:0;margin:8px 0}
 .shares li i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:6px}
 .chart{padding:12px 14px;margin:10px 0;overflow-x:auto}
-svg{display:block;width:100%;height:auto}
-svg text{fill:var(--muted);font:11px system-ui,'DejaVu Sans',sans-serif}
-svg text.on{fill:#fff;pointer-events:none}
-svg .axis{stroke:var(--line)}svg .bound{stroke:var(--tone9);stroke-dasharray:5 4;fill:none}svg .live{stroke:var(--accent);fill:var(--accent);fill-opacity:.14}
-svg .span{stroke:var(--card);stroke-width:.6}svg .span:hover{stroke:var(--text);stroke-width:1.5}
-svg .shade{fill:var(--accent);opacity:.06}
+${svgRules}
 .better{color:var(--tone2)}.worse{color:var(--tone9)}
 ${toneRules}
 #tip{position:fixed;z-index:9;pointer-events:none;background:var(--text);color:var(--back);padding:6px 10px;border-radius:6px;font-size:12px;white-space:pre-line;max-width:520px;overflow-wrap:anywhere}

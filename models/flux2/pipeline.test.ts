@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { embeddedDescription, FAKE_VELOCITY, FakeFlux2Model } from '../../test/fake-flux2-model.js';
 import type { Progress } from './progress.js';
-import { Flux2Pipeline } from './pipeline.js';
+import type { GenerateRequest } from './generate-request.js';
+import { Flux2Pipeline, type GenerateObserver } from './pipeline.js';
 import { torchRandn } from './noise.js';
 import { pictureFromDecoded } from './picture.js';
 
@@ -188,6 +189,41 @@ describe('generate', () => {
     });
     await expect(run).rejects.toMatchObject({ name: 'AbortError' });
     expect(steps).toEqual([0, 1]);
+  });
+
+  it('says beforehand which networks it will open, and opens no others', async () => {
+    const embeds = { shape: [1, 9, 288], values: new Float32Array(9 * 288) };
+    const requests: readonly GenerateRequest[] = [
+      noisy,
+      { ...noisy, cfgScale: 1 },
+      { ...noisy, references: [gradient(64)] },
+      { ...noisy, prompt: '', promptEmbeds: embeds, negativePromptEmbeds: embeds },
+    ];
+    for (const request of requests) {
+      const model = new FakeFlux2Model();
+      const pipeline = new Flux2Pipeline(model);
+      await pipeline.generate(request);
+      expect(model.prepared).toEqual(model.opened);
+      // All are open by now.
+      await pipeline.generate(request);
+      expect(model.prepared).toEqual(model.opened);
+    }
+  });
+
+  it('reads latents only for who wants them', async () => {
+    const run = async (observer: GenerateObserver): Promise<number> => {
+      const model = new FakeFlux2Model();
+      const steps: number[] = [];
+      await new Flux2Pipeline(model).generate(noisy, {
+        ...observer,
+        onProgress: ({ stage, step }) => void (stage === 'denoise' && steps.push(step)),
+      });
+      expect(steps).toEqual([0, 1, 2, 3, 4]);
+      return model.latentsRead;
+    };
+    expect(await run({})).toBe(0);
+    expect(await run({ onLatents: () => undefined })).toBe(4);
+    expect(await run({ preview: { every: () => 2, show: () => undefined } })).toBe(4);
   });
 
   it('frees each stage before the next when asked', async () => {

@@ -23,10 +23,14 @@ interface Member {
   readonly byteOffset: number;
 }
 
-/** `members` in order of their offsets. */
+/** Positions that a list of members is for: most temporaries live for a few. */
+const slotLength = 16;
+
 interface Arena {
   byteLength: number;
   readonly members: Member[];
+  /** Those that live in each slot of positions, in order of their offsets: nobody else can be in the way there. */
+  readonly slots: Map<number, Member[]>;
   readonly storages: Set<number>;
 }
 
@@ -102,7 +106,7 @@ function placeGreedily(
       leastGrowth = growth;
     }
     if (chosen === undefined) {
-      chosen = { byteLength: 0, members: [], storages: new Set() };
+      chosen = { byteLength: 0, members: [], slots: new Map(), storages: new Set() };
       arenas.push(chosen);
     }
     insert(chosen, { request, byteOffset: chosenOffset });
@@ -118,7 +122,7 @@ function sharesAny(some: ReadonlySet<number>, others: ReadonlySet<number>): bool
 /** The lowest aligned offset at which the request overlaps no member that lives at the same time. */
 function findLowestOffset(arena: Arena, request: ArenaRequest, alignment: number): number {
   let offset = 0;
-  for (const { request: other, byteOffset } of arena.members) {
+  for (const { request: other, byteOffset } of membersAround(arena, request)) {
     if (other.last < request.first || request.last < other.first) continue;
     if (offset + request.byteLength <= byteOffset) return offset;
     offset = Math.max(offset, roundUp(byteOffset + other.byteLength, alignment));
@@ -126,15 +130,26 @@ function findLowestOffset(arena: Arena, request: ArenaRequest, alignment: number
   return offset;
 }
 
+/** In order of their offsets, at least the members that live at the same time. */
+function membersAround(arena: Arena, request: ArenaRequest): readonly Member[] {
+  const lists = slotsOf(request).map((slot) => arena.slots.get(slot) ?? []);
+  if (lists.length === 1) return lists[0]!;
+  return [...new Set(lists.flat())].sort((a, b) => a.byteOffset - b.byteOffset);
+}
+
+function slotsOf({ first, last }: Lifetime): readonly number[] {
+  const start = Math.floor(first / slotLength);
+  return Array.from({ length: Math.floor(last / slotLength) - start + 1 }, (_, at) => start + at);
+}
+
 function insert(arena: Arena, member: Member): void {
-  let low = 0;
-  let high = arena.members.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((arena.members[middle] as Member).byteOffset <= member.byteOffset) low = middle + 1;
-    else high = middle;
+  for (const slot of slotsOf(member.request)) {
+    const list = arena.slots.get(slot) ?? [];
+    arena.slots.set(slot, list);
+    const place = list.findIndex(({ byteOffset }) => byteOffset > member.byteOffset);
+    list.splice(place < 0 ? list.length : place, 0, member);
   }
-  arena.members.splice(low, 0, member);
+  arena.members.push(member);
   arena.storages.add(member.request.storage);
   arena.byteLength = Math.max(arena.byteLength, member.byteOffset + member.request.byteLength);
 }

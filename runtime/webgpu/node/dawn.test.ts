@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { chooseAdapter, listAdapters, openDawn, parseAdapterList } from './dawn.js';
+import { chooseAdapter, listAdapters, openDawn, parseAdapterList, sharesCompiledCode } from './dawn.js';
 import { pauseBeforePoll, spaceDawnPolls } from './dawn-polling.js';
 
 const listing = `no suitable backends found
@@ -77,4 +77,12 @@ describe('spacing of polls', () => {
     timers.mockRestore();
     expect(await promisify(setImmediate)('value')).toBe('value');
   });
+});
+
+it('knows the driver whose code devices share, unless its cache is off', () => {
+  const lavapipe = 'llvmpipe (LLVM 15.0.6, 256 bits)';
+  expect(sharesCompiledCode(lavapipe, {})).toBe(true);
+  expect(sharesCompiledCode(lavapipe, { MESA_SHADER_CACHE_DISABLE: 'true' })).toBe(false);
+  expect(sharesCompiledCode(lavapipe, { MESA_SHADER_CACHE_DISABLE: 'false' })).toBe(true);
+  expect(sharesCompiledCode('SwiftShader Device (LLVM 10.0.0)', {})).toBe(false);
 });
