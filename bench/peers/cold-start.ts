@@ -24,8 +24,9 @@ export async function measureColdStart(
 }
 
 async function startOnce(contestant: Contestant, work: Work, place: string, folder: string): Promise<number> {
+  const environment = await cacheEnvironment(folder);
   const start = performance.now();
-  const process = StackProcess.start(contestant, cacheEnvironment(folder));
+  const process = StackProcess.start(contestant, environment);
   try {
     await process.ask<'prepare'>({ ask: 'prepare', contestant: contestant.id, adapter: place, work });
     await process.ask<'check'>({ ask: 'check', file: join(folder, 'result') });

@@ -1,5 +1,5 @@
 /** Measures one work on all contestants of a place, in turn, over several processes. */
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -99,10 +99,8 @@ async function measureGeneration(
     await calibrate();
     for (const standing of standings.filter(({ failure }) => failure === undefined)) {
       signal.throwIfAborted();
-      const process = StackProcess.start(
-        standing.contestant,
-        cacheEnvironment(join(comparison.folder, standing.contestant.id.replaceAll(':', '-'))),
-      );
+      const own = join(comparison.folder, standing.contestant.id.replaceAll(':', '-'));
+      const process = StackProcess.start(standing.contestant, await cacheEnvironment(own));
       const runner = await guard(standing, process, () => prepareRunner(comparison, standing, process));
       if (runner !== undefined) runners.push(runner);
     }
@@ -187,8 +185,10 @@ function summarizeStanding(standing: Standing, rounds: readonly Round[], best: n
   return { ...common, error, wall: times.wall, cpu, compileTime };
 }
 
-/** Where drivers and stacks keep compiled programs: nowhere but below this folder. */
-export function cacheEnvironment(folder: string): Readonly<Record<string, string>> {
+/** Where drivers and stacks keep compiled programs: nowhere but below this folder, which is made. */
+export async function cacheEnvironment(folder: string): Promise<Readonly<Record<string, string>>> {
   const cache = join(folder, 'cache');
+  // Mesa makes one folder, and without those above it goes on without a cache.
+  await mkdir(cache, { recursive: true });
   return { MESA_SHADER_CACHE_DIR: cache, XDG_CACHE_HOME: cache, FLUX2C_CACHE: join(cache, 'flux2c') };
 }

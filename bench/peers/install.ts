@@ -47,6 +47,6 @@ export async function installPeers(notice: (sentence: string) => void): Promise<
     return undefined;
   } catch (error) {
     const { stderr = '', message } = error as Error & { readonly stderr?: string };
-    return stderr.trim().split('\n')[0] || message;
+    return stderr.trim().split('\n').slice(0, 2).join(' ') || message;
   }
 }

@@ -32,12 +32,18 @@ try {
 }
 
 async function run(options: PeersOptions): Promise<void> {
-  const result = options.from === undefined ? await measure(options) : await readResult(options.from);
+  const result = options.from === undefined ? await measure(options) : await readResults(options.from);
   if (options.json !== undefined) await writeFileAtomically(options.json, encodePeersResult(result));
   if (options.plot !== undefined) {
     await writeFileAtomically(options.plot, new TextEncoder().encode(renderPeersPlot(result)));
   }
   process.stdout.write(options.markdown === true ? formatPeersMarkdown(result) : formatPeers(result));
+}
+
+/** Earlier results as one, with the date and the packages of the first. */
+async function readResults(paths: readonly string[]): Promise<PeersResult> {
+  const results = await Promise.all(paths.map(readResult));
+  return { ...results[0]!, works: results.flatMap(({ works }) => works) };
 }
 
 async function readResult(path: string): Promise<PeersResult> {

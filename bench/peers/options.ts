@@ -14,7 +14,7 @@ export interface PeersOptions extends Partial<Readonly<Record<WorkKind, readonly
   readonly rounds: number;
   readonly coldStart: boolean;
   readonly install: boolean;
-  readonly from?: string;
+  readonly from?: readonly string[];
   readonly json?: string;
   readonly plot?: string;
   readonly markdown?: boolean;
@@ -46,7 +46,7 @@ export function peersCommand(): Command {
     .option('--rounds <number>', 'rounds in each of them', integerOf('--rounds', 1, 100), 6)
     .option('--no-cold-start', 'do not time the first results of new processes')
     .option('--no-install', 'measure the peers that are there')
-    .option('--from <file>', 'print an earlier result instead of measuring')
+    .option('--from <file>', 'print an earlier result instead of measuring; several are put together', collect)
     .option('--json <file>', 'write the result')
     .option('--plot <file>', 'write a plot (.svg)')
     .option('--markdown', 'print tables in Markdown')

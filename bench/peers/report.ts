@@ -26,7 +26,7 @@ export function formatPeers(result: PeersResult): string {
 /** When, where and what was measured. */
 export function describeRun({ date, processor, packages }: PeersResult): string {
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
-  return `${date.slice(0, 10)}, ${processor}; ${versions.join(', ')}.`;
+  return `${[`${date.slice(0, 10)}, ${processor}`, ...versions].join(', ')}.`;
 }
 
 function tablesOf(result: PeersResult): readonly Table[] {
