@@ -1,5 +1,6 @@
 import type { Dim, DimBinding } from '../dim.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
+import { walkTileExpressions } from './tile-walk.js';
 import type { Axis, IndexCondition, TileKernel, TileStatement } from './tile.js';
 import { TileEvaluator } from './tile-interpret-expressions.js';
 import type { ElementArray, TileValues } from './tile-interpret-expressions.js';
@@ -172,9 +173,23 @@ class TileInterpreter {
     const value = evaluator.expression(statement.value);
     const holds = evaluator.conditions(statement.conditions as readonly IndexCondition[]);
     const element = evaluator.element(statement.buffer, statement.index as Dim);
-    return () =>
+    let readsBack = false;
+    walkTileExpressions([statement.value], (part) => {
+      readsBack ||= part.kind === 'load' && part.buffer === statement.buffer;
+    });
+    const store = (valueOf: () => number): void =>
       this.overAxes(statement.axes, () => {
-        if (holds()) element.write(value());
+        if (holds()) element.write(valueOf());
       });
+    if (!readsBack) return () => store(value);
+    return () => {
+      // Elements that see each other are read before any of them is written.
+      const values: number[] = [];
+      this.overAxes(statement.axes, () => {
+        if (holds()) values.push(value());
+      });
+      let next = 0;
+      store(() => values[next++] as number);
+    };
   }
 }

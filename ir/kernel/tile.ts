@@ -143,7 +143,10 @@ export type TileStatement =
     }
   /** Walks a loop axis in chunks; in the body the axis is a tile axis of its chunk, so contract and reduce over it see one chunk. */
   | { readonly kind: 'for'; readonly axis: string; readonly body: readonly TileStatement[] }
-  /** For every coordinate of `axes` inside the extents. */
+  /**
+   * For every coordinate of `axes` inside the extents, all values before the first is stored. What a value loads from a buffer that the
+   * kernel stores to must be of the same invocation under the kernel's schedule: nothing orders invocations.
+   */
   | {
       readonly kind: 'store';
       readonly buffer: string;
