@@ -31,13 +31,15 @@ const imageOut = `%qo = matmul(%qs, @c) {transposeB = true}
   %qr = add(%qo, %q)`;
 const results = 'a: %pr, b: %qr';
 
-/** Both chains are left without a reader, the rest reads pieces of the joined rows. */
+/** Both chains are left without a reader, the rest reads pieces of the joined rows; what the second one needs comes before. */
 const joined = functionOf(
   results,
   textProduct,
   '%pn = layer_norm(%p) {eps = 0.001}',
   '%pm = mul(%pn, %s)',
   imageProduct,
+  '%qn = layer_norm(%q) {eps = 0.001}',
+  '%qm = mul(%qn, %u)',
   `%p.joined = concat(%p, %q) {axis = 1}
   %pn.joined = layer_norm(%p.joined) {eps = 0.001}
   %s.rows = broadcast(%s) {shape = [1, txt, 8]}
@@ -50,8 +52,6 @@ const joined = functionOf(
   %ps.joined = add(%pm.joined, %t.rows.joined)
   %split, %split.1 = split(%ps.joined) {axis = 1, sizes = [txt, img]}`,
   textOut.replace('%ps', '%split'),
-  '%qn = layer_norm(%q) {eps = 0.001}',
-  '%qm = mul(%qn, %u)',
   imageOut.replace('%qs', '%split.1'),
 );
 

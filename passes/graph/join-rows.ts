@@ -31,7 +31,7 @@ export const joinRows: GraphPass = {
   },
 };
 
-/** Two chains of the same operations on rows; what the second one reads stands before the first one's end. */
+/** Two chains of the same operations on rows; all that the second one reads stands before the first one's end. */
 interface Pair {
   readonly first: RowChain;
   readonly second: RowChain;
@@ -52,7 +52,7 @@ function pairBlock(block: Block, pairs: Map<Value, Pair>): Block {
     if (taken.has(first)) return;
     for (const second of chains.slice(place + 1)) {
       const pair = taken.has(second) ? undefined : pairOf(first, second);
-      const ordered = pair === undefined ? undefined : moveBefore(operations, pair);
+      const ordered = pair === undefined ? undefined : moveAfter(operations, pair);
       if (pair === undefined || ordered === undefined) continue;
       operations = ordered;
       for (const chain of [first, second]) {
@@ -105,29 +105,25 @@ function endOf({ first, second }: Pair, chain: RowChain): Value {
 }
 
 /**
- * The operations with all that the second chain reads before the end of the first one; undefined where some of it depends on that end.
+ * The operations with the end of the first chain, and what depends on it, after all that the second chain reads; undefined where that
+ * depends on it, too. What is made together is read together, so kernels of several results stay whole.
  */
-function moveBefore(operations: readonly Operation[], { first, second }: Pair): readonly Operation[] | undefined {
-  const end = first.links.at(-1)?.operation as Operation;
-  const start = operations.findIndex((operation) => operation.results[0] === end.results[0]);
-  const makers = new Map<Value, number>();
-  operations.forEach(({ results }, place) => results.forEach((result) => makers.set(result, place)));
-  const needed = new Set<number>();
-  const open = [second.source, ...second.links.flatMap(({ operation, at }) => others(operation, at))];
-  for (let value = open.pop(); value !== undefined; value = open.pop()) {
-    const place = makers.get(value);
-    if (place === undefined || place < start || needed.has(place)) continue;
-    if (place === start) return undefined;
-    needed.add(place);
-    open.push(...readsOf(operations[place] as Operation));
+function moveAfter(operations: readonly Operation[], pair: Pair): readonly Operation[] | undefined {
+  const [start, stop] = [pair.first, pair.second].map((chain) => {
+    const end = endOf(pair, chain);
+    return operations.findIndex(({ results }) => results[0] === end);
+  }) as [number, number];
+  const first = operations[start] as Operation;
+  const dependent = new Set<Value>(first.results);
+  const [moved, kept]: readonly [Operation[], Operation[]] = [[], []];
+  for (const operation of operations.slice(start + 1, stop + 1)) {
+    const depends = readsOf(operation).some((value) => dependent.has(value));
+    if (depends) operation.results.forEach((result) => dependent.add(result));
+    (depends ? moved : kept).push(operation);
   }
-  const moved = [...needed].sort((a, b) => a - b).map((place) => operations[place] as Operation);
-  const rest = operations.slice(start).filter((_, place) => !needed.has(start + place));
-  return [...operations.slice(0, start), ...moved, ...rest];
-}
-
-function others({ operands }: Operation, at: number): readonly Value[] {
-  return operands.filter((_, place) => place !== at);
+  const second = kept.pop();
+  if (second !== operations[stop]) return undefined;
+  return [...operations.slice(0, start), ...kept, first, ...moved, second as Operation, ...operations.slice(stop + 1)];
 }
 
 /** What an operation reads, in its body too. */

@@ -13,8 +13,8 @@ import { weightPart } from './weight-table.js';
  * Norms of one product's heads have their weights in one vector, where the kernel that `fuse` would make of them binds one buffer more
  * than the target has: queries' and keys' scales are one binding then, at two offsets.
  *
- * Weights are merged when they have one element type and the same norms use them wherever the module uses them, so that none is
- * stored twice. Right before fuse. Cost: linear.
+ * Weights are merged when they have one element type, are in no other such kernel with other ones, and nothing but norms uses them, all of
+ * which then read the merged one: none is stored twice. Right before fuse. Cost: linear.
  */
 export const mergeNormWeights: GraphPass = {
   name: 'merge-norm-weights',
@@ -65,7 +65,7 @@ interface Place {
 }
 
 function findMerged(module: Module, target: Target): ReadonlyMap<string, Place> {
-  // By weight, in which companies, or how else, it is used.
+  // By weight, in which companies it is merged, or what else uses it.
   const companies = new Map<string, Set<string>>();
   const wanted = new Map<string, readonly string[]>();
   for (const { body } of module.functions.values())
@@ -105,16 +105,18 @@ function visitBlock(block: Block, search: Search): void {
     const norms = operations.filter(({ kind }) => kind === 'rms_norm');
     const names = [...new Set(norms.flatMap(({ operands: [, scale] }) => weightOf.get(scale as Value) ?? []))];
     const key = names.join();
-    for (const norm of norms) inCompany.set(norm, key);
     const excess = buffers.count(operations, results) - target.maxStorageBuffers;
-    if (excess > 0 && excess < names.length) wanted.set(key, names);
+    if (excess <= 0 || excess >= names.length) continue;
+    wanted.set(key, names);
+    for (const norm of norms) inCompany.set(norm, key);
   }
   for (const operation of block.operations) {
-    for (const operand of operation.operands) {
+    for (const [at, operand] of operation.operands.entries()) {
       const name = weightOf.get(operand);
-      if (name === undefined) continue;
-      const known = companies.get(name) ?? new Set<string>();
-      companies.set(name, known.add(inCompany.get(operation) ?? `another ${operation.kind}`));
+      const isScale = operation.kind === 'rms_norm' && at === 1;
+      const company = isScale ? inCompany.get(operation) : `another ${operation.kind}`;
+      if (name === undefined || company === undefined) continue;
+      companies.set(name, (companies.get(name) ?? new Set<string>()).add(company));
     }
     if (operation.body !== undefined) visitBlock(operation.body, search);
   }
