@@ -7,13 +7,14 @@ import { tileOf } from './from-group/build-kernel.js';
 export function describeKernel(
   kernel: TileKernel,
   schedule: Schedule,
-  { flop, bytes }: { readonly flop: Dim; readonly bytes: Dim },
+  /** Operations and bytes, in the kernel's parameters. */
+  cost: readonly Dim[] | undefined,
 ): string {
   const tiles = kernel.axes.map(({ name, extent }) => `${name} ${tileOf(schedule, name)} of ${extent.text}`);
   return [
     ...(schedule.matrix === undefined ? [] : [describeMatrices(kernel, schedule.matrix)]),
     ...(tiles.length === 0 ? [] : [`tiles: ${tiles.join(', ')}`]),
-    `${flop.text} operations, ${bytes.text} bytes`,
+    ...(cost === undefined ? [] : [`${cost[0]?.text} operations, ${cost[1]?.text} bytes`]),
   ].join('\n');
 }
 

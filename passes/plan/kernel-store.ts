@@ -1,7 +1,7 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { Dim } from '../../ir/dim.js';
-import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { GridAxis } from '../../ir/plan.js';
 import { buildKernel, withTiles } from '../kernel/from-group/build-kernel.js';
 import { describeGroup } from '../kernel/from-group/facts.js';
@@ -13,6 +13,7 @@ import { checkSchedule } from '../kernel/check-schedule.js';
 import { describeKernel } from '../kernel/describe-kernel.js';
 import { costOfGroup } from './group-cost.js';
 import { listSchedules } from '../kernel/choose-schedule.js';
+import { gatherParameters, inParameters } from './kernel-parameters.js';
 import { canMultiplyMatrices } from '../kernel/lower/can-multiply.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
@@ -71,7 +72,7 @@ export class KernelCache {
 /**
  * Kernels of a module, each once. A group like one before it is recognised before anything is built (`groupKey`), so the time
  * for the 48 single-stream blocks of dev is that for one. Groups that differ may have one kernel still: what it is called
- * after and its text after renaming its size parameters in order of appearance are its identity. Kernels of several modules may
+ * after and its text after gathering its size parameters are its identity. Kernels of several modules may
  * be loaded on one device, so the text's digest keeps their names apart.
  */
 export class KernelStore {
@@ -105,15 +106,13 @@ export class KernelStore {
     const restore = (dim: Dim): Dim => dim.substitute(restored);
     this.expectFewBuffers(group, hint);
     const { schedule, built } = this.build(group);
-    const { kernel, names: parameters } = renameParameters(built);
+    const { kernel, parameters } = gatherParameters(built);
     const text = `${JSON.stringify(kernel, exactNumbers)} ${JSON.stringify(schedule)}`;
     const name = `${hint}_${digest(text)}`;
     const { flop, bytes } = costOfGroup(group);
     let compiled = this.cache.get(name, text);
     if (compiled === undefined) {
-      const renames = Object.fromEntries(parameters.map(([parameter, symbol]) => [symbol, Dim.symbol(parameter)]));
-      const cost = { flop: flop.substitute(renames), bytes: bytes.substitute(renames) };
-      compiled = this.compile({ ...kernel, name }, schedule, cost);
+      compiled = this.compile({ ...kernel, name }, schedule, inParameters([flop, bytes], parameters));
       this.cache.add(text, compiled);
     }
     const grid = (['grid_x', 'grid_y', 'grid_z'] as const).map((kind): GridAxis => {
@@ -123,7 +122,7 @@ export class KernelStore {
     });
     return {
       kernel: compiled,
-      parameters: parameters.map(([name, symbol]) => ({ name, value: restore(Dim.symbol(symbol)) })),
+      parameters: parameters.map(({ name, value }) => ({ name, value: restore(value) })),
       grid: grid as [GridAxis, GridAxis, GridAxis],
       cost: { flop: restore(flop), bytes: restore(bytes) },
     };
@@ -140,11 +139,7 @@ export class KernelStore {
     return { schedule, built: buildKernel(group, schedule, this.options.operands) };
   }
 
-  private compile(
-    built: TileKernel,
-    chosen: Schedule,
-    cost: { readonly flop: Dim; readonly bytes: Dim },
-  ): CompiledKernel {
+  private compile(built: TileKernel, chosen: Schedule, cost: readonly Dim[] | undefined): CompiledKernel {
     const given = this.options.schedules?.get(built.name);
     const schedule = given ?? chosen;
     if (given !== undefined) checkSchedule(built, given, this.target);
@@ -170,96 +165,6 @@ export class KernelStore {
       hint: 'Use a device that binds more storage buffers to a kernel.',
     });
   }
-}
-
-/** Parameters become p0, p1, ... in order of appearance; returns new and old names. */
-function renameParameters(kernel: TileKernel): {
-  readonly kernel: TileKernel;
-  readonly names: readonly (readonly [string, string])[];
-} {
-  const parameters = new Set(kernel.parameters);
-  const renames = new Map<string, Dim>();
-  const names: [string, string][] = [];
-  const rename = (index: Dim): Dim => {
-    const missing = index.symbols.filter((symbol) => parameters.has(symbol) && !renames.has(symbol));
-    for (const symbol of missing) {
-      const name = `p${names.length}`;
-      names.push([name, symbol]);
-      renames.set(symbol, Dim.symbol(name));
-    }
-    return index.symbols.some((symbol) => renames.has(symbol)) ? index.substitute(Object.fromEntries(renames)) : index;
-  };
-  const renamed: TileKernel = {
-    ...kernel,
-    axes: kernel.axes.map((axis) => ({ ...axis, extent: rename(axis.extent) })),
-    terms: kernel.terms.map((term) => {
-      switch (term.kind) {
-        case 'floor':
-        case 'modulo':
-          return { ...term, of: rename(term.of), by: rename(term.by) };
-        case 'exclusive_or':
-          return { ...term, of: rename(term.of) };
-        case 'loaded':
-          return { ...term, at: rename(term.at), limit: rename(term.limit) };
-      }
-    }),
-    body: mapIndices(kernel.body, rename),
-  };
-  return { kernel: { ...renamed, parameters: names.map(([name]) => name) }, names };
-}
-
-/** Rewrites every index polynomial of the statements; subexpressions shared within a body stay shared. */
-function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim): TileStatement[] {
-  const done = new Map<TileExpression, TileExpression>();
-  const conditions = (list: readonly IndexCondition[]): IndexCondition[] =>
-    list.map(({ kind, left, right }) => ({ kind, left: rename(left), right: rename(right) }));
-  const expression = (old: TileExpression): TileExpression => {
-    const known = done.get(old);
-    if (known !== undefined) return known;
-    const made = rewrite(old);
-    done.set(old, made);
-    return made;
-  };
-  const rewrite = (old: TileExpression): TileExpression => {
-    switch (old.kind) {
-      case 'number':
-      case 'tile':
-        return old;
-      case 'index':
-        return { ...old, index: rename(old.index) };
-      case 'load':
-        return { ...old, index: rename(old.index), conditions: conditions(old.conditions) };
-      case 'unary':
-      case 'convert':
-      case 'exchange':
-        return { ...old, operand: expression(old.operand) };
-      case 'binary':
-        return { ...old, left: expression(old.left), right: expression(old.right) };
-      case 'select':
-        return { ...old, condition: expression(old.condition), yes: expression(old.yes), no: expression(old.no) };
-      case 'when':
-        return { ...old, conditions: conditions(old.conditions), yes: expression(old.yes), no: expression(old.no) };
-    }
-  };
-  return body.map((statement): TileStatement => {
-    switch (statement.kind) {
-      case 'tile':
-      case 'assign':
-      case 'reduce':
-        return { ...statement, value: expression(statement.value) };
-      case 'contract':
-        return { ...statement, a: expression(statement.a), b: expression(statement.b) };
-      case 'for':
-        return { ...statement, body: mapIndices(statement.body, rename) };
-      case 'store':
-        return {
-          ...statement,
-          index: rename(statement.index),
-          conditions: conditions(statement.conditions),
-          value: expression(statement.value),
-        };
-    }
-  });
 }
 
 /** JSON writes infinities and NaN alike, and -0 as 0; kernels that differ in them are different. */
