@@ -143,27 +143,27 @@ describe('released models at 1024² and 512 tokens of text', () => {
   it('has these sizes', () => {
     expect(`\n${table.join('\n')}\n`).toMatchInlineSnapshot(`
       "
-      dev denoise, portable: 28 kernels, 6023 launches, 1501 a step, arenas 998 MiB of 998, weights 61461 MiB, bindings up to 124 MiB
-      dev denoise, portable, 1 reference: 28 kernels, 13320 launches, 3325 a step, arenas 2054 MiB of 2054, weights 61461 MiB, bindings up to 128 MiB
-      dev denoise, desktop, 1 reference: 28 kernels, 1343 launches, 333 a step, arenas 2054 MiB of 2054, weights 61461 MiB, bindings up to 864 MiB
+      dev denoise, portable: 27 kernels, 6023 launches, 1501 a step, arenas 998 MiB of 998, weights 61461 MiB, bindings up to 124 MiB
+      dev denoise, portable, 1 reference: 27 kernels, 13320 launches, 3325 a step, arenas 2054 MiB of 2054, weights 61461 MiB, bindings up to 128 MiB
+      dev denoise, desktop, 1 reference: 27 kernels, 1343 launches, 333 a step, arenas 2054 MiB of 2054, weights 61461 MiB, bindings up to 864 MiB
       dev text_encoder, portable: 13 kernels, 392 launches, arenas 92 MiB of 84, weights 33081 MiB, bindings up to 108 MiB
-      dev vae_encoder, portable, 256²: 42 kernels, 103 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
-      dev vae_encoder, portable: 42 kernels, 171 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 128 MiB
-      dev vae_encoder, desktop: 42 kernels, 123 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
-      dev vae_decoder, portable, 256²: 41 kernels, 134 launches, arenas 160 MiB of 160, weights 95 MiB, bindings up to 64 MiB
-      dev vae_decoder, portable: 41 kernels, 272 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 128 MiB
-      dev vae_decoder, desktop: 41 kernels, 168 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 1024 MiB
-      klein-4b denoise, portable: 25 kernels, 929 launches, 230 a step, arenas 499 MiB of 499, weights 7392 MiB, bindings up to 108 MiB
-      klein-4b denoise, portable, 1 reference: 25 kernels, 1450 launches, 360 a step, arenas 1027 MiB of 1027, weights 7392 MiB, bindings up to 102 MiB
-      klein-4b denoise, desktop, 1 reference: 25 kernels, 648 launches, 160 a step, arenas 1027 MiB of 1027, weights 7392 MiB, bindings up to 408 MiB
-      klein-4b denoise, portable, 4 references, 1 step: 25 kernels, 1044 launches, 1030 a step, arenas 2466 MiB of 2466, weights 7392 MiB, bindings up to 128 MiB
-      klein-4b denoise, portable, 2048², 1 step: 25 kernels, 955 launches, 943 a step, arenas 1794 MiB of 1794, weights 7392 MiB, bindings up to 128 MiB
-      klein-4b denoise_cfg, portable: 26 kernels, 1453 launches, 363 a step, arenas 997 MiB of 997, weights 7392 MiB, bindings up to 108 MiB
-      klein-4b denoise_cfg, portable, 1 reference: 26 kernels, 2658 launches, 664 a step, arenas 1957 MiB of 1957, weights 7392 MiB, bindings up to 126 MiB
-      klein-4b denoise_cfg, desktop, 1 reference: 26 kernels, 652 launches, 163 a step, arenas 1957 MiB of 1957, weights 7392 MiB, bindings up to 816 MiB
-      klein-4b denoise_cached, portable: 40 kernels, 937 launches, 230 a step, arenas 499 MiB of 499, weights 7392 MiB, bindings up to 108 MiB
-      klein-4b denoise_cached, portable, 1 reference: 40 kernels, 1141 launches, 230 a step, arenas 5659 MiB of 5587, weights 7392 MiB, bindings up to 108 MiB
-      klein-4b denoise_cached, desktop, 1 reference: 40 kernels, 788 launches, 160 a step, arenas 5659 MiB of 5587, weights 7392 MiB, bindings up to 216 MiB
+      dev vae_encoder, portable, 256²: 35 kernels, 103 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
+      dev vae_encoder, portable: 35 kernels, 171 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 128 MiB
+      dev vae_encoder, desktop: 35 kernels, 123 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
+      dev vae_decoder, portable, 256²: 33 kernels, 134 launches, arenas 160 MiB of 160, weights 95 MiB, bindings up to 64 MiB
+      dev vae_decoder, portable: 33 kernels, 272 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 128 MiB
+      dev vae_decoder, desktop: 33 kernels, 168 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 1024 MiB
+      klein-4b denoise, portable: 24 kernels, 929 launches, 230 a step, arenas 499 MiB of 499, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise, portable, 1 reference: 24 kernels, 1450 launches, 360 a step, arenas 1027 MiB of 1027, weights 7392 MiB, bindings up to 102 MiB
+      klein-4b denoise, desktop, 1 reference: 24 kernels, 648 launches, 160 a step, arenas 1027 MiB of 1027, weights 7392 MiB, bindings up to 408 MiB
+      klein-4b denoise, portable, 4 references, 1 step: 24 kernels, 1044 launches, 1030 a step, arenas 2466 MiB of 2466, weights 7392 MiB, bindings up to 128 MiB
+      klein-4b denoise, portable, 2048², 1 step: 24 kernels, 955 launches, 943 a step, arenas 1794 MiB of 1794, weights 7392 MiB, bindings up to 128 MiB
+      klein-4b denoise_cfg, portable: 25 kernels, 1453 launches, 363 a step, arenas 997 MiB of 997, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise_cfg, portable, 1 reference: 25 kernels, 2658 launches, 664 a step, arenas 1957 MiB of 1957, weights 7392 MiB, bindings up to 126 MiB
+      klein-4b denoise_cfg, desktop, 1 reference: 25 kernels, 652 launches, 163 a step, arenas 1957 MiB of 1957, weights 7392 MiB, bindings up to 816 MiB
+      klein-4b denoise_cached, portable: 39 kernels, 937 launches, 230 a step, arenas 499 MiB of 499, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise_cached, portable, 1 reference: 39 kernels, 1141 launches, 230 a step, arenas 5659 MiB of 5587, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise_cached, desktop, 1 reference: 39 kernels, 788 launches, 160 a step, arenas 5659 MiB of 5587, weights 7392 MiB, bindings up to 216 MiB
       klein-4b text_encoder, portable: 13 kernels, 245 launches, arenas 72 MiB of 58, weights 5940 MiB, bindings up to 48 MiB
       "
     `);

@@ -9,10 +9,16 @@ export interface GatheredParameter {
   readonly value: Dim;
 }
 
+/** Elements that addresses are seen to be multiples of: as many as any vector, copy or fragment has side by side. */
+const alignment = 16;
+/** Lanes of the longest vectors. */
+const longestVector = 4;
+
 /**
  * The kernel with as few parameters as say what it does: what an axis or a term is multiplied by, and what stands alone, becomes one
- * parameter p0, p1, ... (in order of appearance) times the largest number that divides it, which alignment is seen by. So kernels are
- * equal whose sizes are made in other ways (`img` here, `txt+img` there), and they compute less at run time. Numbers stay.
+ * parameter p0, p1, ... (in order of appearance). Of the numbers that divide it only as much stays outside as alignment is seen by.
+ * So kernels are equal whose sizes are made in other ways (`img` here, `txt+img` there, twice the rows of a picture), and they compute
+ * less at run time. Numbers without sizes stay.
  */
 export function gatherParameters(kernel: TileKernel): {
   readonly kernel: TileKernel;
@@ -29,29 +35,41 @@ export function gatherParameters(kernel: TileKernel): {
     return Dim.symbol(parameter.name);
   };
   const done = new Map<string, Dim>();
-  const gather = (index: Dim): Dim => {
-    let result = done.get(index.text);
+  const gather = (index: Dim, within: number): Dim => {
+    const key = `${within} ${index.text}`;
+    let result = done.get(key);
     if (result === undefined) {
-      result = gatherIn(index, sizes, parameterOf);
-      done.set(index.text, result);
+      result = gatherIn(index, sizes, within, parameterOf);
+      done.set(key, result);
     }
     return result;
   };
+  const terms = new Set(kernel.terms.map(({ name }) => name));
+  const address = (index: Dim): Dim => gather(index, alignment);
+  const roles: Roles = {
+    address,
+    // A bound that is a multiple of a vector's lanes does not cut vectors; along terms there are none.
+    bound: (index, of) => gather(index, of.symbols.some((symbol) => terms.has(symbol)) ? 1 : longestVector),
+  };
   const renamed: TileKernel = {
     ...kernel,
-    axes: kernel.axes.map((axis) => ({ ...axis, extent: gather(axis.extent) })),
+    // Tiles need not divide a grid axis.
+    axes: kernel.axes.map((axis) => ({
+      ...axis,
+      extent: gather(axis.extent, axis.kind.startsWith('grid') ? longestVector : alignment),
+    })),
     terms: kernel.terms.map((term) => {
       switch (term.kind) {
         case 'floor':
         case 'modulo':
-          return { ...term, of: gather(term.of), by: gather(term.by) };
+          return { ...term, of: address(term.of), by: gather(term.by, 1) };
         case 'exclusive_or':
-          return { ...term, of: gather(term.of) };
+          return { ...term, of: address(term.of) };
         case 'loaded':
-          return { ...term, at: gather(term.at), limit: gather(term.limit) };
+          return { ...term, at: address(term.at), limit: gather(term.limit, 1) };
       }
     }),
-    body: mapIndices(kernel.body, gather),
+    body: mapIndices(kernel.body, roles),
   };
   const parameters = [...gathered.values()];
   return { kernel: { ...renamed, parameters: parameters.map(({ name }) => name) }, parameters };
@@ -67,7 +85,7 @@ export function inParameters(
   return polynomials.map((polynomial) => polynomial.substitute(Object.fromEntries(names)));
 }
 
-function gatherIn(index: Dim, sizes: ReadonlySet<string>, parameterOf: (value: Dim) => Dim): Dim {
+function gatherIn(index: Dim, sizes: ReadonlySet<string>, within: number, parameterOf: (value: Dim) => Dim): Dim {
   const factors = new Map<string, { readonly of: Dim; sum: Dim }>();
   let result = Dim.of(0);
   for (const { symbols, coefficient } of index.monomials()) {
@@ -82,7 +100,7 @@ function gatherIn(index: Dim, sizes: ReadonlySet<string>, parameterOf: (value: D
     factors.set(rest.text, factor);
   }
   for (const { of, sum } of factors.values()) {
-    const divisor = divisorOf(sum);
+    const divisor = divisorOf(sum, within);
     const value = sum.divideExactly(divisor);
     if (value === undefined) throw new Error(`internal: ${divisor} does not divide ${sum.text}`);
     result = result.add(parameterOf(value).mul(of).mul(divisor));
@@ -94,18 +112,26 @@ function product(symbols: readonly string[]): Dim {
   return symbols.reduce((whole, symbol) => whole.mul(Dim.symbol(symbol)), Dim.of(1));
 }
 
-/** The largest number that divides all coefficients, with the sign of the first: opposite polynomials have one parameter. */
-function divisorOf(sum: Dim): number {
+/** The largest divisor of `within` that divides all coefficients, with the sign of the first: opposite polynomials have one parameter. */
+function divisorOf(sum: Dim, within: number): number {
   const coefficients = sum.monomials().map(({ coefficient }) => coefficient);
-  const divisor = coefficients.reduce((common, one) => greatestCommonDivisor(common, Math.abs(one)), 0);
+  const divisor = coefficients.reduce((common, one) => greatestCommonDivisor(common, Math.abs(one)), within);
   return (coefficients[0] ?? 1) < 0 ? -divisor : divisor;
 }
 
+interface Roles {
+  /** Of elements, and what terms are of. */
+  readonly address: (index: Dim) => Dim;
+  /** The right side of a condition on what is left of it. */
+  readonly bound: (index: Dim, of: Dim) => Dim;
+}
+
 /** Rewrites every index polynomial of the statements; subexpressions shared within a body stay shared. */
-function mapIndices(body: readonly TileStatement[], gather: (index: Dim) => Dim): TileStatement[] {
+function mapIndices(body: readonly TileStatement[], roles: Roles): TileStatement[] {
+  const { address, bound } = roles;
   const done = new Map<TileExpression, TileExpression>();
   const conditions = (list: readonly IndexCondition[]): IndexCondition[] =>
-    list.map(({ kind, left, right }) => ({ kind, left: gather(left), right: gather(right) }));
+    list.map(({ kind, left, right }) => ({ kind, left: address(left), right: bound(right, left) }));
   const expression = (old: TileExpression): TileExpression => {
     const known = done.get(old);
     if (known !== undefined) return known;
@@ -119,9 +145,9 @@ function mapIndices(body: readonly TileStatement[], gather: (index: Dim) => Dim)
       case 'tile':
         return old;
       case 'index':
-        return { ...old, index: gather(old.index) };
+        return { ...old, index: address(old.index) };
       case 'load':
-        return { ...old, index: gather(old.index), conditions: conditions(old.conditions) };
+        return { ...old, index: address(old.index), conditions: conditions(old.conditions) };
       case 'unary':
       case 'convert':
       case 'exchange':
@@ -143,11 +169,11 @@ function mapIndices(body: readonly TileStatement[], gather: (index: Dim) => Dim)
       case 'contract':
         return { ...statement, a: expression(statement.a), b: expression(statement.b) };
       case 'for':
-        return { ...statement, body: mapIndices(statement.body, gather) };
+        return { ...statement, body: mapIndices(statement.body, roles) };
       case 'store':
         return {
           ...statement,
-          index: gather(statement.index),
+          index: address(statement.index),
           conditions: conditions(statement.conditions),
           value: expression(statement.value),
         };
