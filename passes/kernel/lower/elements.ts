@@ -1,5 +1,5 @@
 import { bool, i32, integer } from '../../../ir/kernel/expressions.js';
-import { Dim } from '../../../ir/dim.js';
+import type { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type {
   IndexCondition,
@@ -370,7 +370,7 @@ export class Elements {
   }
 
   private elementIndex(buffer: string, index: Dim, position: Position, exact: boolean): Expression {
-    return this.at.polynomial(index.add(baseOf(buffer)), position, exact);
+    return this.at.address(buffer, index, position, exact);
   }
 
   /** Index of the group of as many lanes that holds the element at `index - residue`. */
@@ -381,7 +381,7 @@ export class Elements {
     { position, lanes }: LaneContext,
     exact: boolean,
   ): Expression {
-    const whole = this.at.polynomial(index.sub(residue).add(baseOf(buffer)), position, exact);
+    const whole = this.at.address(buffer, index.sub(residue), position, exact);
     const right = integer(Math.log2(lanes));
     return this.emitter.hoist('q', i32, { kind: 'binary', operator: 'shift_right', left: whole, right });
   }
@@ -428,11 +428,6 @@ export class Elements {
     if (parts.length === 1) return this.bind({ kind: 'splat', lanes: context.lanes, operand: first }, scalar, context);
     return this.bind({ kind: 'vector', parts }, scalar, context);
   }
-}
-
-/** Elements before the buffer's view in its binding: a parameter, and so a part of the sum that stays outside of loops. */
-function baseOf(buffer: string): Dim {
-  return Dim.symbol(`${buffer}_base`);
 }
 
 /** Whether a computed register number is `register`, once for each lane of a vector. */

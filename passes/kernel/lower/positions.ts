@@ -256,6 +256,15 @@ export class Coordinates {
     return sum;
   }
 
+  /** The element of a buffer's binding at an index of its view. */
+  address(buffer: string, index: Dim, position: Position, exact: boolean): Expression {
+    const base = `${buffer}_base`;
+    // Few addresses: all that a loop does not change is added up outside of it. Of many, as after fragments' products, each would be
+    // a register more (sm_90a spilled 600 bytes).
+    if (this.schedule.dots === true) return this.polynomial(index.add(Dim.symbol(base)), position, exact);
+    return this.emitter.hoist('i', i32, add(this.polynomial(index, position, exact), parameter(base)));
+  }
+
   /** All conditions, or undefined when there are none. */
   conditions(list: readonly IndexCondition[], position: Position, exact = false): Expression | undefined {
     let all: Expression | undefined;
