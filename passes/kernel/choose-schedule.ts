@@ -93,8 +93,10 @@ function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
     const spreads = { m: spread(1, 1, 1), g: spread(groups, 1, 1), r: spread(together, 1, vector) };
     return schedule(spreads, ['r', 'g', 'm']);
   }
-  // In software a row is long enough for one invocation: with barriers it took several times as long (lavapipe).
-  const spreads = { m: spread(lanesFor(m, target), 1, 1), g: spread(1, groups, 1), r: spread(1, 1, vector) };
+  // In software a row is long enough for one invocation: with barriers it took several times as long (lavapipe). Drivers take long to
+  // compile a load, and load no cache lines.
+  const each = target.workgroupMemory > 0 ? 1 : groups;
+  const spreads = { m: spread(lanesFor(m, target), 1, 1), g: spread(1, each, 1), r: spread(1, 1, vector) };
   return schedule(spreads, ['m', 'g', 'r']);
 }
 
