@@ -73,11 +73,13 @@ export class Factors {
   private broadcast(factor: TileExpression, axes: readonly string[], dealt: string, context: LaneContext): Expression {
     const { elements, emitter, at } = this.context;
     const lanes = at.spreadOf(at.spreadOf(dealt).dealtTo ?? dealt).threads;
-    const register = context.position.get(dealt)?.register ?? 0;
+    const { register = 0, lane = 0 } = context.position.get(dealt) ?? {};
     const round = Math.floor(register / lanes);
-    const point = axes.map((axis) => `${axis} ${axis === dealt ? `round ${round}` : keyPart(context.position, axis)}`);
+    const point = axes.map((axis) =>
+      axis === dealt ? `${axis} round ${round}.${lane}` : `${axis} ${keyPart(context.position, axis)}`,
+    );
     const operand = this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () => {
-      const position = withPoint(context.position, dealt, at.dealtPoint(dealt, round));
+      const position = withPoint(context.position, dealt, at.dealtPoint(dealt, round, lane));
       return elements.computeFactor(factor, { ...context, position });
     });
     const source = register % lanes;
