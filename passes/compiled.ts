@@ -17,8 +17,8 @@ export interface CompiledModule {
 export interface CompiledKernel {
   /** Of this kernel under this schedule. */
   readonly name: string;
-  /** Of the kernel under any schedule, for any target: what tables of schedules know it by. */
-  readonly key: string;
+  /** Of the kernel under any schedule, for any target: what tables of schedules know it by. Made when it is first asked for. */
+  readonly key: () => string;
   /** What schedules are chosen by. */
   readonly facts: KernelFacts;
   readonly tile: TileKernel;

@@ -27,7 +27,7 @@ const spread = (threads: number, registers: number, vector: 1 | 2 | 4): AxisSpre
 function override(work: string, change: (chosen: Schedule) => Schedule, target = portableWebgpu): CompiledModule {
   const chosen = [...compile(new Map(), target).kernels.values()].find(({ name }) => name.startsWith(work));
   if (chosen === undefined) throw new Error(`no kernel for ${work}`);
-  return compile(new Map([[chosen.key, change(chosen.schedule)]]), target);
+  return compile(new Map([[chosen.key(), change(chosen.schedule)]]), target);
 }
 
 describe('schedules in place of the chosen ones', () => {
@@ -92,15 +92,15 @@ describe('schedules of matrix products', () => {
     ['too many', { spread: { ...axes, m: { ...axes['m']!, groups: 32 } } }],
     ['no matrices that this schedule', { spread: { ...axes, k: { ...axes['k']!, registers: 32 } } }],
   ])('are refused when something %s', (message, change) => {
-    expect(() => compileWith(new Map([[chosen.key, { ...chosen.schedule, ...change }]]))).toThrow(
+    expect(() => compileWith(new Map([[chosen.key(), { ...chosen.schedule, ...change }]]))).toThrow(
       expect.objectContaining({ code: 'F2C304', message: expect.stringContaining(message) as string }),
     );
   });
 
   it('may have other blocks of tiles and fewer stages', () => {
     const change = { ...chosen.schedule, matrix: { ...matrix!, stages: 3, walk: { block: 5 } } };
-    const compiled = compileWith(new Map([[chosen.key, change]]));
-    const made = [...compiled.kernels.values()].find(({ key }) => key === chosen.key);
+    const compiled = compileWith(new Map([[chosen.key(), change]]));
+    const made = [...compiled.kernels.values()].find(({ key }) => key() === chosen.key());
     expect(made?.thread.barriers?.map(({ length }) => length)).toEqual([3, 3]);
   });
 });

@@ -27,9 +27,26 @@ export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Ta
   checkMemory(kernel, schedule, target, reject);
 }
 
-function checkTiles({ body }: TileKernel, schedule: Schedule, reject: Reject): void {
+function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reject): void {
   const { spread, unroll, matrix } = schedule;
+  const stores = [...flattenTileStatements(body)].filter((statement) => statement.kind === 'store');
+  for (const { name, kind, tile, extent } of axes) {
+    const { vector = 1 } = spread[name] ?? {};
+    if (!extent.isMultipleOf(vector) && stores.some((store) => store.axes.includes(name))) {
+      reject(name, 'vectors do not divide an extent', `a divisor of ${extent.text}`, `${vector}`);
+    }
+    if (tile === 1 || !kind.startsWith('grid') || stores.every((store) => store.axes.includes(name))) continue;
+    reject(name, 'a workgroup has one place of an axis that no tile is over', '1', `${tile}`);
+  }
+  const tiles = new Map<string, readonly string[]>();
   for (const statement of flattenTileStatements(body)) {
+    if (statement.kind === 'tile') tiles.set(statement.name, statement.axes);
+    // What is added up along another axis is one number, not a vector.
+    const summed = statement.kind === 'reduce' && matrix === undefined ? (tiles.get(statement.name) ?? []) : [];
+    for (const axis of summed) {
+      const { vector = 1 } = spread[axis] ?? {};
+      if (vector > 1) reject(axis, 'vectors lie along another axis than sums', '1 lane', `${vector}`);
+    }
     walkTileExpressions(expressionsOfTile(statement), (part: TileExpression) => {
       if (part.kind !== 'exchange' || matrix !== undefined) return;
       const vector = spread[part.axis]?.vector ?? 1;

@@ -63,7 +63,7 @@ function tileOf({ groups = 1, threads, registers, vector }: AxisSpread): number 
   return groups * threads * registers * vector;
 }
 
-function checkNumbers({ name, extent }: AxisFacts, own: AxisSpread, reject: Reject): void {
+function checkNumbers({ name, kind, extent }: AxisFacts, own: AxisSpread, reject: Reject): void {
   const { threads, registers, vector, groups = 1 } = own;
   for (const [what, value] of Object.entries({ threads, registers, groups })) {
     if (!Number.isInteger(value) || value < 1 || value > mostOfAxis) {
@@ -71,7 +71,8 @@ function checkNumbers({ name, extent }: AxisFacts, own: AxisSpread, reject: Reje
     }
   }
   if (![1, 2, 4].includes(vector)) reject(name, 'there are no such vectors', '1, 2 or 4 lanes', `${vector}`);
-  if (!extent.isMultipleOf(vector)) {
+  // Along a loop, lanes past the end are looked at one by one.
+  if (kind !== 'loop' && !extent.isMultipleOf(vector)) {
     reject(name, 'vectors do not divide an extent', `a divisor of ${extent.text}`, `${vector}`);
   }
 }

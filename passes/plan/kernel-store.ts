@@ -49,7 +49,7 @@ export interface KernelStoreOptions {
 
 /** What was made of a group, by the text of the schedule that was given for it: empty where it was chosen. */
 interface KeyedGroup {
-  readonly key: string;
+  readonly key: () => string;
   readonly uses: Map<string, KernelUse>;
 }
 
@@ -109,11 +109,12 @@ export class KernelStore {
     const text = `${hint} ${this.options.operands} ${groupKey(group)}`;
     let known = this.groups.get(text);
     if (known === undefined) {
-      known = { key: this.keyOf(group, hint), uses: new Map() };
+      known = { key: once(() => this.keyOf(group, hint)), uses: new Map() };
       this.groups.set(text, known);
     }
     const { key, uses } = known;
-    const given = this.options.schedules?.get(key);
+    const { schedules } = this.options;
+    const given = schedules === undefined || schedules.size === 0 ? undefined : schedules.get(key());
     const way = given === undefined ? '' : JSON.stringify(given);
     let use = uses.get(way);
     if (use === undefined) {
@@ -132,14 +133,14 @@ export class KernelStore {
     return `${hint}_${digest(textOf(renameParameters(built).kernel))}`;
   }
 
-  private makeUse(original: KernelGroup, hint: string, key: string, given: Schedule | undefined): KernelUse {
+  private makeUse(original: KernelGroup, hint: string, key: () => string, given: Schedule | undefined): KernelUse {
     const { group, original: names } = renameSymbols(original);
     const restored = Object.fromEntries([...names].map(([name, symbol]) => [name, Dim.symbol(symbol)]));
     const restore = (dim: Dim): Dim => dim.substitute(restored);
     this.expectFewBuffers(group, hint);
     const facts = describeGroup(group);
     const { schedule, built } =
-      given === undefined ? this.build(group, facts) : this.buildUnder(given, group, facts, key);
+      given === undefined ? this.build(group, facts) : this.buildUnder(given, group, facts, key());
     const { kernel, names: parameters } = renameParameters(built);
     const text = `${textOf(kernel)} ${JSON.stringify(schedule)}`;
     const name = `${hint}_${digest(text)}`;
@@ -305,6 +306,12 @@ function mapIndices(body: readonly TileStatement[], rename: (index: Dim) => Dim)
         };
     }
   });
+}
+
+/** Calls a function when its value is first asked for. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 function textOf(kernel: TileKernel): string {
