@@ -11,9 +11,9 @@ import { formatComparison, formatResult } from '../bench/report-text.js';
 import { type BenchResult, decodeResult, encodeResult, type FunctionTiming, RESULT_VERSION } from '../bench/result.js';
 import { writeFileAtomically } from '../frontend/checkpoint/node/write-file.js';
 import { Flux2cError } from '../ir/diagnostics.js';
-import type { NetworkName } from '../models/flux2/networks.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import type { Device } from '../runtime/device.js';
+import { chooseFunctions } from './choose-functions.js';
 import type { CliContext } from './context.js';
 import { bindSizesOf, describeSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { withSubject } from './inspect/subject.js';
@@ -118,7 +118,7 @@ async function measureAll(
   const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
   return withSubject(request, async (subject) => {
     const sizes = resolveSizes(options, subject.defaults);
-    const names = chooseFunctions(subject.functions, options);
+    const names = chooseFunctions(subject.functions, options.component);
     const functions: FunctionTiming[] = [];
     for (const name of only === undefined || only === 'kernels' ? names : []) {
       context.signal.throwIfAborted();
@@ -157,16 +157,6 @@ async function measureAll(
     } finally {
       await opened?.close();
     }
-  });
-}
-
-function chooseFunctions(present: readonly NetworkName[], { component }: BenchOptions): readonly NetworkName[] {
-  if (component === undefined) return present;
-  const unknown = component.find((name) => !present.some((known) => known === name));
-  if (unknown === undefined) return present.filter((name) => component.includes(name));
-  throw new Flux2cError('F2C618', `there is no ${unknown} to measure`, {
-    expected: present.join(', '),
-    found: unknown,
   });
 }
 
