@@ -19,11 +19,12 @@ import { bindSizesOf, describeSizes, resolveSizes, type SizeOptions } from './in
 import { withSubject } from './inspect/subject.js';
 import { addComponentOptions, addDeviceOptions, collect, type ComponentOptions, contradiction, type DeviceOptions, integerOf } from './options.js'; // prettier-ignore
 import { createProgressLine, type ProgressLine } from './progress-line.js';
+import { addScheduleOption, loadScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { VERSION } from './version.js';
 
 const parts = ['calibration', 'kernels', 'stages'] as const;
 
-interface BenchOptions extends DeviceOptions, ComponentOptions, SizeOptions {
+interface BenchOptions extends DeviceOptions, ComponentOptions, SizeOptions, ScheduleOptions {
   readonly config?: VariantName;
   readonly component?: readonly string[];
   readonly only?: (typeof parts)[number];
@@ -63,7 +64,7 @@ export function benchCommand(context: CliContext): Command {
     .option('-q, --quiet', 'no progress and no notices on stderr')
     .option('--debug', 'stack traces with errors')
     .addHelpText('after', help);
-  addComponentOptions(addDeviceOptions(command));
+  addScheduleOption(addComponentOptions(addDeviceOptions(command)));
   command.addCommand(compareCommand(context));
   return command.action((model: string | undefined, options: BenchOptions) => bench(model, options, context));
 }
@@ -113,7 +114,8 @@ async function measureAll(
   const { signal } = context;
   const repetition = { repeats, warmups, signal };
   const targets = [{ target: device.target, architectures: [] }];
-  const request = { ...options, targets, device, ...(model !== undefined && { model }) };
+  const { schedules } = await loadScheduleChoice(options, model, device, (sentence) => line.notice(sentence));
+  const request = { ...options, targets, device, schedules, ...(model !== undefined && { model }) };
   line.notice('measuring the ceilings of the device');
   const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
   return withSubject(request, async (subject) => {
@@ -127,7 +129,7 @@ async function measureAll(
     }
     const hasStages = only === 'stages' || (only === undefined && options.config === undefined);
     const opened = hasStages
-      ? await context.openModel({ ...options, ...(model !== undefined && { model }) }, device)
+      ? await context.openModel({ ...options, schedules, ...(model !== undefined && { model }) }, device)
       : undefined;
     try {
       const stages =

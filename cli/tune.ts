@@ -45,7 +45,7 @@ export function tuneCommand(context: CliContext): Command {
     .option('--seconds <number>', 'time for the search', integerOf('--seconds', 1, 1_000_000), 300)
     .option('--width <pixels>', 'multiple of 16', integerOf('--width', 16))
     .option('--height <pixels>', 'multiple of 16', integerOf('--height', 16))
-    .option('--steps <number>', 'denoising steps', integerOf('--steps', 2, 1000), 4)
+    .option('--steps <number>', 'denoising steps', integerOf('--steps', 2, 1000))
     .option('--references <number>', 'reference pictures, of the same size', integerOf('--references', 0, 10))
     .option('--text-tokens <number>', 'tokens of the prompt', integerOf('--text-tokens', 1, 4096))
     .option('-o, --output <file>', 'write what was found there, too')

@@ -68,6 +68,7 @@ export interface InspectedFunction {
 
 /** A kernel; those of artifacts have lost how they were made. */
 export interface InspectedKernel extends LoadableKernel {
+  readonly key?: () => string;
   readonly tile?: TileKernel;
   readonly schedule?: Schedule;
 }

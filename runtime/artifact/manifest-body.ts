@@ -61,6 +61,7 @@ const target: Decoder<Target> = (value, at) => {
     narrowStores: boolean,
     tileWalks: boolean,
     fp8: boolean,
+    loops: object({ vectorRegisters: count, memoryBytes: count }),
   };
   const found = objectWith(required, optional)(value, at);
   return found.backend === 'cuda' ? { ...alwaysOfCuda, ...found } : found;

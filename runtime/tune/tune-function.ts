@@ -139,6 +139,8 @@ class KernelTuner {
   private readonly key: string;
   private readonly chosen: Schedule;
   private readonly tried = new Set<string>();
+  /** What became of them. */
+  private readonly texts = new Set<string>();
   private readonly wrong: Schedule[] = [];
   private sample: LaunchSample | undefined;
   private want: readonly Output[] = [];
@@ -219,7 +221,7 @@ class KernelTuner {
     const candidates: Candidate[] = [];
     try {
       if (around !== undefined) {
-        const again = await this.prepare(around);
+        const again = await this.prepare(around, 'again');
         if (again !== undefined) candidates.push(again);
       }
       for (const schedule of untried) {
@@ -251,7 +253,9 @@ class KernelTuner {
     const launch = this.launchUnder(undefined);
     await device.loadKernels([loadable(launch.kernel)], undefined, signal);
     this.sample ??= await LaunchSample.create(device, launch);
+    const { body, workgroupSize } = launch.kernel.thread;
     this.tried.add(JSON.stringify(this.chosen));
+    this.texts.add(JSON.stringify([workgroupSize, body]));
     const once = this.record(launch, 1);
     this.want = await this.sample.outputsOf(once);
     const time = Math.min(await this.time(once, 1), await this.time(once, 1));
@@ -271,11 +275,16 @@ class KernelTuner {
   }
 
   /** Compiles and checks; undefined where a schedule does not fit or computes something else. */
-  private async prepare(schedule: Schedule): Promise<Candidate | undefined> {
+  private async prepare(schedule: Schedule, which: 'new' | 'again' = 'new'): Promise<Candidate | undefined> {
     const { device, signal } = this.request;
     let launch: SampleLaunch;
     try {
       launch = this.launchUnder(schedule);
+      // Many a schedule differs in what does not matter to the kernel.
+      const { body, workgroupSize } = launch.kernel.thread;
+      const text = JSON.stringify([workgroupSize, body]);
+      if (which === 'new' && this.texts.has(text)) return undefined;
+      this.texts.add(text);
       if (sizeOf(launch) > longestText * sizeOf(this.launches) + 500) return undefined;
       await device.loadKernels([loadable(launch.kernel)], undefined, signal);
     } catch (error) {
