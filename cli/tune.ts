@@ -68,7 +68,8 @@ async function tune(model: string | undefined, options: TuneOptions, context: Cl
       const tunings = await tuneAll(subject, options, device, line, context);
       line.finish();
       const table = tableOf(tunings, device);
-      const kept = await keep(table, options, line);
+      const tried = new Set(tunings.map(({ key }) => key));
+      const kept = await keep(table, tried, options, line);
       const report = { device: device.description, ...(kept !== undefined && { kept }), kernels: tunings };
       context.stdout.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : formatTunings(tunings));
     });
@@ -125,11 +126,16 @@ function tableOf(tunings: readonly KernelTuning[], device: Device): ScheduleTabl
 }
 
 /** Where it is kept. */
-async function keep(table: ScheduleTable, { output }: TuneOptions, line: ProgressLine): Promise<string | undefined> {
+async function keep(
+  table: ScheduleTable,
+  tried: ReadonlySet<string>,
+  { output }: TuneOptions,
+  line: ProgressLine,
+): Promise<string | undefined> {
   if (output !== undefined) await writeFileAtomically(output, new TextEncoder().encode(encodeTable(table)));
   const store = openScheduleFolder();
   if (store === undefined) return undefined;
-  const { kernels } = await writeTable(store, table);
+  const { kernels } = await writeTable(store, table, tried);
   line.notice(`${kernels.size} schedules for this device are in ${store.place}`);
   return store.place;
 }

@@ -31,11 +31,18 @@ export async function readTable(
   return bytes === undefined ? undefined : decodeTable(bytes, `${store.place}/${name}`);
 }
 
-/** Adds a table to what is known of its adapter, and gives what is known then. One that is damaged, or of another version, goes. */
-export async function writeTable(store: ScheduleStore, table: ScheduleTable): Promise<ScheduleTable> {
+/**
+ * Adds a table to what is known of its adapter, and gives what is known then (`mergeTables`). One that is damaged, or of another version,
+ * goes.
+ */
+export async function writeTable(
+  store: ScheduleStore,
+  table: ScheduleTable,
+  tried: ReadonlySet<string> = new Set(),
+): Promise<ScheduleTable> {
   const name = await tableName(table.adapter);
   const bytes = await store.read(name);
-  const merged = mergeTables(bytes === undefined ? undefined : readable(bytes, name), table);
+  const merged = mergeTables(bytes === undefined ? undefined : readable(bytes, name), table, tried);
   await store.write(name, new TextEncoder().encode(encodeTable(merged)));
   return merged;
 }

@@ -43,10 +43,19 @@ export function encodeTable({ compiler, adapter, kernels }: ScheduleTable): stri
   return `${JSON.stringify(table, null, 1)}\n`;
 }
 
-/** `update` over what was known of its adapter, where that is of the same version. */
-export function mergeTables(known: ScheduleTable | undefined, update: ScheduleTable): ScheduleTable {
+/**
+ * `update` over what was known of its adapter, where that is of the same version.
+ *
+ * @param tried kernels whose schedules are not known any more: those that `update` has none for keep the chosen one
+ */
+export function mergeTables(
+  known: ScheduleTable | undefined,
+  update: ScheduleTable,
+  tried: ReadonlySet<string>,
+): ScheduleTable {
   if (known?.compiler !== update.compiler) return update;
-  return { ...update, kernels: new Map([...known.kernels, ...update.kernels]) };
+  const kept = [...known.kernels].filter(([key]) => !tried.has(key));
+  return { ...update, kernels: new Map([...kept, ...update.kernels]) };
 }
 
 /** Schedules for `CompileOptions.schedules`. */
