@@ -1,14 +1,7 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { Dim } from '../../ir/dim.js';
-import type {
-  AxisSpread,
-  IndexCondition,
-  Schedule,
-  TileExpression,
-  TileKernel,
-  TileStatement,
-} from '../../ir/kernel/tile.js';
+import type { AxisSpread, Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { GridAxis } from '../../ir/plan.js';
 import { buildKernel } from '../kernel/from-group/build-kernel.js';
 import { describeGroup, type KernelFacts } from '../kernel/from-group/facts.js';
