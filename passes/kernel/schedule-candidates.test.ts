@@ -94,14 +94,14 @@ function caseOf(text: string, target: Target): Case {
 }
 
 /** Whether a schedule is refused; where it is not, the results are those of the graph. */
-function isRefused({ module, make, target }: Case, { key }: CompiledKernel, schedule: Schedule, n = 7): boolean {
-  const [sample] = patternCases(module, { n });
+function isRefused({ module, make, target }: Case, { key }: CompiledKernel, schedule: Schedule): boolean {
+  const [sample] = patternCases(module, { n: 5 });
   const readTensor = patternWeights(module);
   let compiled: ReturnType<typeof make>;
   try {
     compiled = make(new Map([[key(), schedule]]));
   } catch (error) {
-    if (error instanceof Flux2cError && error.code === 'F2C304') { if (process.env.SHOW) console.log(error.format(), JSON.stringify(schedule)); return true; }
+    if (error instanceof Flux2cError && error.code === 'F2C304') return true;
     throw new Error(`${key()} under ${JSON.stringify(schedule)}`, { cause: error });
   }
   for (const { thread } of compiled.kernels.values()) verifyThreadKernel(thread, target);
@@ -136,11 +136,11 @@ describe.each(Object.keys(targets))('schedules for %s', (name) => {
     const random = new Random(kernel.length);
     let accepted = 0;
     for (const made of one.make().kernels.values()) {
-      for (let round = 0; round < 60; round++) {
-        if (!isRefused(one, made, mutate(made.schedule, target, random), 5)) accepted++;
+      for (let round = 0; round < 30; round++) {
+        if (!isRefused(one, made, mutate(made.schedule, target, random))) accepted++;
       }
     }
-    expect(accepted).toBeGreaterThan(3);
+    expect(accepted).toBeGreaterThan(0);
   });
 });
 

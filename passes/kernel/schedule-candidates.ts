@@ -19,7 +19,7 @@ export function listCandidates(facts: KernelFacts, target: Target, around?: Sche
     chooseSchedule(facts, withoutLoops(target)),
   ];
   const start = around ?? (chosen[0] as Schedule);
-  const all = [...chosen, ...others.filter((one) => one !== undefined), ...neighboursOf(start)];
+  const all = [...chosen, ...others.filter((one) => one !== undefined), ...neighboursOf(start, facts)];
   return [...new Map(all.map((schedule) => [JSON.stringify(schedule), schedule])).values()];
 }
 
@@ -28,7 +28,7 @@ function withoutLoops({ loops: _, ...target }: Target): Target {
 }
 
 /** Fragments have their shapes: only how many stages their operands have, and whether a role of its own copies them, is open. */
-function neighboursOf(schedule: Schedule): readonly Schedule[] {
+function neighboursOf(schedule: Schedule, facts: KernelFacts): readonly Schedule[] {
   const { matrix } = schedule;
   if (matrix !== undefined) {
     const { walk: _, ...others } = matrix;
@@ -38,7 +38,12 @@ function neighboursOf(schedule: Schedule): readonly Schedule[] {
       { ...schedule, matrix: others },
     ];
   }
-  return [...changeOneAxis(schedule), ...changeTwoAxes(schedule), ...changeOrder(schedule), ...changeForm(schedule)];
+  return [
+    ...changeOneAxis(schedule),
+    ...changeTwoAxes(schedule),
+    ...changeOrder(schedule),
+    ...changeForm(schedule, facts),
+  ];
 }
 
 function withSpread(schedule: Schedule, axis: string, change: Partial<AxisSpread>): Schedule {
@@ -117,14 +122,16 @@ function changeOrder(schedule: Schedule): readonly Schedule[] {
   return [{ ...schedule, threadOrder: [...threadOrder].reverse() }];
 }
 
-function changeForm(schedule: Schedule): readonly Schedule[] {
-  const { dots: _dots, columnsApart: _apart, unroll, ...others } = schedule;
-  const { dots, columnsApart } = schedule;
-  const form = { ...(dots === true && { dots }), ...(columnsApart === true && { columnsApart }) };
+/** Loops unrolled more or less, and where there are products, how they are added up. */
+function changeForm(schedule: Schedule, { family, axes }: KernelFacts): readonly Schedule[] {
+  const { dots: _dots, columnsApart: _apart, ...others } = schedule;
+  const { dots, columnsApart, unroll } = schedule;
+  const unrolled = [2 * unroll, unroll / 2].filter(Number.isInteger).map((times) => ({ ...schedule, unroll: times }));
+  const loops = axes.some(({ kind }) => kind === 'loop') ? unrolled : [];
+  if (family !== 'contraction' && family !== 'heads' && family !== 'attention') return loops;
   return [
-    { ...others, ...form, unroll: 2 * unroll },
-    ...(unroll > 1 ? [{ ...others, ...form, unroll: unroll / 2 }] : []),
-    dots === true ? { ...others, unroll, ...(columnsApart && { columnsApart }) } : { ...schedule, dots: true },
-    columnsApart === true ? { ...others, unroll, ...(dots && { dots }) } : { ...schedule, columnsApart: true },
+    ...loops,
+    dots === true ? { ...others, ...(columnsApart && { columnsApart }) } : { ...schedule, dots: true },
+    columnsApart === true ? { ...others, ...(dots && { dots }) } : { ...schedule, columnsApart: true },
   ];
 }
