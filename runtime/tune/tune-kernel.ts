@@ -24,8 +24,9 @@ const rounds = 9;
 /** Shorter launches are repeated in a submission until they take so long. */
 const shortestMilliseconds = 1;
 const mostRepeats = 64;
-/** Texts that are so many times as long as the chosen one's take drivers long to compile, and are no faster. */
-const longestText = 4;
+/** Kernels that are so many times as long as the chosen one, or load in so many places, take drivers long to compile; few are faster. */
+const longest = { times: 2, more: 500 };
+const mostLoads = { times: 2, more: 30 };
 /** Drivers compile on several threads. */
 const compiledAtOnce = 4;
 /** The search goes on from the best that it has found so often. */
@@ -215,7 +216,11 @@ export class KernelTuner {
     const text = textOf(kernel.thread);
     if (this.texts.has(text)) return false;
     this.texts.add(text);
-    return sizeOf(kernel.thread) <= longestText * sizeOf(this.launches.kernel.thread) + 500;
+    const [size, chosen] = [sizeOf(kernel.thread), sizeOf(this.launches.kernel.thread)];
+    return (
+      size.expressions <= longest.times * chosen.expressions + longest.more &&
+      size.loads <= mostLoads.times * chosen.loads + mostLoads.more
+    );
   }
 
   private async check(schedule: Schedule, launch: SampleLaunch): Promise<Candidate | undefined> {
@@ -271,8 +276,11 @@ function textOf({ body, workgroupSize }: ThreadKernel): string {
   return JSON.stringify([workgroupSize, body]);
 }
 
-function sizeOf({ body }: ThreadKernel): number {
-  let count = 0;
-  forEachExpression(body, () => count++);
-  return count;
+function sizeOf({ body }: ThreadKernel): { readonly expressions: number; readonly loads: number } {
+  let [expressions, loads] = [0, 0];
+  forEachExpression(body, ({ kind }) => {
+    expressions++;
+    if (kind === 'load') loads++;
+  });
+  return { expressions, loads };
 }
