@@ -65,11 +65,15 @@ async function tune(model: string | undefined, options: TuneOptions, context: Cl
     const targets = [{ target: device.target, architectures: [] }];
     const request = { ...options, targets, device, ...(model !== undefined && { model }) };
     await withSubject(request, async (subject) => {
-      const tunings = await tuneAll(subject, options, device, line, context);
+      const tunings: KernelTuning[] = [];
+      let kept: string | undefined;
+      try {
+        await tuneAll(subject, options, device, context, { tunings, line });
+      } finally {
+        // What a device found before it failed is as good.
+        if (tunings.length > 0) kept = await keep(tunings, device, options, line);
+      }
       line.finish();
-      const table = tableOf(tunings, device);
-      const tried = new Set(tunings.map(({ key }) => key));
-      const kept = await keep(table, tried, options, line);
       const report = { device: device.description, ...(kept !== undefined && { kept }), kernels: tunings };
       context.stdout.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : formatTunings(tunings));
     });
@@ -79,40 +83,39 @@ async function tune(model: string | undefined, options: TuneOptions, context: Cl
   }
 }
 
-/** A kernel that several functions have is tuned for the first of them. */
+/** Adds to the tunings, kernel by kernel. One that several functions have is tuned for the first of them. */
 async function tuneAll(
-  subject: InspectSubject,
+  { prepare, ...subject }: InspectSubject,
   options: TuneOptions,
   device: Device,
-  line: ProgressLine,
   { signal }: CliContext,
-): Promise<readonly KernelTuning[]> {
-  const { prepare } = subject;
-  if (prepare === undefined)
+  { tunings, line }: { readonly tunings: KernelTuning[]; readonly line: ProgressLine },
+): Promise<void> {
+  if (prepare === undefined) {
     throw contradiction('an artifact has kernels already', 'Tune the model that it was compiled from.');
+  }
   const sizes = resolveSizes(options, subject.defaults);
   const names = chooseFunctions(subject.functions, options.component);
   const end = performance.now() + 1000 * options.seconds;
-  const tunings: KernelTuning[] = [];
   for (const [place, name] of names.entries()) {
     if (signal.aborted) break;
     line.notice(`tuning ${name} on ${device.description}`);
     // The functions that are left share the time that is left.
-    const milliseconds =
-      ((end - performance.now()) * shareOf(name)) / names.slice(place).reduce((sum, one) => sum + shareOf(one), 0);
-    const found = await tuneFunction({
+    const shares = names.slice(place).reduce((sum, one) => sum + shareOf(one), 0);
+    await tuneFunction({
       name,
       make: prepare(name),
       sizes: bindSizesOf(name, sizes),
       device,
       known: new Set(tunings.map(({ key }) => key)),
-      milliseconds,
+      milliseconds: ((end - performance.now()) * shareOf(name)) / shares,
       signal,
-      onKernel: (one) => line.notice(`  ${describeTuning(one)}`),
+      onKernel: (one) => {
+        tunings.push(one);
+        line.notice(`  ${describeTuning(one)}`);
+      },
     });
-    tunings.push(...found);
   }
-  return tunings;
 }
 
 /** Most of a picture's time goes into its steps. */
@@ -120,22 +123,19 @@ function shareOf(name: NetworkName): number {
   return name.startsWith('denoise') || name === 'transformer' ? 3 : 1;
 }
 
-function tableOf(tunings: readonly KernelTuning[], device: Device): ScheduleTable {
-  const found = tunings.flatMap(({ key, found }) => (found === undefined ? [] : [[key, found] as const]));
-  return { compiler: VERSION, adapter: identifyAdapter(device), kernels: new Map(found) };
-}
-
-/** Where it is kept. */
+/** Writes what was found, and says where it is kept. */
 async function keep(
-  table: ScheduleTable,
-  tried: ReadonlySet<string>,
+  tunings: readonly KernelTuning[],
+  device: Device,
   { output }: TuneOptions,
   line: ProgressLine,
 ): Promise<string | undefined> {
+  const found = tunings.flatMap(({ key, found }) => (found === undefined ? [] : [[key, found] as const]));
+  const table: ScheduleTable = { compiler: VERSION, adapter: identifyAdapter(device), kernels: new Map(found) };
   if (output !== undefined) await writeFileAtomically(output, new TextEncoder().encode(encodeTable(table)));
   const store = openScheduleFolder();
   if (store === undefined) return undefined;
-  const { kernels } = await writeTable(store, table, tried);
+  const { kernels } = await writeTable(store, table, new Set(tunings.map(({ key }) => key)));
   line.notice(`${kernels.size} schedules for this device are in ${store.place}`);
   return store.place;
 }

@@ -24,9 +24,12 @@ const rounds = 9;
 /** Shorter launches are repeated in a submission until they take so long. */
 const shortestMilliseconds = 1;
 const mostRepeats = 64;
-/** Kernels that are so many times as long as the chosen one, or load in so many places, take drivers long to compile; few are faster. */
-const longest = { times: 2, more: 500 };
-const mostLoads = { times: 2, more: 30 };
+/**
+ * Kernels that are so much longer than the chosen one, or load in so many more places, are left out: few are faster, and drivers take long
+ * to compile them. Those that compute on the processor may take minutes and gigabytes (SwiftShader, attention of twice as many queries).
+ */
+const longest = { times: 4, inSoftware: 1.5, more: 300 };
+const mostLoads = { times: 4, inSoftware: 2, more: 30 };
 /** Drivers compile on several threads. */
 const compiledAtOnce = 4;
 /** The search goes on from the best that it has found so often. */
@@ -217,9 +220,11 @@ export class KernelTuner {
     if (this.texts.has(text)) return false;
     this.texts.add(text);
     const [size, chosen] = [sizeOf(kernel.thread), sizeOf(this.launches.kernel.thread)];
+    const { stagingPays, loops } = this.request.device.target;
+    const factor = !stagingPays && loops === undefined ? 'inSoftware' : 'times';
     return (
-      size.expressions <= longest.times * chosen.expressions + longest.more &&
-      size.loads <= mostLoads.times * chosen.loads + mostLoads.more
+      size.expressions <= longest[factor] * chosen.expressions + longest.more &&
+      size.loads <= mostLoads[factor] * chosen.loads + mostLoads.more
     );
   }
 
