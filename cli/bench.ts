@@ -11,20 +11,21 @@ import { formatComparison, formatResult } from '../bench/report-text.js';
 import { type BenchResult, decodeResult, encodeResult, type FunctionTiming, RESULT_VERSION } from '../bench/result.js';
 import { writeFileAtomically } from '../frontend/checkpoint/node/write-file.js';
 import { Flux2cError } from '../ir/diagnostics.js';
-import type { NetworkName } from '../models/flux2/networks.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import type { Device } from '../runtime/device.js';
 import { growthCommand } from './bench-growth.js';
+import { chooseFunctions } from './choose-functions.js';
 import type { CliContext } from './context.js';
 import { bindSizesOf, describeSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { withSubject } from './inspect/subject.js';
 import { addComponentOptions, addDeviceOptions, collect, type ComponentOptions, contradiction, type DeviceOptions, integerOf } from './options.js'; // prettier-ignore
 import { createProgressLine, type ProgressLine } from './progress-line.js';
+import { addScheduleOption, loadScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { VERSION } from './version.js';
 
 const parts = ['calibration', 'kernels', 'stages'] as const;
 
-interface BenchOptions extends DeviceOptions, ComponentOptions, SizeOptions {
+interface BenchOptions extends DeviceOptions, ComponentOptions, SizeOptions, ScheduleOptions {
   readonly config?: VariantName;
   readonly component?: readonly string[];
   readonly only?: (typeof parts)[number];
@@ -65,7 +66,7 @@ export function benchCommand(context: CliContext): Command {
     .option('-q, --quiet', 'no progress and no notices on stderr')
     .option('--debug', 'stack traces with errors')
     .addHelpText('after', help);
-  addComponentOptions(addDeviceOptions(command));
+  addScheduleOption(addComponentOptions(addDeviceOptions(command)));
   command.addCommand(compareCommand(context));
   command.addCommand(growthCommand(context)).enablePositionalOptions();
   return command.action((model: string | undefined, options: BenchOptions) => bench(model, options, context));
@@ -116,12 +117,13 @@ async function measureAll(
   const { signal } = context;
   const repetition = { repeats, warmups, signal };
   const targets = [{ target: device.target, architectures: [] }];
-  const request = { ...options, targets, device, ...(model !== undefined && { model }) };
+  const { schedules } = await loadScheduleChoice(options, model, device, (sentence) => line.notice(sentence));
+  const request = { ...options, targets, device, schedules, ...(model !== undefined && { model }) };
   line.notice('measuring the ceilings of the device');
   const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
   return withSubject(request, async (subject) => {
     const sizes = resolveSizes(options, subject.defaults);
-    const names = chooseFunctions(subject.functions, options);
+    const names = chooseFunctions(subject.functions, options.component);
     const functions: FunctionTiming[] = [];
     for (const name of only === undefined || only === 'kernels' ? names : []) {
       context.signal.throwIfAborted();
@@ -130,7 +132,7 @@ async function measureAll(
     }
     const hasStages = only === 'stages' || (only === undefined && options.config === undefined);
     const opened = hasStages
-      ? await context.openModel({ ...options, ...(model !== undefined && { model }) }, device)
+      ? await context.openModel({ ...options, schedules, ...(model !== undefined && { model }) }, device)
       : undefined;
     try {
       const stages =
@@ -160,16 +162,6 @@ async function measureAll(
     } finally {
       await opened?.close();
     }
-  });
-}
-
-function chooseFunctions(present: readonly NetworkName[], { component }: BenchOptions): readonly NetworkName[] {
-  if (component === undefined) return present;
-  const unknown = component.find((name) => !present.some((known) => known === name));
-  if (unknown === undefined) return present.filter((name) => component.includes(name));
-  throw new Flux2cError('F2C618', `there is no ${unknown} to measure`, {
-    expected: present.join(', '),
-    found: unknown,
   });
 }
 

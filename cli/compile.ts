@@ -33,11 +33,18 @@ import type { Operands } from '../passes/compile.js';
 import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { createProgressLine, type ProgressLine } from './progress-line.js';
-import { addTargetOptions, describeLeftOut, type TargetOptions, targetsOf } from './target-options.js';
+import { addScheduleOption, type ScheduleOptions } from './schedule-options.js';
+import { chooseTargets } from './target-device.js';
+import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
 import { VERSION } from './version.js';
 
 interface CompileOptions
-  extends ComponentOptions, ReportOptions, TargetOptions, Omit<PassOptions, 'emit' | 'kernel' | 'stopAfter'> {
+  extends
+    ComponentOptions,
+    ReportOptions,
+    ScheduleOptions,
+    TargetOptions,
+    Omit<PassOptions, 'emit' | 'kernel' | 'stopAfter'> {
   readonly output: string;
   readonly cubin: boolean;
   readonly host?: 'cpp';
@@ -75,7 +82,7 @@ export function compileCommand(context: CliContext): Command {
     .addOption(operandsOption())
     .addHelpText('after', help);
   addInstrumentOptions(
-    addComponentOptions(addReportOptions(addTargetOptions(command), 'functions, kernels and times')),
+    addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'functions, kernels and times')),
   );
   return command.action((model: string | undefined, options: CompileOptions) => compile(model, options, context));
 }
@@ -118,7 +125,9 @@ async function compileDescribed(
     throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
-    const targets = targetsOf(options);
+    const { targets, schedules } = await chooseTargets(options, undefined, context, (sentence) =>
+      line.notice(sentence),
+    );
     const leftOut = describeLeftOut(options);
     if (leftOut !== undefined) line.notice(leftOut);
     const builds = compileBuilds({
@@ -126,6 +135,7 @@ async function compileDescribed(
       functions: chooseFunctions(description, options),
       targets,
       ...(options.operands && { operands: options.operands }),
+      schedules,
       dtypesOf: (component) => (loaded ? storedTypes(component, loaded[component]!) : () => 'bf16'),
       ...(options.layers && { layers: options.layers }),
       instrumentsOf: (name) =>

@@ -6,9 +6,10 @@ import type { GenerateRequest } from '../models/flux2/generate-request.js';
 import { readImage } from '../models/flux2/node/image-files.js';
 import type { RgbImage } from '../models/flux2/picture.js';
 import { type ComponentOptions, contradiction, type DeviceOptions, integerOf, type ReportOptions } from './options.js';
+import type { ScheduleOptions } from './schedule-options.js';
 import { TensorFile } from './tensor-files.js';
 
-export interface GenerateOptions extends DeviceOptions, ComponentOptions, ReportOptions {
+export interface GenerateOptions extends DeviceOptions, ComponentOptions, ReportOptions, ScheduleOptions {
   readonly model?: string;
   readonly output?: string;
   readonly image?: readonly string[];

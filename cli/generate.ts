@@ -19,6 +19,7 @@ import {
 } from './options.js';
 import { defaultOutput, numberedOutput } from './output-names.js';
 import { createProgressLine } from './progress-line.js';
+import { addScheduleOption, loadScheduleChoice } from './schedule-options.js';
 
 const examples = `
 Examples:
@@ -74,7 +75,7 @@ export function generateCommand(context: CliContext): Command {
     )
     .option('--show', 'show the pictures in the terminal (kitty, iTerm2 and sixel graphics)')
     .addHelpText('after', examples);
-  addComponentOptions(addDeviceOptions(addReportOptions(command, 'files, seeds and settings')));
+  addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'files, seeds and settings'))));
   return command.action((prompt: string | undefined, options: GenerateOptions) => generate(prompt, options, context));
 }
 
@@ -89,7 +90,8 @@ async function generate(prompt: string | undefined, options: GenerateOptions, co
   const notice = (sentence: string): void => line.notice(sentence);
   const device = await context.openDevice(options, notice);
   try {
-    const model = await context.openModel(options, device);
+    const { schedules } = await loadScheduleChoice(options, options.model, device, notice);
+    const model = await context.openModel({ ...options, schedules }, device);
     const pipeline = new Flux2Pipeline(model, { freeStages: true });
     const latents = options.saveLatents === undefined ? undefined : new LatentRecorder();
     const files: { path: string; metadata: PictureMetadata }[] = [];

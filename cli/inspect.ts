@@ -18,10 +18,13 @@ import { type InspectedFunction, type InspectSubject, withSubject } from './insp
 import { formatReport } from './inspect/summary.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
-import { addTargetOptions, describeLeftOut, type TargetOptions, targetsOf } from './target-options.js';
+import { addScheduleOption, type ScheduleChoice, type ScheduleOptions } from './schedule-options.js';
+import { chooseTargets } from './target-device.js';
+import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
 import { VERSION } from './version.js';
 
-interface InspectOptions extends ComponentOptions, ReportOptions, PassOptions, SizeOptions, TargetOptions {
+interface InspectOptions
+  extends ComponentOptions, ReportOptions, PassOptions, ScheduleOptions, SizeOptions, TargetOptions {
   readonly config?: VariantName;
   readonly component?: NetworkName;
   readonly build?: string;
@@ -35,6 +38,7 @@ Examples:
   $ flux2c inspect circle.png
   $ flux2c inspect --config dev --component denoise --html dev.html
   $ flux2c inspect --component vae_decoder --emit source --kernel conv2d
+  $ flux2c inspect --adapter lavapipe --schedules lavapipe.json
   $ flux2c inspect ./FLUX.2-dev --component denoise --stop-after merge-projections --emit graph`;
 
 export function inspectCommand(context: CliContext): Command {
@@ -58,7 +62,7 @@ export function inspectCommand(context: CliContext): Command {
     .addOption(operandsOption())
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
-  addPassOptions(addComponentOptions(addReportOptions(addTargetOptions(command), 'the report')));
+  addPassOptions(addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'the report')));
   return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
 }
 
@@ -74,13 +78,17 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   if (options.emit !== undefined && options.json === true) {
     throw contradiction('--emit prints text, --json the report', 'Leave out one of the two.');
   }
-  const targets = targetsOf(options);
+  const notice = (sentence: string): void => {
+    if (options.quiet !== true) context.stderr.write(`${sentence}\n`);
+  };
+  const { targets, schedules, origin } = await chooseTargets(options, file, context, notice);
   const leftOut = describeLeftOut(options);
-  if (leftOut !== undefined && options.quiet !== true) context.stderr.write(`${leftOut}\n`);
-  await withSubject({ ...options, targets, ...(file !== undefined && { model: file }) }, async (subject) => {
+  if (leftOut !== undefined) notice(leftOut);
+  const request = { ...options, targets, schedules, ...(file !== undefined && { model: file }) };
+  await withSubject(request, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);
-    else await report(subject, names, options, context);
+    else await report(subject, names, options, { schedules, origin }, context);
   });
 }
 
@@ -120,6 +128,7 @@ async function report(
   subject: InspectSubject,
   names: readonly NetworkName[],
   options: InspectOptions,
+  choice: ScheduleChoice,
   { stdout, stderr }: CliContext,
 ): Promise<void> {
   const sizes = resolveSizes(options, subject.defaults);
@@ -130,7 +139,7 @@ async function report(
     const compiled = subject.compile(name, options.html === undefined ? instruments : [...instruments, recorder]);
     if (options.dumpDir !== undefined) dumpCompiled(join(options.dumpDir, name), compiled);
     try {
-      return [{ compiled, recorder, ...reportFunction(compiled, bindSizesOf(name, sizes), subject.target) }];
+      return [{ compiled, recorder, ...reportFunction(compiled, bindSizesOf(name, sizes), subject.target, choice) }];
     } catch (error) {
       // Sizes that one function does not fit the target with say nothing of the others.
       if (names.length === 1 || !(error instanceof Flux2cError)) throw error;

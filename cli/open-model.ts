@@ -5,7 +5,7 @@ import { openModelFiles } from '../models/flux2/node/open-model.js';
 import type { Flux2Model } from '../models/flux2/networks.js';
 import type { Device } from '../runtime/device.js';
 import { isArtifact, openArtifactModel } from './artifact-folder.js';
-import type { Operands } from '../passes/compile.js';
+import type { CompileOptions, Operands } from '../passes/compile.js';
 import { type ComponentOptions, contradiction } from './options.js';
 
 export interface OpenModelRequest extends ComponentOptions {
@@ -14,11 +14,13 @@ export interface OpenModelRequest extends ComponentOptions {
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
   readonly operands?: Operands;
+  /** In place of the chosen ones, by kernel key; an artifact has its own. */
+  readonly schedules?: CompileOptions['schedules'];
 }
 
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
 export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
-  const { model, vae, textEncoder, tokenizer, cachedReferences, layers, operands } = request;
+  const { model, vae, textEncoder, tokenizer, cachedReferences, layers, operands, schedules } = request;
   if (model !== undefined && (await isArtifact(model))) {
     const given = [vae, textEncoder, tokenizer, cachedReferences, layers, operands].filter(
       (option) => option !== undefined,
@@ -38,6 +40,6 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
     ...(layers !== undefined && { textEncoderLayers: layers }),
     ...(cachedReferences !== undefined && { cachedReferences }),
   };
-  const compileOptions = operands === undefined ? loadOptions : { ...loadOptions, operands };
+  const compileOptions = { ...loadOptions, ...(operands && { operands }), ...(schedules && { schedules }) };
   return new CompiledFlux2Model(await loadModel(files, loadOptions), device, compileOptions);
 }

@@ -8,6 +8,7 @@ import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { reportError } from './report-error.js';
 import { runCommand } from './run.js';
+import { tuneCommand } from './tune.js';
 import { VERSION } from './version.js';
 
 const overview = `
@@ -32,7 +33,15 @@ function createProgram(context: CliContext): Command {
     .enablePositionalOptions()
     .addHelpText('after', overview)
     .helpCommand('help [command]', 'help for a command');
-  for (const create of [generateCommand, compileCommand, runCommand, inspectCommand, benchCommand, devicesCommand])
+  for (const create of [
+    generateCommand,
+    compileCommand,
+    runCommand,
+    inspectCommand,
+    benchCommand,
+    tuneCommand,
+    devicesCommand,
+  ])
     program.addCommand(create(context));
   for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().configureOutput({

@@ -8,6 +8,7 @@ import type { CliContext } from './context.js';
 import { addComponentOptions, addDeviceOptions, addReportOptions, integersOf } from './options.js';
 import type { ComponentOptions, DeviceOptions, ReportOptions } from './options.js';
 import { createProgressLine, formatSeconds } from './progress-line.js';
+import { addScheduleOption, loadScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { TensorFile, writeTensors } from './tensor-files.js';
 
 const components = ['transformer', 'text_encoder', 'vae_encoder', 'vae_decoder'] as const satisfies NetworkName[];
@@ -22,7 +23,7 @@ const tellingInputs: Readonly<Record<ComponentName, string>> = {
   vae_decoder: 'latents',
 };
 
-interface RunOptions extends DeviceOptions, ComponentOptions, ReportOptions {
+interface RunOptions extends DeviceOptions, ComponentOptions, ReportOptions, ScheduleOptions {
   readonly component?: ComponentName;
   readonly inputs: string;
   readonly outputs: string;
@@ -51,7 +52,7 @@ export function runCommand(context: CliContext): Command {
     .requiredOption('--outputs <file>', 'safetensors to write the results to')
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 1,3,5', integersOf('--layers', 0))
     .addHelpText('after', help);
-  addComponentOptions(addDeviceOptions(addReportOptions(command, 'shapes and times')));
+  addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'shapes and times'))));
   return command.action((model: string, options: RunOptions) => run(model, options, context));
 }
 
@@ -62,7 +63,8 @@ async function run(model: string, options: RunOptions, context: CliContext): Pro
   const line = createProgressLine(context.stderr, options.quiet === true);
   const device = await context.openDevice({ ...options, model }, (sentence) => line.notice(sentence));
   try {
-    const opened = await context.openModel({ ...options, model }, device);
+    const { schedules } = await loadScheduleChoice(options, model, device, (sentence) => line.notice(sentence));
+    const opened = await context.openModel({ ...options, model, schedules }, device);
     try {
       const network = await opened.open(component, (progress) => line.update(progress), context.signal);
       const names = network.inputs.map(({ name }) => name);

@@ -18,6 +18,8 @@ const eightBit = cudaArchitectures.filter((name) => cudaTarget([name]).fp8 === t
 export interface TargetOptions {
   readonly target: 'webgpu' | 'cpu' | 'cuda';
   readonly arch?: readonly CudaArchitecture[];
+  /** With `webgpu`. */
+  readonly adapter?: string;
 }
 
 interface OperandsOptions {
@@ -30,6 +32,10 @@ export function addTargetOptions(command: Command): Command {
       new Option('--target <kind>', 'any WebGPU adapter, the processor, or NVIDIA GPUs')
         .choices(['webgpu', 'cpu', 'cuda'])
         .default('webgpu'),
+    )
+    .option(
+      '--adapter <name>',
+      'with --target webgpu, only for what this adapter can do: a part of its name or its number in `flux2c devices`',
     )
     .option(
       '--arch <names>',

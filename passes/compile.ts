@@ -19,7 +19,7 @@ export interface CompileOptions {
   /** Prints a kernel for the target's backend; the driver's caller knows the backend, passes do not. */
   readonly print: PrintKernel;
   readonly instruments?: readonly Instrument[];
-  /** Schedules by kernel name, in place of the chosen ones. */
+  /** Schedules by kernel key (`CompiledKernel.key`), in place of the chosen ones. Those of other kernels are not looked at. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
   /**
    * What the factors of products (matmul, conv2d, attention) are rounded to before they are multiplied; sums and
@@ -33,7 +33,7 @@ export interface CompileOptions {
   readonly mayQuantize?: MayQuantize;
   /** Only these functions; all by default. */
   readonly functions?: readonly string[];
-  /** Takes kernels from there and leaves new ones; for calls with the same `print`, not together with `schedules`. */
+  /** Takes kernels from there and leaves new ones; for calls with the same `print`. */
   readonly cache?: KernelCache;
 }
 
@@ -48,7 +48,21 @@ export type Operands = OperandPrecision | 'fp8';
  * @throws F2C307 operands in f16 or fp8 for a target without it, and F2C1xx to F2C3xx of the stages
  */
 export function compileModule(module: Module, target: Target, options: CompileOptions): CompiledModule {
-  const { print, schedules, cache } = options;
+  return prepareModule(module, target, options)(options.schedules);
+}
+
+/**
+ * Runs the graph passes. What comes back makes kernels and plans under schedules, as often as it is called; kernels whose schedule was
+ * given, or chosen, before are not made again.
+ *
+ * @throws as `compileModule`
+ */
+export function prepareModule(
+  module: Module,
+  target: Target,
+  options: Omit<CompileOptions, 'schedules'>,
+): (schedules?: ReadonlyMap<string, Schedule>) => CompiledModule {
+  const { print, cache = new KernelCache() } = options;
   const chosen = options.operands === 'stored' ? storedPrecision(module, target) : (options.operands ?? 'f32');
   expectOperands(chosen, target);
   const operands = chosen === 'fp8' ? 'bf16' : chosen;
@@ -56,16 +70,13 @@ export function compileModule(module: Module, target: Target, options: CompileOp
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
   const passes = graphPassesFor(target, pipelineOptionsOf(chosen, options.mayQuantize));
   const fused = runGraphPasses({ ...module, functions }, passes, target, options.instruments ?? []);
-  const kernels = new KernelStore(target, {
-    print,
-    operands,
-    ...(schedules && { schedules }),
-    ...(cache && { cache }),
-  });
   const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
-  const plans = new Map<string, Plan>();
-  for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));
-  return { target, plans, kernels: kernels.kernels };
+  return (schedules) => {
+    const kernels = new KernelStore(target, { print, operands, cache, ...(schedules && { schedules }) });
+    const plans = new Map<string, Plan>();
+    for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));
+    return { target, plans, kernels: kernels.kernels };
+  };
 }
 
 /** Fragments hold 16-bit numbers: what is stored so loses nothing there. */

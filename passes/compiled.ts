@@ -3,6 +3,7 @@ import type { AccessMap } from '../ir/kernel/access.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { Schedule, TileKernel } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
+import type { KernelFacts } from './kernel/from-group/facts.js';
 
 /** What compiling a module gives: a plan for each function and the kernels they share. */
 export interface CompiledModule {
@@ -14,7 +15,12 @@ export interface CompiledModule {
 }
 
 export interface CompiledKernel {
+  /** Of this kernel under this schedule. */
   readonly name: string;
+  /** Of the kernel under any schedule, for any target: what tables of schedules know it by. Made when it is first asked for. */
+  readonly key: () => string;
+  /** What schedules are chosen by. */
+  readonly facts: KernelFacts;
   readonly tile: TileKernel;
   readonly schedule: Schedule;
   readonly thread: ThreadKernel;

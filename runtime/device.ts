@@ -9,6 +9,8 @@ export interface Device {
   readonly kind: 'webgpu' | 'cpu' | 'cuda';
   /** For people: adapter name and driver, or processor and threads. */
   readonly description: string;
+  /** What WebGPU says of the adapter; absent elsewhere. */
+  readonly adapter?: { readonly vendor: string; readonly architecture: string };
   readonly target: Target;
   /** Zero-filled. Throws F2C50x when the device has no room, with the bytes asked for and in use. */
   createBuffer(byteLength: number, label: string): DeviceBuffer;

@@ -6,6 +6,11 @@
  *     const results = await model.run('mlp', { x: tensor('f32', [3, 256], values) });
  *     results.get('y', 'f32').data;
  *
+ * Kernels are compiled under schedules that are chosen by what the device can do, or under those that `tune` finds:
+ *
+ *     const table = await tune(module, device, { sizes: { mlp: { n: 512 } }, seconds: 30, compiler: 'my program 1.0' });
+ *     const faster = compile(module, device, { schedules: schedulesOf(table) });
+ *
  * A device comes from `openBrowserDevice` here, or from `openDevice` of `flux2c/node`.
  */
 export { compile, type LoadOptions, Model, Program, Results } from './program.js';
@@ -16,6 +21,11 @@ export type { RunOptions, SessionMemoryReport, SessionProgress, StepInfo } from 
 export type { Device } from './device.js';
 export { openBrowserDevice } from './webgpu/browser-device.js';
 export { createWebgpuDevice, describeAdapter, type WebgpuDeviceOptions } from './webgpu/webgpu-device.js';
+export { tune, type TuneOptions } from './tune/tune-module.js';
+export type { KernelTuning } from './tune/tuning.js';
+export { loadSchedules, readTable, type ScheduleStore, writeTable } from './schedules/schedule-store.js';
+export { decodeTable, encodeTable, type ScheduleTable, schedulesOf } from './schedules/schedule-table.js';
+export { openOpfsSchedules } from './schedules/opfs-schedules.js';
 export { cpuTarget, portableWebgpu, type Target } from '../backends/target.js';
 export { type Checkpoint, memorySource, readCheckpoint } from '../frontend/checkpoint/index.js';
 export { Dim } from '../ir/dim.js';

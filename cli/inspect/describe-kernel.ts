@@ -1,5 +1,6 @@
 /** What a kernel does and how it is spread, from its tile form. */
 import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
+import { describeSchedule } from '../describe-schedule.js';
 import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
 import type { InspectedKernel } from './subject.js';
 
@@ -11,8 +12,8 @@ export interface KernelFacts {
   readonly sharedBytes: number;
   /** Elements of the largest tile that one invocation holds in registers; undefined without a schedule. */
   readonly registers: number | undefined;
-  /** `m 8·4, n 8·1×4`: threads · registers × lanes of each axis. */
-  readonly spread: string;
+  /** The schedule for people (`describeSchedule`); empty for kernels of artifacts. */
+  readonly scheduleText: string;
   readonly buffers: number;
 }
 
@@ -22,7 +23,7 @@ export function describeKernel({ tile, schedule, thread }: InspectedKernel): Ker
     workgroupSize: thread.workgroupSize,
     sharedBytes: thread.shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0),
     registers: tile === undefined || schedule === undefined ? undefined : countRegisters(tile, schedule),
-    spread: schedule === undefined ? '' : describeSpread(schedule),
+    scheduleText: schedule === undefined ? '' : describeSchedule(schedule),
     buffers: thread.buffers.length,
   };
 }
@@ -72,13 +73,4 @@ function countRegisters(tile: TileKernel, schedule: Schedule): number {
     );
   }
   return most;
-}
-
-function describeSpread({ spread }: Schedule): string {
-  return Object.entries(spread)
-    .map(([axis, { threads, registers, vector, groups = 1 }]) => {
-      const own = vector === 1 ? `${registers}` : `${registers}×${vector}`;
-      return `${axis} ${groups === 1 ? '' : `${groups}·`}${threads}·${own}`;
-    })
-    .join(', ');
 }

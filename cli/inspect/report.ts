@@ -2,15 +2,17 @@
 import type { DimBinding } from '../../ir/dim.js';
 import { byteSize, type DType } from '../../ir/dtype.js';
 import type { Module, WeightDeclaration } from '../../ir/graph/graph.js';
+import type { Schedule } from '../../ir/kernel/tile.js';
 import type { Plan } from '../../ir/plan.js';
 import { componentOf } from '../../models/flux2/component-functions.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
 import { instantiatePlan } from '../../runtime/instantiate.js';
 import { verifyBoundPlan } from '../../runtime/plan/verify-bound-plan.js';
 import type { BoundPlan, BoundStep, MemoryReport, PlannedLaunch } from '../../runtime/plan/bound-plan.js';
+import type { ScheduleChoice, ScheduleOrigin } from '../schedule-options.js';
 import { describeKernel, type KernelFacts } from './describe-kernel.js';
 import { blockOf } from './label-block.js';
-import type { InspectedFunction, InspectSubject } from './subject.js';
+import type { InspectedFunction, InspectedKernel, InspectSubject } from './subject.js';
 import { leastTraffic } from './traffic.js';
 
 export interface Work {
@@ -21,6 +23,10 @@ export interface Work {
 
 export interface KernelReport extends KernelFacts {
   readonly name: string;
+  /** What tables of schedules know it by; undefined for kernels of artifacts, as the two below. */
+  readonly key: string | undefined;
+  readonly schedule: Schedule | undefined;
+  readonly origin: ScheduleOrigin | undefined;
   /** Before and after the loop; all launches of a function without one. */
   readonly once: Work;
   /** In one iteration of the loop. */
@@ -84,6 +90,7 @@ export function reportFunction(
   compiled: InspectedFunction,
   sizes: DimBinding,
   target: InspectSubject['target'],
+  choice: ScheduleChoice,
 ): { readonly report: FunctionReport; readonly bound: BoundPlan } {
   const { name, plan, kernels } = compiled;
   const bound = instantiatePlan(plan, sizes, target, kernels);
@@ -111,6 +118,7 @@ export function reportFunction(
         once: sumWork(tally.onceLaunches.filter((launch) => launch.kernel === kernel.name)),
         step: sumWork(tally.stepLaunches.filter((launch) => launch.kernel === kernel.name)),
         labels: [...(tally.labels.get(kernel.name) ?? [])].slice(0, 3),
+        ...describeOrigin(kernel, choice),
         ...describeKernel(kernel),
       }))
       .sort((a, b) => b.step.flop - a.step.flop || b.once.flop - a.once.flop || (a.name < b.name ? -1 : 1)),
@@ -119,6 +127,15 @@ export function reportFunction(
     largestBinding: tally.largestBinding,
   };
   return { report, bound };
+}
+
+function describeOrigin(
+  { key, schedule }: InspectedKernel,
+  { schedules, origin }: ScheduleChoice,
+): Pick<KernelReport, 'key' | 'schedule' | 'origin'> {
+  const known = key?.();
+  const isChosen = known === undefined || !schedules.has(known);
+  return { key: known, schedule, origin: known === undefined ? undefined : isChosen ? 'chosen' : origin };
 }
 
 class Tally {

@@ -15,7 +15,7 @@ import { openModelFiles } from '../../models/flux2/node/open-model.js';
 import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
 import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
-import { compileModule, type CompileOptions, type Operands, pipelineOptionsOf } from '../../passes/compile.js';
+import { type CompileOptions, type Operands, pipelineOptionsOf, prepareModule } from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
 import { graphPassesFor } from '../../passes/pipeline.js';
 import { chooseBuild } from '../../runtime/artifact/choose-build.js';
@@ -37,6 +37,8 @@ export interface InspectSubject {
   readonly functions: readonly NetworkName[];
   readonly defaults: SizeDefaults;
   readonly compile: (name: NetworkName, instruments: readonly Instrument[]) => InspectedFunction;
+  /** Compiles a function under schedules, any number of times; absent for artifacts, whose kernels are made. */
+  readonly prepare?: (name: NetworkName) => ReturnType<typeof prepareModule>;
   /** The graph as the passes leave it; absent for artifacts, which have none. */
   readonly runPasses?: (name: NetworkName, instruments: readonly Instrument[]) => Module;
   /** The graph as the model's description builds it. */
@@ -66,6 +68,7 @@ export interface InspectedFunction {
 
 /** A kernel; those of artifacts have lost how they were made. */
 export interface InspectedKernel extends LoadableKernel {
+  readonly key?: () => string;
   readonly tile?: TileKernel;
   readonly schedule?: Schedule;
 }
@@ -82,6 +85,8 @@ export interface SubjectRequest extends ComponentOptions {
   readonly device?: Pick<Device, 'target' | 'description'>;
   /** As `compile` and `generate` have them; an artifact has its own. */
   readonly operands?: Operands;
+  /** In place of the chosen ones, by kernel key; an artifact has its own. */
+  readonly schedules?: CompileOptions['schedules'];
 }
 
 /** What models and configurations are compiled for, and how. */
@@ -89,6 +94,7 @@ interface Compiling {
   readonly targets: readonly BuildTarget[];
   readonly build: string | undefined;
   readonly operands: NonNullable<CompileOptions['operands']>;
+  readonly schedules: CompileOptions['schedules'];
 }
 
 /** What compiles and is of interest, in the order in which a picture is made. */
@@ -99,8 +105,8 @@ export async function withSubject<T>(
   request: SubjectRequest,
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
-  const { model: path, config, targets, build, device, operands, ...components } = request;
-  const compiling: Compiling = { targets, build, operands: operands ?? 'stored' };
+  const { model: path, config, targets, build, device, operands, schedules, ...components } = request;
+  const compiling: Compiling = { targets, build, operands: operands ?? 'stored', schedules };
   if (config !== undefined) {
     const description = describeRelease(config, components);
     return use(describedSubject(config, 'configuration', description, () => () => 'bf16', compiling));
@@ -131,7 +137,7 @@ function describedSubject(
   source: InspectSubject['source'],
   description: Flux2Description,
   typesOf: (name: NetworkName) => WeightDTypes,
-  { targets, build: wanted, operands }: Compiling,
+  { targets, build: wanted, operands, schedules }: Compiling,
 ): InspectSubject {
   const families = new Map<string, BuildTarget>();
   for (const one of targets) {
@@ -142,6 +148,7 @@ function describedSubject(
   const chosen = nameBuild(name, families, wanted);
   const { target } = families.get(chosen)!;
   const { transformer, autoencoder, textEncoder, pipeline } = description;
+  const options = { print: kernelPrinter(target), operands, mayQuantize };
   const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
   const build = (fn: NetworkName): Module => {
     const layers = fn === 'text_encoder' && pipeline === undefined ? lastLayer(description) : undefined;
@@ -160,9 +167,9 @@ function describedSubject(
       const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize));
       return runGraphPasses(build(fn), passes, target, instruments);
     },
+    prepare: (fn) => prepareModule(build(fn), target, options),
     compile: (fn, instruments) => {
-      const options = { print: kernelPrinter(target), operands, mayQuantize, instruments };
-      const { plans, kernels } = compileModule(build(fn), target, options);
+      const { plans, kernels } = prepareModule(build(fn), target, { ...options, instruments })(schedules);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },
   };

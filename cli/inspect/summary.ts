@@ -116,15 +116,15 @@ function formatKernels(
       right('workgroup'),
       right('registers'),
       left('computes'),
+      left('schedule'),
     ],
     kernels.map((kernel) => [
       kernel.name,
       ...workCells(pick(kernel, perStep), unit),
       `${kernel.workgroupSize}`,
       kernel.registers === undefined || kernel.registers === 0 ? '' : `${kernel.registers}`,
-      kernel.what === ''
-        ? (kernel.labels[0] ?? '')
-        : `${kernel.what}${kernel.spread === '' ? '' : `; ${kernel.spread}`}`,
+      kernel.what === '' ? (kernel.labels[0] ?? '') : kernel.what,
+      kernel.scheduleText === '' ? '' : `${kernel.origin ?? ''}: ${kernel.scheduleText}`,
     ]),
   );
 }

@@ -9,7 +9,10 @@ describe('traceMemory', () => {
   it.each(['denoise', 'vae_decoder'] as const)('shows the arenas of %s as they were placed', async (name) => {
     await withSubject({ targets: [{ target: portableWebgpu, architectures: [] }] }, async (subject) => {
       const sizes = bindSizesOf(name, resolveSizes({ references: 1 }, subject.defaults));
-      const { bound, report } = reportFunction(subject.compile(name, []), sizes, subject.target);
+      const { bound, report } = reportFunction(subject.compile(name, []), sizes, subject.target, {
+        schedules: new Map(),
+        origin: 'chosen',
+      });
       const { spans, liveBytes, arenaStarts, loops, steps } = traceMemory(bound);
       expect(Math.max(...liveBytes)).toBe(report.memory.lowerBoundBytes);
       expect(arenaStarts.at(-1)).toBe(report.memory.arenaBytes);

@@ -133,7 +133,7 @@ export class BoundBuffer {
 }
 
 /** What is in a register of an element in memory, and back: narrow floats are their bits there. */
-function widen(storage: StorageType, element: number): number {
+export function widen(storage: StorageType, element: number): number {
   switch (storage) {
     case 'bf16':
       return bf16ToF32(element);
@@ -178,7 +178,7 @@ export function storageBytes(storage: StorageType): number {
   }
 }
 
-function viewElements(storage: StorageType, view: ArrayBufferView): Values | Uint16Array {
+export function viewElements(storage: StorageType, view: ArrayBufferView): Values | Uint16Array {
   const { buffer, byteOffset, byteLength } = view;
   const length = byteLength / storageBytes(storage);
   switch (storage) {

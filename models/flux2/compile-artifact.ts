@@ -23,6 +23,8 @@ export interface CompileRequest {
   readonly layers?: readonly number[];
   /** Default: `stored`. */
   readonly operands?: CompileOptions['operands'];
+  /** In place of the chosen ones, by kernel key. */
+  readonly schedules?: CompileOptions['schedules'];
   /** Kernels of other targets of the same backend, and room for those of this one. */
   readonly cache?: KernelCache;
   /** Looks at the passes of one function. */
@@ -40,7 +42,7 @@ export interface CompiledFunctions {
 /** Compiles function by function, so that only one graph is in memory at a time. Errors of the stages. */
 export function compileFunctions(request: CompileRequest): CompiledFunctions {
   const { description, functions: names, target, dtypesOf, layers, instrumentsOf, onFunction } = request;
-  const { operands = 'stored', cache = new KernelCache() } = request;
+  const { operands = 'stored', schedules, cache = new KernelCache() } = request;
   const functions = new Map<NetworkName, { component: Component; plan: Plan }>();
   const kernels = new Map<string, CompiledKernel>();
   names.forEach((name, index) => {
@@ -53,6 +55,7 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
       operands,
       cache,
       mayQuantize,
+      ...(schedules && { schedules }),
       ...(instruments && { instruments }),
     });
     functions.set(name, { component, plan: compiled.plans.get(name)! });

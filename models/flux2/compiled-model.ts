@@ -22,6 +22,8 @@ export interface CompiledModelOptions extends LoadOptions {
   readonly instruments?: CompileOptions['instruments'];
   /** Default: `stored`. */
   readonly operands?: CompileOptions['operands'];
+  /** In place of the chosen ones, by kernel key. */
+  readonly schedules?: CompileOptions['schedules'];
 }
 
 export class CompiledFlux2Model implements Flux2Model {
@@ -72,10 +74,11 @@ export class CompiledFlux2Model implements Flux2Model {
     const dtypes = storedTypes(component, this.requireComponent(component));
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
     const { target } = this.device;
-    const { instruments, operands = 'stored' } = this.options;
+    const { instruments, operands = 'stored', schedules } = this.options;
     return compileModule(module, target, {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
+      ...(schedules && { schedules }),
       operands,
       mayQuantize,
       cache: this.cache,

@@ -1,87 +1,151 @@
 import type { Target } from '../../backends/target.js';
-import { Flux2cError } from '../../ir/diagnostics.js';
-import type { Axis, AxisSpread, Schedule, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
-import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
-import { withTiles } from './from-group/build-kernel.js';
+import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../ir/kernel/tile-walk.js';
+import { type Reject, rejectFor } from './check-spreads.js';
 import { canMultiplyMatrices } from './lower/can-multiply.js';
-import { lowerTile, workgroupSizeOf } from './lower/lower-tile.js';
+import { lowerTile } from './lower/lower-tile.js';
+import { threadsOfPart } from '../../ir/kernel/tile.js';
+
+/** Numbers that an invocation holds of a tile, and products in the body of a loop: more only keep compilers busy. */
+const mostRegisters = 1024;
+const mostProducts = 16384;
 
 /**
- * Checks a schedule that was not chosen here (a tuner's, a user's) against the kernel it is for.
+ * Checks a kernel that was built under a schedule that was not chosen here, after `checkSpreads`. What is accepted computes what the
+ * chosen schedule does.
  *
- * @throws F2C304 an axis without a spread, a vector that does not divide its extent, an axis spread over invocations that
- *   or groups that the thread order lacks, more invocations than the target has, a reduced axis that is not first or no power of two,
- *   products of matrices that the target or the kernel does not have, tiles in memory that the target lacks, sections that do not divide
- *   an axis
+ * @throws F2C304 vectors along an axis that is not the last of a tile, partners that are not in one vector, invocations that cannot add
+ *   up, products of matrices that the target or the kernel does not have, more registers or memory than there are
  */
 export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
-  const reject = (axis: string, message: string, expected: string, found: string): never => {
-    throw new Flux2cError('F2C304', message, {
-      where: [`kernel ${kernel.name}`, `axis ${axis}`],
-      expected,
-      found,
-      hint: 'Leave the schedule out to get the chosen one.',
+  const reject = rejectFor(kernel.name);
+  checkTiles(kernel, schedule, reject);
+  if (schedule.matrix === undefined) {
+    checkSums(kernel, schedule, target, reject);
+    checkWalks(kernel, schedule, reject);
+  } else checkMatrices(kernel, schedule, target, reject);
+  checkMemory(kernel, schedule, target, reject);
+}
+
+function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reject): void {
+  const { spread, unroll, matrix } = schedule;
+  const stores = [...flattenTileStatements(body)].filter((statement) => statement.kind === 'store');
+  for (const { name, kind, tile, extent } of axes) {
+    const { vector = 1 } = spread[name] ?? {};
+    if (!extent.isMultipleOf(vector) && stores.some((store) => store.axes.includes(name))) {
+      reject(name, 'vectors do not divide an extent', `a divisor of ${extent.text}`, `${vector}`);
+    }
+    if (tile === 1 || !kind.startsWith('grid') || stores.every((store) => store.axes.includes(name))) continue;
+    reject(name, 'a workgroup has one place of an axis that no tile is over', '1', `${tile}`);
+  }
+  const tiles = new Map<string, readonly string[]>();
+  for (const statement of flattenTileStatements(body)) {
+    if (statement.kind === 'tile') tiles.set(statement.name, statement.axes);
+    // What is added up along another axis is one number, not a vector.
+    const summed = statement.kind === 'reduce' && matrix === undefined ? (tiles.get(statement.name) ?? []) : [];
+    for (const axis of summed) {
+      const { vector = 1 } = spread[axis] ?? {};
+      if (vector > 1) reject(axis, 'vectors lie along another axis than sums', '1 lane', `${vector}`);
+    }
+    walkTileExpressions(expressionsOfTile(statement), (part: TileExpression) => {
+      if (part.kind !== 'exchange' || matrix !== undefined) return;
+      const vector = spread[part.axis]?.vector ?? 1;
+      if (part.mask >= vector) {
+        reject(part.axis, 'partners are not in one vector', `more than ${part.mask} lanes`, `${vector}`);
+      }
     });
-  };
-  const reduced = new Set(kernel.body.flatMap(reducedAxes));
-  for (const axis of kernel.axes) {
-    const spread = schedule.spread[axis.name];
-    if (spread === undefined) return reject(axis.name, 'the schedule lacks an axis', 'a spread', 'none');
-    const { threads, registers, vector, groups = 1, threadsOf } = spread;
-    if (!axis.extent.isMultipleOf(vector)) {
-      reject(axis.name, 'vectors do not divide an extent', `a divisor of ${axis.extent.text}`, `${vector}`);
+    if (statement.kind !== 'tile' && statement.kind !== 'store') continue;
+    for (const axis of statement.axes.slice(0, -1)) {
+      const vector = spread[axis]?.vector ?? 1;
+      if (vector > 1) reject(axis, 'vectors lie along another axis', `1 lane`, `${vector}`);
     }
-    if (axis.kind === 'whole' && axis.extent.constant !== groups * threads * registers * vector) {
-      const tile = groups * threads * registers * vector;
-      reject(axis.name, 'the tile of an axis must be all of it', axis.extent.text, `${tile}`);
+    const held = product(
+      statement.axes.filter((axis) => spread[axis]?.walked !== true).map((axis) => numbersOf(schedule, axis)),
+    );
+    if (held > mostRegisters)
+      reject('', 'an invocation has not so many registers', `at most ${mostRegisters}`, `${held}`);
+    const deepest = Math.max(1, ...contractedAxes(body).map((axis) => numbersOf(schedule, axis)));
+    if (held * deepest * unroll > mostProducts) {
+      reject('', 'a loop has too many products', `at most ${mostProducts}`, `${held * deepest * unroll}`);
     }
-    checkLoops(axis, spread, target, (message, expected, found) => reject(axis.name, message, expected, found));
-    const order = schedule.threadOrder;
-    if (groups > 1 && !order.includes(`${axis.name}.groups`)) {
-      reject(axis.name, 'the thread order lacks the groups of an axis', `${axis.name}.groups`, order.join(', '));
-    }
+  }
+}
+
+function numbersOf({ spread }: Schedule, axis: string): number {
+  const { registers = 1, vector = 1 } = spread[axis] ?? {};
+  return registers * vector;
+}
+
+function product(factors: readonly number[]): number {
+  return factors.reduce((all, factor) => all * factor, 1);
+}
+
+/** Invocations add up in a subgroup, or through workgroup memory once a kernel: its barriers do not part one round of a loop from the next. */
+function checkSums({ body }: TileKernel, schedule: Schedule, target: Target, reject: Reject): void {
+  const { spread, threadOrder, subgroupSize = 1 } = schedule;
+  for (const { over, inLoop } of sumsOf(body, false)) {
+    const { threads = 1 } = spread[over] ?? {};
     if (threads === 1) continue;
-    const place = order.indexOf(threadsOf ?? axis.name);
-    if (place < 0) reject(axis.name, 'the thread order lacks an axis', axis.name, order.join(', '));
-    if (!reduced.has(axis.name) || schedule.subgroupSize !== undefined) continue;
-    if (place !== 0 || (threads & (threads - 1)) !== 0) {
-      reject(axis.name, 'invocations cannot add up along an axis', 'a power of two, first in order', `${threads}`);
+    const place = threadOrder.indexOf(over);
+    const isPower = (threads & (threads - 1)) === 0;
+    const stride = product(threadOrder.slice(0, place).map((part) => threadsOfPart(schedule, part)));
+    if (isPower && (stride & (stride - 1)) === 0 && stride * threads <= subgroupSize) continue;
+    if (place !== 0 || !isPower) {
+      reject(over, 'invocations cannot add up along an axis', 'a power of two, first in order', `${threads}`);
     }
     if (target.workgroupMemory === 0) {
-      reject(axis.name, 'the target has no workgroup memory to add up in', '1 thread', `${threads}`);
+      reject(over, 'the target has no workgroup memory to add up in', '1 thread', `${threads}`);
+    }
+    if (inLoop) reject(over, 'invocations cannot add up in a loop', '1 thread', `${threads}`);
+  }
+}
+
+function sumsOf(
+  body: readonly TileStatement[],
+  inLoop: boolean,
+): readonly { readonly over: string; readonly inLoop: boolean }[] {
+  return body.flatMap((statement) => {
+    if (statement.kind === 'for') return sumsOf(statement.body, true);
+    return statement.kind === 'reduce' || statement.kind === 'contract' ? [{ over: statement.over, inLoop }] : [];
+  });
+}
+
+function contractedAxes(body: readonly TileStatement[]): readonly string[] {
+  return [...flattenTileStatements(body)].flatMap((statement) =>
+    statement.kind === 'contract' ? [statement.over] : [],
+  );
+}
+
+/** Tiles in memory are multiplied along the walked axis or across it, and sections are of what a product adds up. */
+function checkWalks({ axes, body }: TileKernel, { spread }: Schedule, reject: Reject): void {
+  const contracted = contractedAxes(body);
+  for (const { name, kind } of axes) {
+    const { walked, section, dealtTo } = spread[name] ?? {};
+    if (walked === true && !contracted.includes(name)) {
+      reject(name, 'only an axis that products are added up along is walked', contracted.join(', '), name);
+    }
+    if (section !== undefined && !contracted.includes(name)) {
+      reject(name, 'only an axis that products are added up along has sections', contracted.join(', '), name);
+    }
+    if (dealtTo !== undefined && kind === 'loop') {
+      reject(name, 'a loop deals no registers out', 'a tile that is all of the axis', 'a part of it');
     }
   }
-  const invocations = workgroupSizeOf(schedule);
-  if (invocations > target.maxWorkgroupInvocations) {
-    reject('', 'too many invocations in a workgroup', `at most ${target.maxWorkgroupInvocations}`, `${invocations}`);
-  }
-  checkMatrices(kernel, schedule, target, (message, expected, found) => reject('', message, expected, found));
 }
 
-/** Tiles in memory and sections of a loop. */
-function checkLoops(
-  { kind, extent, name }: Axis,
-  { threads, registers, vector, walked, section }: AxisSpread,
-  target: Target,
-  reject: Reject,
-): void {
-  if (walked === true && (kind !== 'whole' || threads > 1)) {
-    reject('only a whole axis of one thread can be walked', 'a whole axis', `${kind}, ${threads} threads`);
-  }
-  if (walked === true && target.loops === undefined) {
-    reject('the target has no memory of an invocation for tiles', 'registers', `tiles over ${name} in memory`);
-  }
-  if (section === undefined) return;
-  const chunk = threads * registers * vector;
-  if (kind !== 'loop' || section < 1 || section % chunk !== 0 || !extent.isMultipleOf(section)) {
-    reject('an axis has no such sections', `a multiple of ${chunk} that divides ${extent.text}`, `${section}`);
-  }
+function checkMemory(kernel: TileKernel, schedule: Schedule, target: Target, reject: Reject): void {
+  const { shared } = lowerTile(kernel, schedule);
+  const bytes = shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0);
+  const isWalked = Object.values(schedule.spread).some(({ walked }) => walked === true);
+  const most = isWalked ? (target.loops?.memoryBytes ?? 0) : target.workgroupMemory;
+  if (bytes <= most) return;
+  const what = schedule.matrix === undefined ? 'tiles and sums' : 'stages of operands';
+  reject('', `${what} do not fit the workgroup memory`, `at most ${most} bytes`, `${bytes}`);
 }
-
-type Reject = (message: string, expected: string, found: string) => never;
 
 /** Fragments of a subgroup of 32: rows over 8 lanes, columns over 4 lanes in pairs, a depth of 16. */
-function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, reject: Reject): void {
+function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, rejectAxis: Reject): void {
+  const reject = (message: string, expected: string, found: string): never => rejectAxis('', message, expected, found);
   const { matrix, subgroupSize } = schedule;
   if (matrix === undefined) return;
   if (target.matrix === undefined || (matrix.unit === 'wgmma' && target.matrix !== 'wgmma')) {
@@ -102,23 +166,13 @@ function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, r
   const { block = 1 } = walk ?? {};
   if (!Number.isInteger(block) || block < 1) reject('a walk has no such block of tiles', '1 tile or more', `${block}`);
   const multiplies = [...flattenTileStatements(kernel.body)].some(({ kind }) => kind === 'contract');
-  if (!multiplies || !canMultiplyMatrices(withTiles(kernel, schedule), schedule, target)) {
+  if (!multiplies || !canMultiplyMatrices(kernel, schedule, target)) {
     const expected = 'operands of 16 bits (or 8) whose rows are aligned, spread as fragments are';
     reject('the kernel multiplies no matrices that this schedule could', expected, describeContractions(kernel));
-  }
-  const { shared } = lowerTile(withTiles(kernel, schedule), schedule);
-  const bytes = shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0);
-  if (bytes > target.workgroupMemory) {
-    reject('stages of operands do not fit the workgroup memory', `at most ${target.workgroupMemory} bytes`, `${bytes}`);
   }
 }
 
 function describeContractions({ body }: TileKernel): string {
-  const over = body.flatMap(reducedAxes);
+  const over = sumsOf(body, false).map((sum) => sum.over);
   return over.length === 0 ? 'no contraction' : `sums over ${over.join(', ')}`;
-}
-
-function reducedAxes(statement: TileStatement): readonly string[] {
-  if (statement.kind === 'for') return statement.body.flatMap(reducedAxes);
-  return statement.kind === 'reduce' || statement.kind === 'contract' ? [statement.over] : [];
 }

@@ -20,7 +20,7 @@ export function listSchedules(facts: KernelFacts, target: Target): readonly Sche
  * Chooses how a kernel's axes are spread over invocations, registers and lanes, from its extents and the target's
  * capabilities. Choosing is apart from applying: what comes back can be printed, overridden and tuned.
  */
-function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
+export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const extent = (name: string): Dim => extents.get(name) as Dim;
   switch (facts.family) {

@@ -1,15 +1,16 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { Dim } from '../../ir/dim.js';
-import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
+import type { AxisSpread, Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { GridAxis } from '../../ir/plan.js';
-import { buildKernel, withTiles } from '../kernel/from-group/build-kernel.js';
-import { describeGroup } from '../kernel/from-group/facts.js';
+import { buildKernel } from '../kernel/from-group/build-kernel.js';
+import { describeGroup, type KernelFacts } from '../kernel/from-group/facts.js';
 import { groupKey } from '../kernel/from-group/group-key.js';
 import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.js';
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
 import { findAccesses } from '../kernel/find-accesses.js';
 import { checkSchedule } from '../kernel/check-schedule.js';
+import { checkSpreads } from '../kernel/check-spreads.js';
 import { describeKernel } from '../kernel/describe-kernel.js';
 import { costOfGroup } from './group-cost.js';
 import { listSchedules } from '../kernel/choose-schedule.js';
@@ -34,18 +35,24 @@ export type PrintKernel = (kernel: CompiledKernel['thread'], comment: string) =>
 export interface KernelStoreOptions {
   readonly print: PrintKernel;
   readonly operands: OperandPrecision;
-  /** Schedules by kernel name, in place of the chosen ones. */
+  /** Schedules by kernel key (`CompiledKernel.key`), in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
   /** Kernels of other modules and targets, whose kernels are then those of this one too, as far as they are equal. */
   readonly cache?: KernelCache;
 }
 
+/** What was made of a group, by the text of the schedule that was given for it: empty where it was chosen. */
+interface KeyedGroup {
+  readonly key: () => string;
+  readonly uses: Map<string, KernelUse>;
+}
+
 /**
- * Kernels of several modules and targets, each compiled once. All of them are printed in the same way and without schedules
- * that are given. Different kernels have different names.
+ * Kernels of several modules and targets, each compiled once. All of them are printed in the same way. Different kernels have different
+ * names.
  */
 export class KernelCache {
-  private readonly uses = new Map<Target, Map<string, KernelUse>>();
+  private readonly uses = new Map<Target, Map<string, KeyedGroup>>();
   private readonly kernels = new Map<string, { readonly text: string; readonly kernel: CompiledKernel }>();
 
   get(name: string, text: string): CompiledKernel | undefined {
@@ -59,7 +66,7 @@ export class KernelCache {
   }
 
   /** What was made of groups for a target, by what a store knows them by. */
-  usesFor(target: Target): Map<string, KernelUse> {
+  usesFor(target: Target): Map<string, KeyedGroup> {
     let uses = this.uses.get(target);
     if (uses === undefined) {
       uses = new Map();
@@ -78,47 +85,69 @@ export class KernelCache {
 export class KernelStore {
   readonly kernels = new Map<string, CompiledKernel>();
   private readonly cache: KernelCache;
-  private readonly uses: Map<string, KernelUse>;
+  private readonly groups: Map<string, KeyedGroup>;
 
   constructor(
     readonly target: Target,
     private readonly options: KernelStoreOptions,
   ) {
     this.cache = options.cache ?? new KernelCache();
-    this.uses = this.cache.usesFor(target);
+    this.groups = this.cache.usesFor(target);
   }
 
-  /** @throws F2C306 more storage buffers than the target binds, and what building and lowering throw */
+  /**
+   * @throws F2C306 more storage buffers than the target binds, F2C304 a given schedule that does not fit, and what building and
+   *   lowering throw
+   */
   use(group: KernelGroup, hint: string): KernelUse {
-    const key = `${hint} ${this.options.operands} ${groupKey(group)}`;
-    let use = this.uses.get(key);
+    const text = `${hint} ${this.options.operands} ${groupKey(group)}`;
+    let known = this.groups.get(text);
+    if (known === undefined) {
+      known = { key: once(() => this.keyOf(group, hint)), uses: new Map() };
+      this.groups.set(text, known);
+    }
+    const { key, uses } = known;
+    const { schedules } = this.options;
+    const given = schedules === undefined || schedules.size === 0 ? undefined : schedules.get(key());
+    const way = given === undefined ? '' : JSON.stringify(given);
+    let use = uses.get(way);
     if (use === undefined) {
-      use = this.makeUse(group, hint);
-      this.uses.set(key, use);
+      use = this.makeUse(group, hint, key, given);
+      uses.set(way, use);
     }
     this.kernels.set(use.kernel.name, use.kernel);
     return use;
   }
 
-  private makeUse(original: KernelGroup, hint: string): KernelUse {
+  /** Of the tile form without tiles: a tile of one everywhere, which no target and no choice of schedules changes. */
+  private keyOf(original: KernelGroup, hint: string): string {
+    const { group } = renameSymbols(original);
+    const spread = Object.fromEntries(describeGroup(group).axes.map(({ name }) => [name, alone]));
+    const built = buildKernel(group, { spread, threadOrder: [], unroll: 1 }, this.options.operands);
+    return `${hint}_${digest(textOf(gatherParameters(built).kernel))}`;
+  }
+
+  private makeUse(original: KernelGroup, hint: string, key: () => string, given: Schedule | undefined): KernelUse {
     const { group, original: names } = renameSymbols(original);
     const restored = Object.fromEntries([...names].map(([name, symbol]) => [name, Dim.symbol(symbol)]));
     const restore = (dim: Dim): Dim => dim.substitute(restored);
     this.expectFewBuffers(group, hint);
-    const { schedule, built } = this.build(group);
+    const facts = describeGroup(group);
+    const { schedule, built } =
+      given === undefined ? this.build(group, facts) : this.buildUnder(given, group, facts, key());
     const { kernel, parameters } = gatherParameters(built);
-    const text = `${JSON.stringify(kernel, exactNumbers)} ${JSON.stringify(schedule)}`;
+    const text = `${textOf(kernel)} ${JSON.stringify(schedule)}`;
     const name = `${hint}_${digest(text)}`;
     const { flop, bytes } = costOfGroup(group);
     let compiled = this.cache.get(name, text);
     if (compiled === undefined) {
-      compiled = this.compile({ ...kernel, name }, schedule, inParameters([flop, bytes], parameters));
+      const cost = inParameters([flop, bytes], parameters);
+      compiled = { key, facts, ...this.compile({ ...kernel, name }, schedule, cost) };
       this.cache.add(text, compiled);
     }
     const grid = (['grid_x', 'grid_y', 'grid_z'] as const).map((kind): GridAxis => {
       const axis = built.axes.find((candidate) => candidate.kind === kind);
-      const tile = compiled.tile.axes.find((candidate) => candidate.kind === kind)?.tile ?? 1;
-      return { extent: axis === undefined ? Dim.of(1) : restore(axis.extent), tile };
+      return { extent: axis === undefined ? Dim.of(1) : restore(axis.extent), tile: axis?.tile ?? 1 };
     });
     return {
       kernel: compiled,
@@ -129,8 +158,8 @@ export class KernelStore {
   }
 
   /** The kernel under the first schedule that fits it; the last one always does. */
-  private build(group: KernelGroup): { readonly schedule: Schedule; readonly built: TileKernel } {
-    const candidates = listSchedules(describeGroup(group), this.target);
+  private build(group: KernelGroup, facts: KernelFacts): { readonly schedule: Schedule; readonly built: TileKernel } {
+    const candidates = listSchedules(facts, this.target);
     for (const schedule of candidates.slice(0, -1)) {
       const built = buildKernel(group, schedule, this.options.operands);
       if (canMultiplyMatrices(built, schedule, this.target)) return { schedule, built };
@@ -139,11 +168,23 @@ export class KernelStore {
     return { schedule, built: buildKernel(group, schedule, this.options.operands) };
   }
 
-  private compile(built: TileKernel, chosen: Schedule, cost: readonly Dim[] | undefined): CompiledKernel {
-    const given = this.options.schedules?.get(built.name);
-    const schedule = given ?? chosen;
-    if (given !== undefined) checkSchedule(built, given, this.target);
-    const tile = withTiles(built, schedule);
+  private buildUnder(
+    schedule: Schedule,
+    group: KernelGroup,
+    facts: KernelFacts,
+    key: string,
+  ): { readonly schedule: Schedule; readonly built: TileKernel } {
+    checkSpreads(facts, schedule, this.target, key);
+    const built = buildKernel(group, schedule, this.options.operands);
+    checkSchedule({ ...built, name: key }, schedule, this.target);
+    return { schedule, built };
+  }
+
+  private compile(
+    tile: TileKernel,
+    schedule: Schedule,
+    cost: readonly Dim[] | undefined,
+  ): Omit<CompiledKernel, 'key' | 'facts'> {
     const thread = lowerTile(tile, schedule);
     return {
       name: tile.name,
@@ -165,6 +206,19 @@ export class KernelStore {
       hint: 'Use a device that binds more storage buffers to a kernel.',
     });
   }
+}
+
+/** An axis of which a workgroup has one place. */
+const alone: AxisSpread = { threads: 1, registers: 1, vector: 1 };
+
+/** Calls a function when its value is first asked for. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+function textOf(kernel: TileKernel): string {
+  return JSON.stringify(kernel, exactNumbers);
 }
 
 /** JSON writes infinities and NaN alike, and -0 as 0; kernels that differ in them are different. */

@@ -58,6 +58,9 @@ function lacksOf(made: Target, target: Target): readonly string[] {
     ...(made.tensorCopies === true && target.tensorCopies !== true ? ['copies of boxes of tensors'] : []),
     ...(made.narrowStores === true && target.narrowStores !== true ? ['stores of less than a word'] : []),
     ...(made.tileWalks === true && target.tileWalks !== true ? ['workgroups that walk over tiles'] : []),
+    ...((made.loops?.memoryBytes ?? 0) > (target.loops?.memoryBytes ?? 0)
+      ? [`${made.loops?.memoryBytes ?? 0} bytes of memory an invocation`]
+      : []),
     ...(made.workgroupMemory > target.workgroupMemory ? [`${made.workgroupMemory} bytes of workgroup memory`] : []),
     ...((made.loops?.memoryBytes ?? 0) > (target.loops?.memoryBytes ?? 0)
       ? [`${made.loops?.memoryBytes ?? 0} bytes of memory an invocation`]

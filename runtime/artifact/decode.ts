@@ -99,16 +99,27 @@ export function nullable<T>(item: Decoder<T>): Decoder<T | null> {
   return (value, at) => (value === null ? null : item(value, at));
 }
 
+type Shape = Readonly<Record<string, Decoder<unknown>>>;
+type Fields<S extends Shape> = { readonly [K in keyof S]: Decoded<S[K]> };
+
 /** An object with exactly these keys. */
-export function object<const S extends Readonly<Record<string, Decoder<unknown>>>>(
+export function object<const S extends Shape>(shape: S): Decoder<Fields<S>> {
+  return objectWith(shape, {});
+}
+
+/** An object with these keys, of which some may be missing. */
+export function objectWith<const S extends Shape, const O extends Shape>(
   shape: S,
-): Decoder<{ readonly [K in keyof S]: Decoded<S[K]> }> {
+  optional: O,
+): Decoder<Fields<S> & Partial<Fields<O>>> {
+  const known = { ...shape, ...optional };
   return (value, at) => {
     const fields = expectObject(value, at);
-    const unknown = [...fields.keys()].find((key) => !Object.hasOwn(shape, key));
-    if (unknown !== undefined) throw malformed(at, `only ${Object.keys(shape).join(', ')}`, unknown);
-    const decoded = Object.entries(shape).map(([key, item]) => [key, item(fields.get(key), [...at, key])]);
-    return Object.fromEntries(decoded) as { readonly [K in keyof S]: Decoded<S[K]> };
+    const unknown = [...fields.keys()].find((key) => !Object.hasOwn(known, key));
+    if (unknown !== undefined) throw malformed(at, `only ${Object.keys(known).join(', ')}`, unknown);
+    const present = Object.entries(known).filter(([key]) => Object.hasOwn(shape, key) || fields.has(key));
+    const decoded = present.map(([key, item]) => [key, item(fields.get(key), [...at, key])]);
+    return Object.fromEntries(decoded) as Fields<S> & Partial<Fields<O>>;
   };
 }
 

@@ -6,11 +6,11 @@ import {
   count,
   type Decoder,
   dictionary,
-  expectObject,
   list,
   malformed,
   nullable,
   object,
+  objectWith,
   oneOf,
   string,
   tuple,
@@ -63,9 +63,7 @@ const target: Decoder<Target> = (value, at) => {
     fp8: boolean,
     loops: object({ vectorRegisters: count, memoryBytes: count }),
   };
-  const given = expectObject(value, at);
-  const present = Object.fromEntries(Object.entries(optional).filter(([name]) => given.has(name)));
-  const found = object({ ...required, ...(present as Partial<typeof optional>) })(value, at);
+  const found = objectWith(required, optional)(value, at);
   return found.backend === 'cuda' ? { ...alwaysOfCuda, ...found } : found;
 };
 

@@ -3,3 +3,4 @@ export { type DeviceName, openDevice, type OpenDeviceOptions } from './open-devi
 export { createCpuDevice, type NodeCpuOptions } from '../cpu/node/cpu-device.js';
 export { type DawnAdapter, listAdapters, openDawn } from '../webgpu/node/dawn.js';
 export { openCheckpoint } from '../../frontend/checkpoint/node/open-checkpoint.js';
+export { openScheduleFolder } from '../schedules/node/schedule-folder.js';

@@ -43,7 +43,7 @@ export async function createWebgpuDevice(adapter: GPUAdapter, options: WebgpuDev
       cause,
     });
   }
-  return new WebgpuDevice(gpu, target, describeAdapter(adapter.info), options);
+  return new WebgpuDevice(gpu, target, adapter.info, options);
 }
 
 /** Name and driver, for people. */
@@ -54,6 +54,8 @@ export function describeAdapter(info: GPUAdapterInfo): string {
 
 class WebgpuDevice implements Device {
   readonly kind = 'webgpu';
+  readonly description: string;
+  readonly adapter: { readonly vendor: string; readonly architecture: string };
   readonly usage: UsageMeter;
   readonly timeLaunches?: (sequence: Sequence) => Promise<number[]>;
   private readonly failures: FailureLog;
@@ -64,9 +66,11 @@ class WebgpuDevice implements Device {
   constructor(
     private readonly gpu: GPUDevice,
     readonly target: Target,
-    readonly description: string,
+    info: GPUAdapterInfo,
     private readonly options: WebgpuDeviceOptions,
   ) {
+    this.description = describeAdapter(info);
+    this.adapter = { vendor: info.vendor, architecture: info.architecture };
     this.budgetBytes = options.memoryBudgetBytes ?? Infinity;
     this.usage = new UsageMeter(target.maxBufferBytes, this.budgetBytes);
     this.failures = new FailureLog(gpu);

@@ -57,7 +57,7 @@ function count({ launches }: Work): TableRow['cells'][number] {
 
 function renderKernel(report: KernelReport, kernel: InspectedKernel | undefined): Content {
   const shared = report.sharedBytes === 0 ? '' : `, ${report.sharedBytes} bytes of workgroup memory`;
-  const spread = report.spread === '' ? '' : ` Spread (threads · registers × lanes): ${report.spread}.`;
+  const spread = report.scheduleText === '' ? '' : ` Schedule (${report.origin ?? ''}): ${report.scheduleText}.`;
   const facts = markup`<p>${report.buffers} buffers${shared}.${spread}</p>
     <p class="muted">Makes ${report.labels.join(', ')}${report.labels.length === 3 ? ', …' : ''}</p>`;
   if (kernel === undefined) return facts;

@@ -68,11 +68,6 @@ export function tileOf(schedule: Schedule, axis: string): number {
   return (spread.groups ?? 1) * spread.threads * spread.registers * spread.vector;
 }
 
-/** The kernel with the tiles of another schedule. */
-export function withTiles(kernel: TileKernel, schedule: Schedule): TileKernel {
-  return { ...kernel, axes: kernel.axes.map((axis) => ({ ...axis, tile: tileOf(schedule, axis.name) })) };
-}
-
 function buildBody(
   group: KernelGroup,
   pull: Scalarizer,

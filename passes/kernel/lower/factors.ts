@@ -110,10 +110,13 @@ export class Factors {
     context: LaneContext,
   ): Expression {
     const { elements, at } = this.context;
-    const round = Math.floor((context.position.get(dealt)?.register ?? 0) / this.lanesOf(dealt));
-    const point = axes.map((axis) => `${axis} ${axis === dealt ? `round ${round}` : keyPart(context.position, axis)}`);
+    const { register = 0, lane = 0 } = context.position.get(dealt) ?? {};
+    const round = Math.floor(register / this.lanesOf(dealt));
+    const point = axes.map((axis) =>
+      axis === dealt ? `${axis} round ${round}.${lane}` : `${axis} ${keyPart(context.position, axis)}`,
+    );
     return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () => {
-      const position = withPoint(context.position, dealt, at.dealtPoint(dealt, round));
+      const position = withPoint(context.position, dealt, at.dealtPoint(dealt, round, lane));
       return elements.computeFactor(factor, { ...context, position });
     });
   }

@@ -1,3 +1,4 @@
+import { Flux2cError } from '../../../ir/diagnostics.js';
 import { both, f32 } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
@@ -28,6 +29,8 @@ interface PartialSum {
 }
 
 export interface ContractContext extends FactorContext {
+  /** Its name, for errors. */
+  readonly kernel: string;
   readonly schedule: Schedule;
   /** The sum over the invocations that the contracted axis is spread over. */
   sumAcrossThreads(partial: Expression, over: string): Expression;
@@ -185,7 +188,14 @@ export class ContractLowering {
     const { name, over } = contract;
     const { at, elements, emitter, loops } = this.context;
     const tile = loops.tile(name);
-    const { vector } = at.spreadOf(over);
+    const { vector, threads } = at.spreadOf(over);
+    if (threads > 1) {
+      throw new Flux2cError('F2C304', 'invocations cannot add up products whose lanes lie along the result', {
+        where: [`kernel ${this.context.kernel}`, `axis ${over}`],
+        expected: '1 thread',
+        found: `${threads}`,
+      });
+    }
     const positions = [...loops.registerPositions(tile.axes)];
     const addProducts = (step: number, factors: Factors, sums: readonly Expression[]): void => {
       for (let lane = 0; lane < vector; lane++) {

@@ -93,7 +93,15 @@ class Lowering {
     });
     const sumAcrossThreads = (partial: Expression, over: string): Expression =>
       this.reductions.acrossThreads(partial, over, 'add');
-    this.contracts = new ContractLowering({ schedule, at, elements, emitter, loops, sumAcrossThreads });
+    this.contracts = new ContractLowering({
+      kernel: kernel.name,
+      schedule,
+      at,
+      elements,
+      emitter,
+      loops,
+      sumAcrossThreads,
+    });
     if (schedule.matrix !== undefined) {
       const context = {
         kernel,

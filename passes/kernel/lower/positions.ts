@@ -214,13 +214,13 @@ export class Coordinates {
    * The register of an axis that this invocation's lane has in a round of dealing (`AxisSpread.dealtTo`); the last one where a round
    * has fewer registers than lanes.
    */
-  dealtPoint(name: string, round: number): AxisPoint {
+  dealtPoint(name: string, round: number, lane: number): AxisPoint {
     const { registers, dealtTo = name } = this.spreadOf(name);
     const { threads } = this.spreadOf(dealtTo);
     const own = add(this.threadPart.get(dealtTo) ?? integer(0), integer(round * threads));
     const isFull = (round + 1) * threads <= registers;
     const register = isFull ? own : this.binary('min', own, integer(registers - 1));
-    return { computed: this.emitter.hoist(`${name}_dealt`, i32, register), lane: 0 };
+    return { computed: this.emitter.hoist(`${name}_dealt`, i32, register), lane };
   }
 
   /** The coordinate, clamped so that a whole vector lies inside the extent. */

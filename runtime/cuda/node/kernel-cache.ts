@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomically } from '../../../frontend/checkpoint/node/write-file.js';
 import type { KernelCompiler } from '../kernel-compiler.js';
@@ -11,15 +10,6 @@ const cacheVersion = 1;
 
 /** Some thousands of kernels, of dozens of models and versions of flux2c. */
 const cacheLimitBytes = 2 ** 30;
-
-/** Where machine code is kept: FLUX2C_CACHE (empty: nowhere), else the user's folder for caches. */
-export function cacheFolder(): string | undefined {
-  const { env, platform } = process;
-  if (env.FLUX2C_CACHE !== undefined) return env.FLUX2C_CACHE === '' ? undefined : env.FLUX2C_CACHE;
-  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local'), 'flux2c', 'cache');
-  if (platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'flux2c');
-  return join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'flux2c');
-}
 
 /**
  * Keeps what a compiler makes, by everything that it depends on: text, headers, architecture, options and version. What was

@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import type { KernelCompiler } from '../kernel-compiler.js';
 import { findNvcc, nvrtcNames } from './cuda-toolkit.js';
-import { cacheFolder, cacheKernels } from './kernel-cache.js';
+import { cacheFolder } from '../../node/cache-folder.js';
+import { cacheKernels } from './kernel-cache.js';
 import { openNvcc } from './nvcc.js';
 import { openNvrtc } from './nvrtc.js';
 
