@@ -112,7 +112,7 @@ function softwareRank(name: string): number {
  */
 export function sharesCompiledCode(
   name: string,
-  { MESA_SHADER_CACHE_DISABLE: off }: NodeJS.ProcessEnv = process.env,
+  { MESA_SHADER_CACHE_DISABLE: off }: Readonly<Record<string, string | undefined>> = process.env,
 ): boolean {
   return /llvmpipe/i.test(name) && !/^(1|true|yes|y)$/i.test(off ?? '');
 }
