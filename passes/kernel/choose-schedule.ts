@@ -33,9 +33,14 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
     case 'row': {
       const vector = vectorOf(extent('c'));
       const together = target.workgroupMemory > 0 && target.stagingPays ? threadsFor(extent('c'), vector, 64) : 1;
-      const rows = threadsFor(extent('m'), 1, together === 1 ? 32 : 128 / together);
-      const apart = extents.has('h') ? { h: spread(1, 1, 1) } : {};
-      return schedule({ m: spread(rows, 1, 1), ...apart, c: spread(together, 1, vector) }, ['c', 'm']);
+      const most = together === 1 ? 32 : 128 / together;
+      const c = spread(together, 1, vector);
+      if (!extents.has('h')) {
+        return schedule({ m: spread(threadsFor(extent('m'), 1, most), 1, 1), c }, ['c', 'm']);
+      }
+      // Of rows that are kept apart this axis has few, often one: invocations for more would do nothing.
+      const rows = dividingThreads(extent('m'), most);
+      return schedule({ m: spread(rows, 1, 1), h: spread(1, 1, 1), c }, ['c', 'm']);
     }
     case 'contraction':
       return scheduleContraction(facts, target);
@@ -136,7 +141,10 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
   const wanted = target.stagingPays || (isTall && columns === 2) ? 4 : 2;
   const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : wanted;
-  const columnThreads = threadsFor(n, columns, 8);
+  // On a processor a tile's columns past the end are work like others.
+  const whole = target.loops === undefined || !n.isMultipleOf(columns) ? undefined : n.divideExactly(columns);
+  const columnThreads =
+    whole !== undefined && whole.isMultipleOf(2) ? dividingThreads(whole, 8) : threadsFor(n, columns, 8);
   const rowThreads = threadsFor(m, rowRegisters, Math.min(8, target.maxWorkgroupInvocations / columnThreads));
   const batch = extents.has('z') ? { z: spread(1, 1, 1) } : {};
   const batched = extents.has('z') ? ['z'] : [];
@@ -207,6 +215,13 @@ function threadsFor(extent: Dim, each: number, most: number): number {
   const wanted = extent.constant === undefined ? most : Math.max(1, Math.ceil(extent.constant / each));
   let threads = 1;
   while (threads * 2 <= most && threads < wanted) threads *= 2;
+  return threads;
+}
+
+/** The largest power of two of at most `most` that divides the extent. */
+function dividingThreads(extent: Dim, most: number): number {
+  let threads = 1;
+  while (threads * 2 <= most && extent.isMultipleOf(threads * 2)) threads *= 2;
   return threads;
 }
 

@@ -31,7 +31,7 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
   if (facts.rightRows === true || !k.isMultipleOf(4)) return undefined;
-  const columns = powerUpTo(Math.max(1, tileColumns / (lanes * (facts.products ?? 1))), n, lanes);
+  const columns = columnsOf(n, Math.max(1, tileColumns / (lanes * (facts.products ?? 1))), lanes);
   const rows = powerUpTo(tileRows, m, 1);
   return {
     spread: {
@@ -45,6 +45,12 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
     dots: true,
     subgroupSize: lanes,
   };
+}
+
+/** Columns of a lane, at most `most`; as many as leave no lane of the last tile idle where that are more than half of them. */
+function columnsOf(n: Dim, most: number, lanes: number): number {
+  for (let columns = most; 2 * columns > most; columns--) if (n.isMultipleOf(columns * lanes)) return columns;
+  return powerUpTo(most, n, lanes);
 }
 
 /** Heads, whole or in pieces of about as many columns as a plain product's tile has; pairs of neighbours are in one vector. */
