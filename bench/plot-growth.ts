@@ -1,7 +1,8 @@
 /** Growth on logarithmic axes: measured points and the polynomials through them, as multiples of the smallest size's. */
 import { formatInteger, formatNumber } from '../cli/inspect/format.js';
-import { type Content, Markup, markup } from '../cli/page/markup.js';
-import { figureStyle } from '../cli/page/style.js';
+import type { Markup } from '../cli/page/markup.js';
+import { type Content, markup } from '../cli/page/markup.js';
+import { renderFigure } from '../cli/page/figure.js';
 import { evaluateFit } from './fit-growth.js';
 import { type GrowthQuantity, growthQuantities, type GrowthSeries } from './measure-growth.js';
 
@@ -39,9 +40,7 @@ export function renderGrowth(series: readonly GrowthSeries[]): Markup {
 /** The plot as a file. */
 export function growthFigure(series: readonly GrowthSeries[]): string {
   const { height, content } = draw(series);
-  const { text } =
-    markup`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"><style>${new Markup(figureStyle)}</style>${content}</svg>`;
-  return `${text}\n`;
+  return renderFigure(WIDTH, height, content);
 }
 
 function draw(series: readonly GrowthSeries[]): { readonly height: number; readonly content: Content } {

@@ -1,7 +1,7 @@
 /** A comparison as one picture: bars for every work. */
 import { formatDuration, formatNumber } from '../../cli/inspect/format.js';
-import { markup, Markup } from '../../cli/page/markup.js';
-import { figureStyle } from '../../cli/page/style.js';
+import { markup } from '../../cli/page/markup.js';
+import { renderFigure } from '../../cli/page/figure.js';
 import { type Bar, renderBarRows } from '../plot-bars.js';
 import { nameOf } from './contestants.js';
 import { type ContestantResult, isRanked, type PeersResult, type WorkResult } from './result.js';
@@ -25,9 +25,7 @@ export function renderPeersPlot({ works }: PeersResult): string {
     top += TITLE + height + GAP;
     return part;
   });
-  const style = new Markup(`${figureStyle}\nsvg text{font-size:13px;fill:var(--text)}svg .title{font-weight:600}`);
-  return markup`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" width="${WIDTH}" height="${top}"><style>${style}</style>${parts}</svg>\n`
-    .text;
+  return renderFigure(WIDTH, top, parts);
 }
 
 function barOf(one: ContestantResult, { flop }: WorkResult): readonly Bar[] {

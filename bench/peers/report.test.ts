@@ -131,7 +131,9 @@ describe('a report', () => {
 
   it('is drawn with a bar for everyone that has times', () => {
     const plot = renderPeersPlot(result);
-    expect(plot.match(/<rect/g)).toHaveLength(5 + 5);
+    // And the paper that they are on.
+    expect(plot.match(/<rect/g)).toHaveLength(5 + 5 + 1);
+    expect(plot).not.toContain('var(--');
     expect(plot.startsWith('<svg xmlns=')).toBe(true);
   });
 

@@ -4,10 +4,8 @@
 const lightTones = ['#4c78a8', '#e4873a', '#54a24b', '#c1447e', '#7a6fc0', '#3aa6a0', '#b79a20', '#9d6b53', '#7d8794', '#d0504c']; // prettier-ignore
 const darkTones = ['#7aa6d8', '#f0a15c', '#7fcb76', '#e47fab', '#a79cf0', '#64cbc4', '#dcc04f', '#c69a80', '#9aa4b2', '#f0827e']; // prettier-ignore
 
-const light = theme(
-  { back: '#f6f7f9', card: '#ffffff', line: '#dde1e7', text: '#1c2330', muted: '#667085', accent: '#2f6fb5', code: '#f2f4f7', added: '#dcf3df', removed: '#fbe0df' }, // prettier-ignore
-  lightTones,
-);
+const lightColours = { back: '#f6f7f9', card: '#ffffff', line: '#dde1e7', text: '#1c2330', muted: '#667085', accent: '#2f6fb5', code: '#f2f4f7', added: '#dcf3df', removed: '#fbe0df' }; // prettier-ignore
+const light = theme(lightColours, lightTones);
 const dark = theme(
   { back: '#14171c', card: '#1c2027', line: '#313844', text: '#e3e7ee', muted: '#98a2b3', accent: '#7db1ee', code: '#161a20', added: '#1d3a26', removed: '#45232a' }, // prettier-ignore
   darkTones,
@@ -29,10 +27,19 @@ svg .axis{stroke:var(--line)}svg .bound{stroke:var(--tone9);stroke-dasharray:5 4
 svg .span{stroke:var(--card);stroke-width:.6}svg .span:hover{stroke:var(--text);stroke-width:1.5}
 svg .shade{fill:var(--accent);opacity:.06}`;
 
-/** For a figure in a file of its own, in the light theme. */
-export const figureStyle = `svg{${light};background:var(--card)}
-${svgRules}
+/** Of figures that stand in files of their own. */
+export const figureStyle = `${svgRules}
+svg .paper{fill:var(--card)}svg .title{font-weight:600;fill:var(--text)}
 ${toneRules}`;
+
+/** The light theme's colours in place of their names: some viewers of SVG know no variables. */
+export function withLightColours(text: string): string {
+  const values = new Map([
+    ...Object.entries(lightColours),
+    ...lightTones.map((value, at): [string, string] => [`tone${at}`, value]),
+  ]);
+  return text.replaceAll(/var\(--(\w+)\)/g, (whole, name: string) => values.get(name) ?? whole);
+}
 
 export const pageStyle = `
 :root{${light};color-scheme:light}
