@@ -1,21 +1,12 @@
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { TileExpression } from '../../../ir/kernel/tile.js';
-import type { Elements, LaneContext } from './elements.js';
+import type { LaneContext } from './elements.js';
 import { wideFactor } from './elements.js';
-import type { Emitter } from './emitter.js';
 import { freeAxes } from './free-axes.js';
 import { withoutGuards } from './guards.js';
 import type { Contract } from './matrix-operands.js';
-import type { Coordinates } from './positions.js';
 import { keyPart, withPoint } from './positions.js';
-import type { TileLoops } from './tile-loops.js';
-
-export interface FactorContext {
-  readonly at: Coordinates;
-  readonly elements: Elements;
-  readonly emitter: Emitter;
-  readonly loops: TileLoops;
-}
+import type { LoweringContext } from './lowering-context.js';
 
 /**
  * Factors of the products of one loop body, each computed where it is first multiplied. What is the same for all lanes of a subgroup is
@@ -28,7 +19,7 @@ export class Factors {
 
   /** `left out`: guards that stand still in the open section of the contracted axis hold. */
   constructor(
-    private readonly context: FactorContext,
+    private readonly context: LoweringContext,
     private readonly guards: 'kept' | 'left out' = 'kept',
   ) {}
 

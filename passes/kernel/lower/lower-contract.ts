@@ -4,7 +4,8 @@ import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { LaneContext } from './elements.js';
 import { registerKey } from './elements.js';
-import { type FactorContext, Factors } from './factors.js';
+import { Factors } from './factors.js';
+import type { LoweringContext } from './lowering-context.js';
 import { guardsOf } from './guards.js';
 import type { Position } from './positions.js';
 import { moveLane, withPoint } from './positions.js';
@@ -28,7 +29,7 @@ interface PartialSum {
   readonly partial: string;
 }
 
-export interface ContractContext extends FactorContext {
+export interface ContractContext extends LoweringContext {
   /** Its name, for errors. */
   readonly kernel: string;
   readonly schedule: Schedule;

@@ -1,21 +1,16 @@
 import { add, f32, integer } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileStatement } from '../../../ir/kernel/tile.js';
-import { registerKey } from './elements.js';
-import type { Elements, LaneContext } from './elements.js';
-import type { Emitter } from './emitter.js';
-import { type Coordinates, withPoint } from './positions.js';
+import { type LaneContext, registerKey } from './elements.js';
+import type { LoweringContext } from './lowering-context.js';
+import { withPoint } from './positions.js';
 import { readsVectors } from './reads-vectors.js';
-import { foldLanes, type TileLoops } from './tile-loops.js';
+import { foldLanes } from './tile-loops.js';
 
 type Reduce = Extract<TileStatement, { kind: 'reduce' }>;
 
-export interface ReduceContext {
+export interface ReduceContext extends LoweringContext {
   readonly schedule: Schedule;
-  readonly at: Coordinates;
-  readonly elements: Elements;
-  readonly emitter: Emitter;
-  readonly loops: TileLoops;
   /** Of a workgroup. */
   readonly invocations: number;
   /** Declares workgroup memory and gives its name, which begins with the hint. */

@@ -4,16 +4,14 @@ import type {
   BufferParameter,
   Expression,
   RegisterType,
-  ScalarType,
   SharedArray,
   TensorMap,
   ThreadKernel,
 } from '../../../ir/kernel/thread.js';
-import type { IndexCondition, Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
-import { walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import { Emitter } from './emitter.js';
-import { Elements, registerIs, registerKey, type TileRegisters, wideFactor } from './elements.js';
+import { Elements, wideFactor } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
 import { ReduceLowering } from './lower-reduce.js';
@@ -23,7 +21,9 @@ import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
 import { type Contract, isOnlyLeftFactor } from './matrix-operands.js';
 import { wholeTileHolds } from './whole-tile.js';
 import { TileLoops } from './tile-loops.js';
-import { Coordinates, type Position, withPoint } from './positions.js';
+import { Coordinates } from './positions.js';
+import { StoreLowering } from './lower-store.js';
+import { TileDeclarations } from './tile-declarations.js';
 
 /**
  * Lowers a tile kernel to its thread form under a schedule: every tile operator lowers itself to registers, loops and
@@ -62,6 +62,8 @@ class Lowering {
   private readonly at: Coordinates;
   private readonly loops: TileLoops;
   private readonly contracts: ContractLowering;
+  private readonly declarations: TileDeclarations;
+  private readonly stores: StoreLowering;
   private readonly reductions: ReduceLowering;
   private readonly shared: SharedArray[] = [];
   private readonly maps: TensorMap[] = [];
@@ -78,19 +80,15 @@ class Lowering {
     this.elements = new Elements(kernel, this.at, this.emitter, bufferLanes);
     this.loops = new TileLoops(this.at, this.emitter, this.elements);
     const { at, elements, emitter, loops } = this;
-    this.reductions = new ReduceLowering({
-      schedule,
-      at,
-      elements,
-      emitter,
-      loops,
-      invocations: workgroupSizeOf(schedule),
-      declareShared: (hint, type, length) => {
-        const name = `${hint}_${this.shared.length}`;
-        this.shared.push({ name, type, length });
-        return name;
-      },
-    });
+    const declareShared = (hint: string, type: RegisterType, length: number): string => {
+      const name = `${hint}_${this.shared.length}`;
+      this.shared.push({ name, type, length });
+      return name;
+    };
+    this.declarations = new TileDeclarations({ at, elements, emitter, loops, declareShared });
+    this.stores = new StoreLowering({ at, elements, emitter, loops });
+    const invocations = workgroupSizeOf(schedule);
+    this.reductions = new ReduceLowering({ schedule, at, elements, emitter, loops, invocations, declareShared });
     const sumAcrossThreads = (partial: Expression, over: string): Expression =>
       this.reductions.acrossThreads(partial, over, 'add');
     this.contracts = new ContractLowering({
@@ -161,7 +159,7 @@ class Lowering {
   private lower(statement: TileStatement): void {
     switch (statement.kind) {
       case 'tile':
-        this.declareTile(statement.name, statement.axes, this.valueOf(statement));
+        this.declarations.declare(statement.name, statement.axes, this.valueOf(statement));
         return;
       case 'assign': {
         const tile = this.loops.tile(statement.name);
@@ -194,7 +192,7 @@ class Lowering {
         return;
       }
       case 'store':
-        this.lowerStore(statement);
+        this.stores.lower(statement);
         return;
       default:
         unreachable(statement, 'tile statement');
@@ -215,147 +213,4 @@ class Lowering {
     const isFactor = this.matrix !== undefined && isOnlyLeftFactor(name, this.kernel.body);
     return isFactor ? wideFactor(value) : value;
   }
-
-  private declareTile(name: string, axes: readonly string[], value: TileExpression): void {
-    const registers = new Map<string, Expression>();
-    let scalar: ScalarType = 'f32';
-    const lanes = this.loops.lanesOf(axes);
-    if (axes.some((axis) => this.loops.isWalked(axis))) {
-      this.declareInMemory(name, axes, value);
-      return;
-    }
-    const rolled = this.loops.rolledAxis(axes);
-    if (rolled !== undefined && loadsMemory(value)) {
-      this.loadTile(name, axes, rolled, value);
-      return;
-    }
-    for (const position of this.loops.registerPositions(axes)) {
-      const computed = this.elements.compute(value, this.loops.context(axes, position));
-      scalar = computed.scalar;
-      const key = registerKey(axes, position);
-      const register = this.emitter.freshName(key === '' ? name : `${name}_${key}`);
-      registers.set(key, this.emitter.declare('var', register, { scalar, lanes }, computed.value));
-    }
-    this.elements.tiles.set(name, { axes, lanes, scalar, registers });
-  }
-
-  /** A tile of what is in memory, in a loop over an axis' registers: each assigns its value to the register whose turn it is. */
-  private loadTile(name: string, axes: readonly string[], rolled: string, value: TileExpression): void {
-    const { elements, emitter, loops } = this;
-    const lanes = loops.lanesOf(axes);
-    const names = new Map<string, string>();
-    for (const position of loops.registerPositions(axes)) {
-      const key = registerKey(axes, position);
-      names.set(key, emitter.freshName(`${name}_${key}`));
-    }
-    const registers = new Map<string, Expression>();
-    let scalar: ScalarType = 'f32';
-    const declareAll = (): void => {
-      const type = { scalar, lanes };
-      for (const [key, register] of names) {
-        registers.set(key, emitter.declare('var', register, type, { kind: 'constant', type, value: 0 }));
-      }
-    };
-    const assignEach = (position: Position): void => {
-      const context = loops.context(axes, position);
-      const computed = elements.compute(value, context);
-      scalar = computed.scalar;
-      const yes = elements.bind(computed.value, scalar, context);
-      const turn = position.get(rolled)?.computed;
-      if (turn === undefined) throw new Error(`internal: axis ${rolled} is not in a loop`);
-      for (let register = 0; register < this.at.spreadOf(rolled).registers; register++) {
-        const key = registerKey(axes, withPoint(position, rolled, { register, lane: 0 }));
-        const own = names.get(key) as string;
-        const no: Expression = { kind: 'register', name: own, type: { scalar, lanes } };
-        const picked: Expression = { kind: 'select', condition: registerIs(turn, register, lanes), yes, no };
-        emitter.push({ kind: 'assign', name: own, value: picked });
-      }
-    };
-    loops.overRegisters(axes, (positions) => positions.forEach(assignEach), declareAll);
-    elements.tiles.set(name, { axes, lanes, scalar, registers });
-  }
-
-  private declareInMemory(name: string, axes: readonly string[], value: TileExpression): void {
-    const type: RegisterType = { scalar: 'f32', lanes: this.loops.lanesOf(axes) };
-    const steps = axes.map((axis) => this.at.spreadOf(axis).registers);
-    const array = `${name}_${this.shared.length}`;
-    this.shared.push({ name: array, type, length: steps.reduce((product, count) => product * count, 1) });
-    const indexOf = (position: Position): Expression => this.loops.indexInMemory(axes, position);
-    const tile: TileRegisters = {
-      axes,
-      lanes: type.lanes,
-      scalar: 'f32',
-      registers: new Map(),
-      memory: { array, indexOf },
-    };
-    this.loops.overWalked(axes, () => {
-      for (const position of this.loops.registerPositions(axes)) {
-        const computed = this.elements.compute(value, this.loops.context(axes, position));
-        this.loops.assign(tile, position, computed.value);
-      }
-    });
-    this.elements.tiles.set(name, tile);
-  }
-
-  private lowerStore(statement: Extract<TileStatement, { kind: 'store' }>): void {
-    const { axes, conditions } = statement;
-    // Alike for the whole workgroup: where it does not hold, nothing is computed either.
-    const isUniform = ({ left, right }: IndexCondition): boolean =>
-      [left, right].every((side) => side.symbols.every((name) => !axes.includes(name) && !this.at.isTerm(name)));
-    const uniform = conditions.filter(isUniform);
-    this.emitter.when(this.at.conditions(uniform, new Map(), true), () => {
-      const each = { ...statement, conditions: conditions.filter((condition) => !isUniform(condition)) };
-      this.loops.overRegisters(axes, (positions) => this.storeEach(each, positions));
-    });
-  }
-
-  private storeEach(
-    { axes, buffer, index, conditions, value }: Extract<TileStatement, { kind: 'store' }>,
-    all: readonly Position[],
-  ): void {
-    const scalar = this.elements.loadScalar(buffer);
-    // Registers of a row are inside the extents together: their loads wait for each other only where a branch parts them.
-    const together: {
-      readonly inside: Expression | undefined;
-      readonly key: string;
-      readonly positions: Position[];
-    }[] = [];
-    for (const position of all) {
-      const inside = this.isInside(axes, position);
-      const key = JSON.stringify(inside) ?? '';
-      const last = together.at(-1);
-      if (last?.key === key) last.positions.push(position);
-      else together.push({ inside, key, positions: [position] });
-    }
-    for (const { inside, positions } of together) {
-      this.emitter.when(inside, () => {
-        for (const position of positions) {
-          const context = this.loops.context(axes, position);
-          const stored = this.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
-          this.elements.store(buffer, index, stored.value, conditions, context);
-        }
-      });
-    }
-  }
-
-  /** Whether a position is inside the extents of the axes that tiles may reach past. */
-  private isInside(axes: readonly string[], position: Position): Expression | undefined {
-    let inside: Expression | undefined;
-    for (const axis of axes) {
-      if (!this.at.isRagged(axis)) continue;
-      const right = this.at.polynomial(this.at.axis(axis).extent, new Map());
-      const left = this.at.unclamped(axis, position.get(axis) ?? { register: 0, lane: 0 });
-      const less: Expression = { kind: 'binary', operator: 'less', left, right };
-      inside = inside === undefined ? less : { kind: 'binary', operator: 'and', left: inside, right: less };
-    }
-    return inside;
-  }
-}
-
-function loadsMemory(value: TileExpression): boolean {
-  let loads = false;
-  walkTileExpressions([value], (part) => {
-    if (part.kind === 'load') loads = true;
-  });
-  return loads;
 }
