@@ -1,9 +1,10 @@
-import { add, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
+import { add, bool, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
 import { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
+import { divideUnsigned, isWithin } from './unsigned.js';
 
 /**
  * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); a register whose number is
@@ -267,15 +268,23 @@ export class Coordinates {
 
   /** All conditions, or undefined when there are none. */
   conditions(list: readonly IndexCondition[], position: Position, exact = false): Expression | undefined {
+    const bind = (one: Expression): Expression => this.emitter.hoist('c', bool, one);
     let all: Expression | undefined;
-    for (const { kind, left, right } of list) {
-      const less = this.binary('less', this.polynomial(left, position, exact), this.polynomial(right, position, exact));
-      const one: Expression = kind === 'less' ? less : { kind: 'unary', operator: 'not', operand: less };
-      const bound = this.emitter.hoist('c', { scalar: 'bool', lanes: 1 }, one);
-      all =
-        all === undefined
-          ? bound
-          : this.emitter.hoist('c', { scalar: 'bool', lanes: 1 }, this.binary('and', all, bound));
+    for (let place = 0; place < list.length; place++) {
+      const { kind, left, right } = list[place] as IndexCondition;
+      const next = list[place + 1];
+      const isRange = kind === 'not_less' && right.constant === 0 && next?.kind === 'less' && next.left.equals(left);
+      let one: Expression;
+      if (this.schedule.dots === true && isRange) {
+        one = isWithin(this.polynomial(left, position, exact), this.polynomial(next.right, position, exact));
+        place++;
+      } else {
+        const [a, b] = [this.polynomial(left, position, exact), this.polynomial(right, position, exact)];
+        const less = this.binary('less', a, b);
+        one = kind === 'less' ? less : { kind: 'unary', operator: 'not', operand: less };
+      }
+      const bound = bind(one);
+      all = all === undefined ? bound : bind(this.binary('and', all, bound));
     }
     return all;
   }
@@ -326,7 +335,12 @@ export class Coordinates {
   private quotient(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position, exact: boolean): Expression {
     const inSection = this.quotientInSection(operator, of, by, position);
     if (inSection !== undefined) return inSection;
-    const value = this.binary(operator, this.polynomial(of, position, exact), this.polynomial(by, new Map()));
+    const left = this.polynomial(of, position, exact);
+    const number = by.constant ?? 0;
+    const value =
+      this.schedule.dots === true && number > 1
+        ? divideUnsigned(operator, left, number)
+        : this.binary(operator, left, this.polynomial(by, new Map()));
     return this.emitter.hoist('t', i32, value);
   }
 
