@@ -1,6 +1,6 @@
 /** `flux2c bench growth`: how the costs of a denoising step grow with sizes. */
-import { availableParallelism, cpus } from 'node:os';
 import { Command } from 'commander';
+import { describeProcessor } from '../bench/processor.js';
 import { measureGrowth } from '../bench/measure-growth.js';
 import { growthFigure } from '../bench/plot-growth.js';
 import { formatGrowth, type GrowthResult, renderGrowthPage } from '../bench/report-growth.js';
@@ -66,7 +66,7 @@ async function growth(options: GrowthOptions, context: CliContext): Promise<void
     const result: GrowthResult = {
       model: model.name,
       device: device.description,
-      processor: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} threads`,
+      processor: describeProcessor(),
       date: new Date().toISOString(),
       compiler: VERSION,
       series,

@@ -1,7 +1,7 @@
 /** `flux2c bench`: how fast kernels, blocks, steps and stages are on a device; and what changed between two results. */
 import { readFile } from 'node:fs/promises';
-import { availableParallelism, cpus } from 'node:os';
 import { Command, Option } from 'commander';
+import { describeProcessor } from '../bench/processor.js';
 import { calibrate } from '../bench/calibrate.js';
 import { compareResults } from '../bench/compare.js';
 import { measureFunction } from '../bench/measure-function.js';
@@ -153,7 +153,7 @@ async function measureAll(
         compiler: VERSION,
         model: subject.name,
         device: device.description,
-        processor: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} threads`,
+        processor: describeProcessor(),
         sizes: describeSizes('denoise', sizes),
         ceilings,
         functions,

@@ -63,6 +63,18 @@ describe.each([4, 8, 16])('with subgroups of %i', (lanes) => {
     expect(broadcastsOf(text, 19, target)).toBeGreaterThan(0);
   });
 
+  it.each([10, 32])('three products of one operand, %i columns each', (columns) => {
+    const text = `
+      weight @w : f32[${3 * columns}, 16] = tensor "w"
+      func @f(%x: f32[n, 16]) -> (y: %y) {
+        %p = matmul(%x, @w) {transposeB = true}
+        %a, %b, %c = split(%p) {axis = 1, sizes = [${columns}, ${columns}, ${columns}]}
+        %d = mul(%a, %b)
+        %y = mul(%d, %c)
+      }`;
+    expect(broadcastsOf(text, 19, target)).toBeGreaterThan(0);
+  });
+
   it('products of batches', () => {
     const text = `
       func @f(%x: f32[3, n, 12], %w: f32[3, 10, 12]) -> (y: %y) {

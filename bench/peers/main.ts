@@ -1,7 +1,8 @@
 /** `npm run peers`: flux2c beside other stacks. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describeProcessor } from '../processor.js';
 import { reportError } from '../../cli/report-error.js';
 import { VERSION } from '../../cli/version.js';
 import { writeFileAtomically } from '../../frontend/checkpoint/node/write-file.js';
@@ -80,7 +81,7 @@ async function measure(options: PeersOptions): Promise<PeersResult> {
     version: PEERS_VERSION,
     date: new Date().toISOString(),
     compiler: VERSION,
-    processor: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} threads`,
+    processor: describeProcessor(),
     packages: installedVersions(),
     works: results,
   };

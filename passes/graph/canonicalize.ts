@@ -48,7 +48,7 @@ const maximumRounds = 8;
 
 function canonicalizeOnce(module: Module): Module {
   return rewriteModule(module, (graphFunction) => {
-    const uses = new Uses(graphFunction);
+    const uses = new Uses(graphFunction.body);
     return (operation, context) => {
       if (uses.isAbsorbed(operation)) return operation.results;
       return simplify(operation, context, uses);

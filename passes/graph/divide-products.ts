@@ -23,7 +23,7 @@ export const divideProducts: GraphPass = {
   description: 'make products of their own of pieces that meet in one elementwise operation',
   run: (module) =>
     rewriteModule(module, (graphFunction) => {
-      const uses = new Uses(graphFunction);
+      const uses = new Uses(graphFunction.body);
       return (operation, context) => (operation.kind === 'split' ? divide(operation, context, uses) : undefined);
     }),
 };

@@ -2,6 +2,7 @@ import type { Dim } from '../../ir/dim.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import { equalShapes } from '../../ir/graph/types.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+import type { Uses } from './uses.js';
 
 /** What belongs to one kernel, in the block's order, and what it makes. */
 export interface HeadsGroup {
@@ -18,7 +19,7 @@ export interface HeadsGroup {
  * rope or by anything. All results are made where the group's last operation stood, so nothing may read one before.
  * Where pairs of rope are half a head apart, the norm stays a kernel of rows.
  */
-export function findHeads(block: Block, uses: ReadonlyMap<Value, number>): readonly HeadsGroup[] {
+export function findHeads(block: Block, uses: Uses): readonly HeadsGroup[] {
   const search = new HeadsSearch(block, uses);
   return block.operations.flatMap((operation) => search.groupOf(operation) ?? []);
 }
@@ -30,7 +31,7 @@ class HeadsSearch {
 
   constructor(
     block: Block,
-    private readonly uses: ReadonlyMap<Value, number>,
+    private readonly uses: Uses,
   ) {
     this.positions = new Map(block.operations.map((operation, position) => [operation, position]));
     for (const operation of block.operations) this.visit(operation, operation);
@@ -102,7 +103,7 @@ class HeadsSearch {
 
   private onlyReader(value: Value): Operation | undefined {
     const reader = this.firstReader.get(value);
-    return this.uses.get(value) === 1 && reader?.operands.includes(value) === true ? reader : undefined;
+    return this.uses.count(value) === 1 && reader?.operands.includes(value) === true ? reader : undefined;
   }
 
   private positionOf(operation: Operation): number {

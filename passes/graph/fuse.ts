@@ -6,7 +6,7 @@ import { equalShapes } from '../../ir/graph/types.js';
 import { isRowOperation, shareLoops } from '../kernel/from-group/facts.js';
 import { elementCount } from '../kernel/from-group/group.js';
 import type { GraphPass } from '../pass.js';
-import { countUses } from './count-uses.js';
+import { Uses } from './uses.js';
 import { findHeads } from './fuse-heads.js';
 import { GroupBuffers } from './group-buffers.js';
 import { findHostOperations } from './host-operations.js';
@@ -65,7 +65,7 @@ const costly: ReadonlySet<string> = new Set([
 ]);
 
 function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): Block {
-  const uses = countUses(block);
+  const uses = new Uses(block);
   const buffers = new GroupBuffers(block);
   const groupOf = new Map<Value, Group>();
   const viewOf = new Map<Value, Operation>();
@@ -129,7 +129,7 @@ interface Surroundings {
   readonly buffers: GroupBuffers;
   readonly groupOf: ReadonlyMap<Value, Group>;
   readonly viewOf: ReadonlyMap<Value, Operation>;
-  readonly uses: ReadonlyMap<Value, number>;
+  readonly uses: Uses;
   readonly target: Target;
 }
 
@@ -141,12 +141,12 @@ function absorb(
   { groupOf, viewOf, buffers, uses, target }: Surroundings,
 ): { readonly group: Group; readonly absorbed: Group } | undefined {
   const readHere = operation.operands.filter((value) => value === operand).length;
-  if (uses.get(operand) !== readHere) return undefined;
+  if (uses.count(operand) !== readHere) return undefined;
   const view = viewOf.get(operand);
   const source = view === undefined ? operand : (view.operands[0] as Value);
   const maker = groupOf.get(source);
   if (maker === undefined || maker.operations.at(-1)?.results.length !== 1) return undefined;
-  if (view !== undefined && (uses.get(source) !== 1 || maker.anchor !== 'map' || view.kind === 'split'))
+  if (view !== undefined && (uses.count(source) !== 1 || maker.anchor !== 'map' || view.kind === 'split'))
     return undefined;
   const anchor = mergedAnchor(group, maker, operation, operand);
   if (anchor === undefined) return undefined;
@@ -207,11 +207,11 @@ function anchorFor(operation: Operation): FusedAnchor {
 function repeatsRows(
   { attributes: { axis }, results: [result] }: Extract<Operation, { kind: 'concat' }>,
   repeats: readonly (Operation | undefined)[],
-  uses: ReadonlyMap<Value, number>,
+  uses: Uses,
 ): repeats is readonly Operation[] {
-  if (uses.get(result as Value) !== 1) return false;
+  if (uses.count(result as Value) !== 1) return false;
   return repeats.every((repeat) => {
-    if (repeat?.kind !== 'broadcast' || uses.get(repeat.results[0] as Value) !== 1) return false;
+    if (repeat?.kind !== 'broadcast' || uses.count(repeat.results[0] as Value) !== 1) return false;
     const { shape } = (repeat.operands[0] as Value).type;
     const rank = (repeat.results[0] as Value).type.shape.length;
     return (shape[axis - rank + shape.length]?.constant ?? 1) === 1;
@@ -227,7 +227,7 @@ function canSplit(
   split: Operation,
   { uses, buffers, target }: Pick<Surroundings, 'uses' | 'buffers' | 'target'>,
 ): boolean {
-  if (source.anchor !== 'contraction' || uses.get(split.operands[0] as Value) !== 1) return false;
+  if (source.anchor !== 'contraction' || uses.count(split.operands[0] as Value) !== 1) return false;
   return buffers.count([...source.operations, split], split.results) <= target.maxStorageBuffers;
 }
 
@@ -281,6 +281,6 @@ function makeFused(group: Group, constants: ReadonlyMap<Value, Operation>): Oper
 
 /** Constants that went into the groups. */
 function dropUnread(operations: readonly Operation[], results: readonly Value[]): Operation[] {
-  const uses = countUses({ parameters: [], operations, results });
-  return operations.filter(({ kind, results: made }) => kind !== 'constant' || uses.has(made[0] as Value));
+  const uses = new Uses({ parameters: [], operations, results });
+  return operations.filter(({ kind, results: made }) => kind !== 'constant' || uses.count(made[0] as Value) > 0);
 }

@@ -3,7 +3,7 @@ import { Dim } from '../../ir/dim.js';
 import type { BlockBuilder } from '../../ir/graph/builder.js';
 import type { Block, Module, Operation, Value, WeightDeclaration } from '../../ir/graph/graph.js';
 import type { GraphPass } from '../pass.js';
-import { countUses } from './count-uses.js';
+import { Uses } from './uses.js';
 import { findHeads } from './fuse-heads.js';
 import { GroupBuffers } from './group-buffers.js';
 import { rewriteModule, type RewriteContext } from './rewriter.js';
@@ -101,7 +101,7 @@ function visitBlock(block: Block, search: Search): void {
   }
   const buffers = new GroupBuffers(block);
   const inCompany = new Map<Operation, string>();
-  for (const { operations, results } of findHeads(block, countUses(block))) {
+  for (const { operations, results } of findHeads(block, new Uses(block))) {
     const norms = operations.filter(({ kind }) => kind === 'rms_norm');
     const names = [...new Set(norms.flatMap(({ operands: [, scale] }) => weightOf.get(scale as Value) ?? []))];
     const key = names.join();

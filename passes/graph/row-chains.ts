@@ -1,7 +1,7 @@
 import { opTable } from '../../ir/graph/ops/index.js';
 import { equalShapes } from '../../ir/graph/types.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
-import { countUses } from './count-uses.js';
+import { Uses } from './uses.js';
 
 /** A norm of a value's rows and the elementwise operations of the same shape that it alone goes through. */
 export interface RowChain {
@@ -24,7 +24,7 @@ const placed: ReadonlySet<string> = new Set(['source', 'view', 'host', 'control'
  * block or another concatenation would. In the block's order.
  */
 export function findChains(block: Block): readonly RowChain[] {
-  const uses = countUses(block);
+  const uses = new Uses(block);
   const makers = new Map<Value, Operation>();
   const readers = new Map<Value, Operation[]>();
   for (const operation of block.operations) {
@@ -38,7 +38,7 @@ export function findChains(block: Block): readonly RowChain[] {
     if (maker === undefined || maker.kind === 'concat' || placed.has(opTable[maker.kind].category)) return [];
     if (readers.get(source)?.some(({ kind }) => kind === 'concat') === true) return [];
     const links: RowLink[] = [{ operation: norm, at: 0 }];
-    for (let value = norm.results[0] as Value; uses.get(value) === 1;) {
+    for (let value = norm.results[0] as Value; uses.count(value) === 1;) {
       const reader = readers.get(value)?.[0];
       const result = reader?.results[0];
       if (reader === undefined || result === undefined || opTable[reader.kind].category !== 'pointwise') break;

@@ -1,13 +1,13 @@
-import type { Block, GraphFunction, Operation, Value } from '../../ir/graph/graph.js';
+import type { Block, Operation, Value } from '../../ir/graph/graph.js';
 
-/** Who uses the values of one function, blocks of loops included. Made in one walk; knows the function as it was then. */
+/** Who uses the values of a block, blocks of loops in it included. Made in one walk; knows the block as it was then. */
 export class Uses {
   private readonly counts = new Map<Value, number>();
   private readonly users = new Map<Value, Operation>();
   private readonly absorbed = new Set<Value>();
 
-  constructor(graphFunction: GraphFunction) {
-    this.visit(graphFunction.body);
+  constructor(block: Block) {
+    this.visit(block);
   }
 
   /** Operands and results of blocks that are this value. */

@@ -2,6 +2,7 @@ import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import { alone, partsFor, partsThatDivide } from './axis-spreads.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
 import { scheduleRows, scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
@@ -26,21 +27,21 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
   switch (facts.family) {
     case 'map': {
       const vector = vectorOf(extent('n'));
-      const columns = threadsFor(extent('n'), vector, 16);
-      const rows = threadsFor(extent('m'), 1, Math.max(1, 64 / columns));
+      const columns = partsFor(extent('n'), vector, 16);
+      const rows = partsFor(extent('m'), 1, Math.max(1, 64 / columns));
       return schedule({ m: spread(rows, 1, 1), n: spread(columns, 1, vector) }, ['n', 'm']);
     }
     case 'row': {
       const vector = vectorOf(extent('c'));
-      const together = target.workgroupMemory > 0 && target.stagingPays ? threadsFor(extent('c'), vector, 64) : 1;
+      const together = target.workgroupMemory > 0 && target.stagingPays ? partsFor(extent('c'), vector, 64) : 1;
       const most = together === 1 ? 32 : 128 / together;
       const c = spread(together, 1, vector);
       if (!extents.has('h')) {
-        return schedule({ m: spread(threadsFor(extent('m'), 1, most), 1, 1), c }, ['c', 'm']);
+        return schedule({ m: spread(partsFor(extent('m'), 1, most), 1, 1), c }, ['c', 'm']);
       }
       // Of rows that are kept apart this axis has few, often one: invocations for more would do nothing.
-      const rows = dividingThreads(extent('m'), most);
-      return schedule({ m: spread(rows, 1, 1), h: spread(1, 1, 1), c }, ['c', 'm']);
+      const rows = partsThatDivide(extent('m'), most);
+      return schedule({ m: spread(rows, 1, 1), h: alone, c }, ['c', 'm']);
     }
     case 'contraction':
       return scheduleContraction(facts, target);
@@ -60,12 +61,12 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       const vector = vectorOf(extent('d'));
       // Keys are unrolled for a GPU's latency; software drivers compile every load to a branch, in seconds for hundreds.
       // A query and its output live in the registers of one invocation: 2 · size floats.
-      const rows = threadsFor(extent('m'), 1, 32);
+      const rows = partsFor(extent('m'), 1, 32);
       return schedule(
         {
           m: spread(rows, 1, 1),
-          h: spread(1, 1, 1),
-          z: spread(1, 1, 1),
+          h: alone,
+          z: alone,
           d: spread(1, size / vector, vector),
           j: spread(1, target.stagingPays ? 4 : 1, 1),
         },
@@ -77,7 +78,7 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
     case 'combination':
       // Sums over a picture's rows are shorter than what a software driver needs for barriers.
       if (target.stagingPays) return scheduleReduction(extent('r'), target);
-      return schedule({ m: spread(lanesFor(extent('m'), target), 1, 1), r: spread(1, 1, 1) }, ['m', 'r']);
+      return schedule({ m: spread(lanesFor(extent('m'), target), 1, 1), r: alone }, ['m', 'r']);
     case 'reduction':
       return scheduleReduction(extent('r'), target);
   }
@@ -85,17 +86,17 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
 
 function scheduleReduction(r: Dim, target: Target): Schedule {
   const vector = vectorOf(r);
-  const together = target.workgroupMemory > 0 ? threadsFor(r, vector, 64) : 1;
-  return schedule({ m: spread(1, 1, 1), r: spread(together, 1, vector) }, ['r', 'm']);
+  const together = target.workgroupMemory > 0 ? partsFor(r, vector, 64) : 1;
+  return schedule({ m: alone, r: spread(together, 1, vector) }, ['r', 'm']);
 }
 
 /** Groups are neighbours in memory: four of them read whole cache lines, where one reads a vector of each. */
 function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
   const vector = vectorOf(r);
-  const groups = threadsFor(g, 1, 4);
+  const groups = partsFor(g, 1, 4);
   if (target.workgroupMemory > 0 && target.stagingPays) {
-    const together = threadsFor(r, vector, 64 / groups);
-    const spreads = { m: spread(1, 1, 1), g: spread(groups, 1, 1), r: spread(together, 1, vector) };
+    const together = partsFor(r, vector, 64 / groups);
+    const spreads = { m: alone, g: spread(groups, 1, 1), r: spread(together, 1, vector) };
     return schedule(spreads, ['r', 'g', 'm']);
   }
   // In software a row is long enough for one invocation: with barriers it took several times as long (lavapipe). Drivers take long to
@@ -113,11 +114,11 @@ function scheduleSharedHeads(queries: Dim, size: number): Schedule | undefined {
   const vector = size % 128 === 0 ? 4 : size % 64 === 0 ? 2 : undefined;
   if (vector === undefined) return undefined;
   const spreads = {
-    m: spread(threadsFor(queries, 4, 4), 4, 1),
-    h: spread(1, 1, 1),
-    z: spread(1, 1, 1),
+    m: spread(partsFor(queries, 4, 4), 4, 1),
+    h: alone,
+    z: alone,
     d: spread(32, size / (32 * vector), vector),
-    j: spread(1, 1, 1),
+    j: alone,
   };
   return { ...schedule(spreads, ['d', 'm']), subgroupSize: 32 };
 }
@@ -144,9 +145,9 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   // On a processor a tile's columns past the end are work like others.
   const whole = target.loops === undefined || !n.isMultipleOf(columns) ? undefined : n.divideExactly(columns);
   const columnThreads =
-    whole !== undefined && whole.isMultipleOf(2) ? dividingThreads(whole, 8) : threadsFor(n, columns, 8);
-  const rowThreads = threadsFor(m, rowRegisters, Math.min(8, target.maxWorkgroupInvocations / columnThreads));
-  const batch = extents.has('z') ? { z: spread(1, 1, 1) } : {};
+    whole !== undefined && whole.isMultipleOf(2) ? partsThatDivide(whole, 8) : partsFor(n, columns, 8);
+  const rowThreads = partsFor(m, rowRegisters, Math.min(8, target.maxWorkgroupInvocations / columnThreads));
+  const batch = extents.has('z') ? { z: alone } : {};
   const batched = extents.has('z') ? ['z'] : [];
   return schedule(
     {
@@ -169,11 +170,11 @@ function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
   const vectors = size / 4;
   let together = 1;
   while (together < 32 && vectors % (2 * together) === 0) together *= 2;
-  const rowThreads = threadsFor(m, 4, Math.min(8, target.maxWorkgroupInvocations / together));
+  const rowThreads = partsFor(m, 4, Math.min(8, target.maxWorkgroupInvocations / together));
   return schedule(
     {
       m: spread(rowThreads, m.constant !== undefined && m.constant < 4 ? 1 : 4, 1),
-      h: spread(1, 1, 1),
+      h: alone,
       d: spread(together, vectors / together, 4),
       k: spread(1, 1, vectorOf(k)),
     },
@@ -184,7 +185,7 @@ function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
 
 /**
  * Heads in pieces of as many columns as a plain product's invocation has: a software driver's registers do not hold a head, and its
- * barriers cost more than reading sums back. Only invocations of one subgroup share a head.
+ * barriers cost more than reading sums back. No two invocations share a head.
  */
 function scheduleHeadPieces(facts: KernelFacts, target: Target): Schedule {
   const axes = facts.axes
@@ -192,10 +193,8 @@ function scheduleHeadPieces(facts: KernelFacts, target: Target): Schedule {
     .map((axis): AxisFacts => (axis.name === 'd' ? { ...axis, name: 'n', kind: 'grid_y' } : axis));
   const { spread: spreads, ...product } = scheduleContraction({ ...facts, family: 'contraction', axes }, target);
   const { m, n, k } = spreads as Readonly<Record<'m' | 'n' | 'k', AxisSpread>>;
-  const shares = product.subgroupSize !== undefined;
-  const d = shares ? n : { ...n, threads: 1 };
-  const order = product.threadOrder.flatMap((name) => (name !== 'n' ? [name] : shares ? ['d'] : []));
-  return { ...product, spread: { m, h: spread(1, 1, 1), d, k }, threadOrder: order };
+  const order = product.threadOrder.filter((name) => name !== 'n');
+  return { ...product, spread: { m, h: alone, d: { ...n, threads: 1 }, k }, threadOrder: order };
 }
 
 function spread(threads: number, registers: number, vector: 1 | 2 | 4): AxisSpread {
@@ -210,22 +209,7 @@ function vectorOf(extent: Dim): 1 | 4 {
   return extent.isMultipleOf(4) ? 4 : 1;
 }
 
-/** A power of two of at most `most` invocations; fewer where a constant extent leaves them idle. */
-function threadsFor(extent: Dim, each: number, most: number): number {
-  const wanted = extent.constant === undefined ? most : Math.max(1, Math.ceil(extent.constant / each));
-  let threads = 1;
-  while (threads * 2 <= most && threads < wanted) threads *= 2;
-  return threads;
-}
-
-/** The largest power of two of at most `most` that divides the extent. */
-function dividingThreads(extent: Dim, most: number): number {
-  let threads = 1;
-  while (threads * 2 <= most && extent.isMultipleOf(threads * 2)) threads *= 2;
-  return threads;
-}
-
 /** Invocations that a driver in software computes as a vector; without workgroup memory they are iterations of a loop. */
 function lanesFor(extent: Dim, target: Target): number {
-  return target.workgroupMemory > 0 ? threadsFor(extent, 1, 8) : 1;
+  return target.workgroupMemory > 0 ? partsFor(extent, 1, 8) : 1;
 }

@@ -1,6 +1,7 @@
 import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule, TileWalk } from '../../ir/kernel/tile.js';
+import { alone } from './axis-spreads.js';
 import type { KernelFacts } from './from-group/facts.js';
 import { workgroupSizeOf } from './lower/lower-tile.js';
 
@@ -51,9 +52,6 @@ function listCandidates(facts: KernelFacts, target: Target): readonly Schedule[]
       return [];
   }
 }
-
-/** An axis of which a workgroup has one place. */
-const alone: AxisSpread = { threads: 1, registers: 1, vector: 1 };
 
 function matrixSchedule(
   unit: 'mma' | 'wgmma',

@@ -1,10 +1,8 @@
 import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import { alone, partsFor } from './axis-spreads.js';
 import type { KernelFacts } from './from-group/facts.js';
-
-/** An axis of which a workgroup has one place. */
-const alone: AxisSpread = { threads: 1, registers: 1, vector: 1 };
 
 /**
  * Schedules for drivers that compute on a processor's vectors: an invocation is a lane, and a workgroup is one subgroup. There a load is
@@ -31,8 +29,8 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
   if (facts.rightRows === true || !k.isMultipleOf(4)) return undefined;
-  const columns = columnsOf(n, Math.max(1, tileColumns / (lanes * (facts.products ?? 1))), lanes);
-  const rows = powerUpTo(tileRows, m, 1);
+  const columns = columnsOf(n, Math.max(1, Math.floor(tileColumns / (lanes * (facts.products ?? 1)))), lanes);
+  const rows = partsFor(m, 1, tileRows);
   return {
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
@@ -50,7 +48,7 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
 /** Columns of a lane, at most `most`; as many as leave no lane of the last tile idle where that are more than half of them. */
 function columnsOf(n: Dim, most: number, lanes: number): number {
   for (let columns = most; 2 * columns > most; columns--) if (n.isMultipleOf(columns * lanes)) return columns;
-  return powerUpTo(most, n, lanes);
+  return partsFor(n, lanes, most);
 }
 
 /** Heads, whole or in pieces of about as many columns as a plain product's tile has; pairs of neighbours are in one vector. */
@@ -60,7 +58,7 @@ function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined 
   const columns = spreadHead(size, lanes);
   if (columns === undefined || !k.isMultipleOf(4)) return undefined;
   const { registers, vector } = columns;
-  const rows = powerUpTo(registers * vector > 8 ? tileRows / 2 : tileRows, m, 1);
+  const rows = partsFor(m, 1, registers * vector > 8 ? tileRows / 2 : tileRows);
   return {
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
@@ -93,7 +91,7 @@ function scheduleAttention(facts: KernelFacts, lanes: number): Schedule | undefi
   const [queries, size] = [extents.get('m') as Dim, extents.get('d')?.constant];
   if (size === undefined || size % 4 !== 0 || size > 256) return undefined;
   // A query and its output are 2 · size numbers of an invocation; drivers take long to compile more than 256 vectors of 8 of them.
-  const registers = powerUpTo(Math.max(1, Math.floor(1024 / (lanes * size))), queries, lanes);
+  const registers = partsFor(queries, lanes, Math.max(1, Math.floor(1024 / (lanes * size))));
   return {
     spread: {
       m: { threads: lanes, registers, vector: 1 },
@@ -107,12 +105,4 @@ function scheduleAttention(facts: KernelFacts, lanes: number): Schedule | undefi
     dots: true,
     subgroupSize: lanes,
   };
-}
-
-/** A power of two of at most `most`; less where a constant extent, `each` a time, has no use for it. */
-function powerUpTo(most: number, extent: Dim, each: number): number {
-  const wanted = extent.constant === undefined ? most : Math.ceil(extent.constant / each);
-  let power = 1;
-  while (power < most && power < wanted) power *= 2;
-  return power;
 }

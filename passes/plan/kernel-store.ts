@@ -1,8 +1,9 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { Dim } from '../../ir/dim.js';
-import type { AxisSpread, Schedule, TileKernel } from '../../ir/kernel/tile.js';
+import type { Schedule, TileKernel } from '../../ir/kernel/tile.js';
 import type { GridAxis } from '../../ir/plan.js';
+import { alone } from '../kernel/axis-spreads.js';
 import { buildKernel } from '../kernel/from-group/build-kernel.js';
 import { describeGroup, type KernelFacts } from '../kernel/from-group/facts.js';
 import { groupKey } from '../kernel/from-group/group-key.js';
@@ -207,9 +208,6 @@ export class KernelStore {
     });
   }
 }
-
-/** An axis of which a workgroup has one place. */
-const alone: AxisSpread = { threads: 1, registers: 1, vector: 1 };
 
 /** Calls a function when its value is first asked for. */
 function once<T>(make: () => T): () => T {

@@ -9,9 +9,9 @@ import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { createCpuDevice } from '../../runtime/cpu/node/cpu-device.js';
 import { kernelHeaders } from '../../runtime/cuda/node/open-cuda.js';
 import { findWorkingNvcc } from '../../runtime/cuda/node/open-compiler.js';
-import type { Device } from '../../runtime/device.js';
 import { runCommandLine } from '../cli-harness.js';
 import { openMockDevice } from './mock-device.js';
+import { encode } from './artifact-encoding.js';
 
 const root = mkdtempSync(join(tmpdir(), 'flux2c-cuda-artifact-'));
 const before = { ...process.env };
@@ -41,18 +41,6 @@ async function kernelsOf(path: string): Promise<ReadonlyMap<string, LoadableKern
 }
 
 const namesIn = (path: string) => readdirSync(join(path, 'kernels'));
-
-/** What the text encoder makes of some tokens. */
-async function encode(path: string, device: Device): Promise<readonly number[]> {
-  const model = await openArtifactModel(path, device);
-  const network = await model.open('text_encoder');
-  const tokens = (values: readonly number[]) => ({ dtype: 'i32', shape: [1, 5], values: Int32Array.from(values) }) as const; // prettier-ignore
-  const inputs = { input_ids: tokens([3, 1, 4, 1, 5]), attention_mask: tokens([1, 1, 1, 1, 0]) };
-  const { prompt_embeds } = await network.run(inputs);
-  await network.destroy();
-  await model.close();
-  return Array.from(prompt_embeds!.values);
-}
 
 const nvcc = await findWorkingNvcc();
 if (typeof nvcc === 'string') {

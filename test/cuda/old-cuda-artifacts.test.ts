@@ -15,10 +15,10 @@ import { openModelFiles } from '../../models/flux2/node/open-model.js';
 import { encodeArtifact } from '../../runtime/artifact.js';
 import { createCpuDevice } from '../../runtime/cpu/node/cpu-device.js';
 import { kernelHeaders } from '../../runtime/cuda/node/open-cuda.js';
-import type { Device } from '../../runtime/device.js';
 import { runCommandLine } from '../cli-harness.js';
 import { type Json, rewriteManifest, withoutBuilds } from '../rewrite-manifest.js';
 import { openMockDevice } from './mock-device.js';
+import { encode } from './artifact-encoding.js';
 
 const root = mkdtempSync(join(tmpdir(), 'flux2c-old-cuda-artifacts-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -65,18 +65,6 @@ async function writeVersion3(name: string, architectures: readonly CudaArchitect
     return { ...old, target: then, version: 3 };
   });
   return path;
-}
-
-/** What the text encoder makes of some tokens. */
-async function encode(path: string, device: Device): Promise<readonly number[]> {
-  const model = await openArtifactModel(path, device);
-  const network = await model.open('text_encoder');
-  const tokens = (values: readonly number[]) => ({ dtype: 'i32', shape: [1, 5], values: Int32Array.from(values) }) as const; // prettier-ignore
-  const inputs = { input_ids: tokens([3, 1, 4, 1, 5]), attention_mask: tokens([1, 1, 1, 1, 0]) };
-  const { prompt_embeds } = await network.run(inputs);
-  await network.destroy();
-  await model.close();
-  return Array.from(prompt_embeds!.values);
 }
 
 describe('an artifact of version 3 for GPUs', () => {

@@ -195,6 +195,7 @@ export class ContractLowering {
         where: [`kernel ${this.context.kernel}`, `axis ${over}`],
         expected: '1 thread',
         found: `${threads}`,
+        hint: 'Leave the schedule out to get the chosen one.',
       });
     }
     const positions = [...loops.registerPositions(tile.axes)];

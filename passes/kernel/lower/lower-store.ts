@@ -10,21 +10,21 @@ export class StoreLowering {
   constructor(private readonly context: LoweringContext) {}
 
   lower(statement: Store): void {
+    const { at, emitter, loops } = this.context;
     const { axes, conditions } = statement;
     // Alike for the whole workgroup: where it does not hold, nothing is computed either.
     const isUniform = ({ left, right }: IndexCondition): boolean =>
-      [left, right].every((side) =>
-        side.symbols.every((name) => !axes.includes(name) && !this.context.at.isTerm(name)),
-      );
+      [left, right].every((side) => side.symbols.every((name) => !axes.includes(name) && !at.isTerm(name)));
     const uniform = conditions.filter(isUniform);
-    this.context.emitter.when(this.context.at.conditions(uniform, new Map(), true), () => {
+    emitter.when(at.conditions(uniform, new Map(), true), () => {
       const each = { ...statement, conditions: conditions.filter((condition) => !isUniform(condition)) };
-      this.context.loops.overRegisters(axes, (positions) => this.storeEach(each, positions));
+      loops.overRegisters(axes, (positions) => this.storeEach(each, positions));
     });
   }
 
   private storeEach({ axes, buffer, index, conditions, value }: Store, all: readonly Position[]): void {
-    const scalar = this.context.elements.loadScalar(buffer);
+    const { elements, emitter, loops } = this.context;
+    const scalar = elements.loadScalar(buffer);
     // Registers of a row are inside the extents together: their loads wait for each other only where a branch parts them.
     const together: {
       readonly inside: Expression | undefined;
@@ -39,11 +39,11 @@ export class StoreLowering {
       else together.push({ inside, key, positions: [position] });
     }
     for (const { inside, positions } of together) {
-      this.context.emitter.when(inside, () => {
+      emitter.when(inside, () => {
         for (const position of positions) {
-          const context = this.context.loops.context(axes, position);
-          const stored = this.context.elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
-          this.context.elements.store(buffer, index, stored.value, conditions, context);
+          const context = loops.context(axes, position);
+          const stored = elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
+          elements.store(buffer, index, stored.value, conditions, context);
         }
       });
     }
@@ -51,11 +51,12 @@ export class StoreLowering {
 
   /** Whether a position is inside the extents of the axes that tiles may reach past. */
   private isInside(axes: readonly string[], position: Position): Expression | undefined {
+    const { at } = this.context;
     let inside: Expression | undefined;
     for (const axis of axes) {
-      if (!this.context.at.isRagged(axis)) continue;
-      const right = this.context.at.polynomial(this.context.at.axis(axis).extent, new Map());
-      const left = this.context.at.unclamped(axis, position.get(axis) ?? { register: 0, lane: 0 });
+      if (!at.isRagged(axis)) continue;
+      const right = at.polynomial(at.axis(axis).extent, new Map());
+      const left = at.unclamped(axis, position.get(axis) ?? { register: 0, lane: 0 });
       const less: Expression = { kind: 'binary', operator: 'less', left, right };
       inside = inside === undefined ? less : { kind: 'binary', operator: 'and', left: inside, right: less };
     }
