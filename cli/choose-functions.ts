@@ -9,7 +9,7 @@ export function chooseFunctions(
   if (wanted === undefined) return present;
   const unknown = wanted.find((name) => !present.some((known) => known === name));
   if (unknown === undefined) return present.filter((name) => wanted.includes(name));
-  throw new Flux2cError('F2C618', `there is no ${unknown} to measure`, {
+  throw new Flux2cError('F2C618', `there is no function ${unknown}`, {
     expected: present.join(', '),
     found: unknown,
   });
