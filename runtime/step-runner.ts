@@ -57,6 +57,7 @@ export class StepRunner {
         continue;
       }
       flush();
+      if (step.kind === 'fetch' || step.kind === 'arrival') throw new Error('internal: weights are not streamed yet');
       parts.push(step);
     }
     flush();

@@ -68,7 +68,7 @@ export interface BundleProgram {
 }
 
 export interface BundleBuffer {
-  readonly kind: 'arena' | 'input' | 'result' | 'host' | 'weight';
+  readonly kind: 'arena' | 'input' | 'result' | 'host' | 'weight' | 'ring';
   readonly label: string;
   readonly bytes: number;
   readonly weight?: string;

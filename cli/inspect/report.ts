@@ -152,7 +152,7 @@ class Tally {
         this.steps += step.count;
         if (step.count > 0) this.walk(step.iteration(0), true);
       } else if (step.kind === 'copy') this.copies++;
-      else this.launch(step, inLoop);
+      else if (step.kind === 'launch') this.launch(step, inLoop);
     }
   }
 

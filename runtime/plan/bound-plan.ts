@@ -17,10 +17,13 @@ export interface BoundPlan {
   readonly hostSteps: readonly HostStep[];
   readonly steps: readonly BoundStep[];
   readonly memory: MemoryReport;
+  /** Weights that come while the plan runs, in a plan with a budget that is too small for all of them. */
+  readonly streamed?: readonly StreamedPiece[];
 }
 
 export interface PlannedBuffer {
-  readonly kind: 'arena' | 'input' | 'result' | 'host' | 'weight';
+  /** `ring`: where streamed weights have their places. */
+  readonly kind: 'arena' | 'input' | 'result' | 'host' | 'weight' | 'ring';
   readonly label: string;
   readonly byteLength: number;
   /** A weight's name and which of its segments this is. */
@@ -42,7 +45,34 @@ export interface Segment {
   readonly end: number;
 }
 
-export type BoundStep = PlannedLaunch | PlannedCopy | BoundLoop;
+export type BoundStep = PlannedLaunch | PlannedCopy | PlannedFetch | PlannedArrival | BoundLoop;
+
+/** A segment of a weight with its place in the ring, which it shares with others. */
+export interface StreamedPiece {
+  readonly weight: string;
+  readonly segment: number;
+  /** Index into the plan's buffers. */
+  readonly buffer: number;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  /** The host has it between fetches; otherwise it is read from its file every time. */
+  readonly isKept: boolean;
+}
+
+/** From here on a piece may be copied to its place: whatever was there is used by launches before this step only. */
+export interface PlannedFetch {
+  readonly kind: 'fetch';
+  /** Index into `streamed`. */
+  readonly piece: number;
+  /** The next iteration of the loop around it needs the piece: the last iteration does not fetch. */
+  readonly isAhead: boolean;
+}
+
+/** Launches behind this step need the piece that was fetched last under this number. */
+export interface PlannedArrival {
+  readonly kind: 'arrival';
+  readonly piece: number;
+}
 
 /** One dispatch. A launch step gives several when it is cut. */
 export interface PlannedLaunch {
@@ -116,7 +146,8 @@ export interface LoadableKernel {
 /** All launches and copies of a step list, loops unrolled. */
 export function* flattenSteps(steps: readonly BoundStep[]): Generator<PlannedLaunch | PlannedCopy> {
   for (const step of steps) {
-    if (step.kind !== 'loop') yield step;
-    else for (let index = 0; index < step.count; index++) yield* flattenSteps(step.iteration(index));
+    if (step.kind === 'launch' || step.kind === 'copy') yield step;
+    else if (step.kind === 'loop')
+      for (let index = 0; index < step.count; index++) yield* flattenSteps(step.iteration(index));
   }
 }

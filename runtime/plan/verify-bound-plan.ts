@@ -50,7 +50,7 @@ class Verifier {
           for (const { storage, name } of step.carried) this.read(storage, [`%${name} after an iteration`]);
         }
       } else if (step.kind === 'copy') this.copy(step);
-      else this.launch(step);
+      else if (step.kind === 'launch') this.launch(step);
     }
   }
 
