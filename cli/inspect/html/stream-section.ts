@@ -90,7 +90,7 @@ function renderLanes(events: readonly TimelineEvent[], used: readonly (typeof la
       markup`<text x="${LEFT - 8}" y="${row * LANE + 20}" text-anchor="end">${title}</text>`,
       own.map(
         ({ label, start, end: stop }) => markup`<rect
-        class="span tone${toneOfLabel(label)}"
+        class="tone${toneOfLabel(label)}"
         x="${x(start).toFixed(2)}"
         y="${row * LANE + 3}"
         width="${Math.max(0.3, x(stop) - x(start)).toFixed(2)}"
@@ -127,7 +127,7 @@ function renderRing(bound: BoundPlan, events: readonly TimelineEvent[], end: num
     const height = Math.max(0.8, y(starts.get(buffer)! + byteOffset) - top);
     const tip = `${stay.label}\n${formatBytes(byteLength)} at ${formatBytes(byteOffset)}\nhere from ${formatDuration(stay.arrived * 1e3)}, used until ${formatDuration(stay.lastUse * 1e3)}`;
     const bar = (from: number, to: number, opacity: number): Markup => markup`<rect
-      class="span tone${toneOfLabel(stay.label)}"
+      class="tone${toneOfLabel(stay.label)}"
       opacity="${opacity}"
       x="${x(from).toFixed(2)}"
       y="${top.toFixed(2)}"
