@@ -37,7 +37,9 @@ export function findWeightPlaces({ plan, placements, buffers, streamed = [] }: B
     segments.set(weight, ranges);
     placement.segments.forEach(({ buffer }, at) => {
       const planned = buffers[buffer];
-      if (planned?.kind === 'weight') resident.push({ ...ranges[at]!, buffer, label: planned.label });
+      // What a launch never reads may have no place in a plan that streams.
+      const isOwn = planned?.weight?.name === weight && planned.weight.segment === at;
+      if (planned?.kind === 'weight' && isOwn) resident.push({ ...ranges[at]!, buffer, label: planned.label });
     });
   }
   const pieces = streamed.map((piece) => {
