@@ -59,9 +59,12 @@ export interface UploadLane {
   mark(): QueueMark;
   /** Takes a mark back that no upload needs. */
   drop(mark: QueueMark): void;
-  /** Queues a copy into the buffer behind everything before `after`. The bytes must stay as they are until it is `finished`. */
+  /**
+   * Queues a copy into the buffer behind everything before `after`; without a mark, behind the uploads before it only. The bytes must
+   * stay as they are until it is `finished`.
+   */
   upload(
-    after: QueueMark,
+    after: QueueMark | undefined,
     block: UploadBlock,
     blockOffset: number,
     buffer: DeviceBuffer,

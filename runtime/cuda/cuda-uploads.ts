@@ -52,7 +52,7 @@ export class CudaUploadLane implements UploadLane {
   }
 
   upload(
-    after: QueueMark,
+    after: QueueMark | undefined,
     block: UploadBlock,
     blockOffset: number,
     buffer: DeviceBuffer,
@@ -64,10 +64,10 @@ export class CudaUploadLane implements UploadLane {
     checkRange('upload', buffer, byteOffset, byteLength);
     const where = [`upload to ${target.label}`];
     this.stream ??= this.calls.run('streamCreate', where);
-    const marked = asCudaMark(after).take();
+    const marked = after && asCudaMark(after).take();
     const arrived = this.events.take();
     try {
-      this.calls.run('streamWaitEvent', where, this.stream, marked);
+      if (marked !== undefined) this.calls.run('streamWaitEvent', where, this.stream, marked);
       const from = (source.pointer + BigInt(blockOffset)) as HostPointer;
       this.calls.run(
         'copyHostToDevice',
@@ -80,7 +80,7 @@ export class CudaUploadLane implements UploadLane {
       this.calls.run('eventRecord', where, arrived, this.stream, false);
     } finally {
       // A wait is for what the event stands for when it is queued, so the event can be recorded again.
-      this.events.giveBack(marked);
+      if (marked !== undefined) this.events.giveBack(marked);
     }
     const ticket = new CudaTicket(arrived);
     this.unfinished.push(ticket);

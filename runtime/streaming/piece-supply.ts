@@ -1,15 +1,20 @@
 import type { UploadBlock } from '../device.js';
-import type { WeightPlaces } from '../weight-ranges.js';
+import type { WeightPlaces, WeightRange } from '../weight-ranges.js';
+import { divideRange } from './divide-range.js';
 import type { HostBlocks } from './host-blocks.js';
 import type { KeptPieces } from './kept-pieces.js';
 import type { RangeReader } from './range-reader.js';
 import { RingSpace } from './ring-space.js';
 
-/** Pieces looked at ahead of the one that is needed next. */
+/** Parts looked at ahead of the one that is needed next. */
 const lookAhead = 32;
 
-/** A piece in host memory. */
+/** A part of a piece in host memory, or all of it. */
 export interface PieceBytes {
+  readonly piece: number;
+  /** Where in the piece it begins. */
+  readonly partOffset: number;
+  readonly isLast: boolean;
   readonly block: UploadBlock;
   readonly byteOffset: number;
   readonly byteLength: number;
@@ -19,7 +24,6 @@ export interface PieceBytes {
 
 /** Bytes on their way into host memory, or there. */
 export interface Supply {
-  readonly piece: number;
   readonly bytes: Promise<PieceBytes>;
   /** As soon as they are there. */
   ready: PieceBytes | undefined;
@@ -30,8 +34,15 @@ export interface SupplyParts {
   readonly kept: KeptPieces;
   readonly reader: RangeReader;
   readonly blocks: HostBlocks;
-  /** Memory for pieces that are not kept; at least the largest of them. */
+  /** Memory for pieces that are not kept. */
   readonly readAheadBytes: number;
+  /** Pieces that are not kept are read and copied in parts of about so many bytes. Room for the largest there must be. */
+  readonly partBytes: number;
+}
+
+/** What is read or handed out at once. */
+interface SuppliedPart extends Pick<PieceBytes, 'piece' | 'partOffset' | 'isLast'> {
+  readonly range: WeightRange;
 }
 
 /**
@@ -40,8 +51,9 @@ export interface SupplyParts {
  */
 export class PieceSupply {
   private supplies: Supply[] = [];
-  private order: Iterator<number> = [][Symbol.iterator]();
-  private next: number | undefined;
+  private order: Iterator<SuppliedPart> = [][Symbol.iterator]();
+  /** What is looked at next. */
+  private next: SuppliedPart | undefined;
   private waiting:
     { readonly accept: (supply: Supply) => void; readonly reject: (reason: unknown) => void } | undefined;
   private stop = new AbortController();
@@ -55,7 +67,7 @@ export class PieceSupply {
 
   /** Begins to read for a run. Nothing of the run before may be under way. */
   start(order: Iterator<number>): void {
-    this.order = order;
+    this.order = this.divide(order);
     this.next = undefined;
     this.supplies = [];
     this.stop = new AbortController();
@@ -102,54 +114,64 @@ export class PieceSupply {
     }
   }
 
-  private nextOfOrder(): number | undefined {
+  private nextOfOrder(): SuppliedPart | undefined {
     const result = this.order.next();
-    return result.done === true ? undefined : result.value;
+    return result.done === true ? undefined : (result.value as SuppliedPart);
   }
 
-  /** Undefined while there is no room for the piece. */
-  private begin(piece: number): Supply | undefined {
-    const range = this.parts.streamed[piece];
-    if (range === undefined) throw new Error(`internal: there is no piece ${piece}`);
-    return range.piece.isKept ? this.beginKept(piece) : this.beginRead(piece);
+  private *divide(order: Iterator<number>): Generator<SuppliedPart> {
+    for (let next = order.next(); next.done !== true; next = order.next()) {
+      const piece = next.value;
+      const range = this.parts.streamed[piece];
+      if (range === undefined) throw new Error(`internal: there is no piece ${piece}`);
+      const parts = range.piece.isKept ? [range] : divideRange(range, this.parts.partBytes);
+      let partOffset = 0;
+      for (const [index, part] of parts.entries()) {
+        yield { piece, range: part, partOffset, isLast: index + 1 === parts.length };
+        partOffset += part.byteLength;
+      }
+    }
   }
 
-  private beginKept(piece: number): Supply {
-    const range = this.parts.streamed[piece]!;
+  /** Undefined while there is no room for the part. */
+  private begin(part: SuppliedPart): Supply | undefined {
+    return this.parts.streamed[part.piece]!.piece.isKept ? this.beginKept(part) : this.beginRead(part);
+  }
+
+  private beginKept({ range, ...part }: SuppliedPart): Supply {
     const { kept } = this.parts;
     const place = kept.get(range.key);
     const { byteOffset, byteLength } = place;
     const bytes = (): PieceBytes => {
-      return { block: kept.blockOf(place), byteOffset, byteLength };
+      return { ...part, block: kept.blockOf(place), byteOffset, byteLength };
     };
     if (place.isFilled) {
       const ready = bytes();
-      return { piece, ready, bytes: Promise.resolve(ready) };
+      return { ready, bytes: Promise.resolve(ready) };
     }
-    place.reading ??= this.read(piece, () => kept.blockOf(place), byteOffset)
+    place.reading ??= this.read(range, () => kept.blockOf(place), byteOffset)
       .then(() => void (place.isFilled = true))
       .finally(() => (place.reading = undefined));
-    return track(piece, place.reading.then(bytes));
+    return track(place.reading.then(bytes));
   }
 
-  private beginRead(piece: number): Supply | undefined {
-    const { byteLength } = this.parts.streamed[piece]!;
+  private beginRead({ range, ...part }: SuppliedPart): Supply | undefined {
+    const { byteLength } = range;
     const { room } = this;
-    const range = room.take(byteLength);
-    if (range === undefined) return undefined;
+    const taken = room.take(byteLength);
+    if (taken === undefined) return undefined;
     const block = (): UploadBlock => (this.ring ??= this.parts.blocks.allocate(this.parts.readAheadBytes));
     const release = (): void => {
-      room.free(range);
+      room.free(taken);
       if (room === this.room) this.advance();
     };
-    const bytes = this.read(piece, block, range.start).then((): PieceBytes => {
-      return { block: block(), byteOffset: range.start, byteLength, release };
+    const bytes = this.read(range, block, taken.start).then((): PieceBytes => {
+      return { ...part, block: block(), byteOffset: taken.start, byteLength, release };
     });
-    return track(piece, bytes);
+    return track(bytes);
   }
 
-  private read(piece: number, block: () => UploadBlock, byteOffset: number): Promise<void> {
-    const range = this.parts.streamed[piece]!;
+  private read(range: WeightRange, block: () => UploadBlock, byteOffset: number): Promise<void> {
     const work = async (): Promise<void> => {
       const into = block().bytes.subarray(byteOffset, byteOffset + range.byteLength);
       await this.parts.reader.read(range, into, this.stop.signal);
@@ -162,8 +184,8 @@ export class PieceSupply {
   }
 }
 
-function track(piece: number, bytes: Promise<PieceBytes>): Supply {
-  const supply: Supply = { piece, bytes, ready: undefined };
+function track(bytes: Promise<PieceBytes>): Supply {
+  const supply: Supply = { bytes, ready: undefined };
   // Whoever takes the supply awaits `bytes` and sees the failure; a run that ended before does not.
   bytes.then(
     (ready) => (supply.ready = ready),

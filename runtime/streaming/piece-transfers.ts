@@ -10,7 +10,8 @@ export interface PiecePlace {
 
 interface Fetch {
   readonly piece: number;
-  readonly mark: QueueMark | undefined;
+  /** Until its first part is sent. */
+  mark: QueueMark | undefined;
   isSent: boolean;
   ticket: UploadTicket | undefined;
   /** Who needs the piece and waits for it to be sent. */
@@ -78,11 +79,11 @@ export class PieceTransfers {
     if (this.pumping !== undefined || this.failure !== undefined) return;
     while (this.fetches[0] !== undefined) {
       const supply = this.supply.take();
-      if (!('piece' in supply) || supply.ready === undefined || !this.way.hasRoom(supply.ready.byteLength)) {
+      if (!('bytes' in supply) || supply.ready === undefined || !this.way.hasRoom(supply.ready.byteLength)) {
         this.pumping = this.pumpLater(supply);
         return;
       }
-      this.send(supply.ready, supply.piece);
+      this.send(supply.ready);
     }
   }
 
@@ -93,7 +94,7 @@ export class PieceTransfers {
         const bytes = await supply.bytes;
         await this.way.room(bytes.byteLength);
         if (this.isOver) return;
-        this.send(bytes, supply.piece);
+        this.send(bytes);
         if (this.fetches[0] === undefined) break;
         supply = await this.supply.take();
       }
@@ -105,18 +106,24 @@ export class PieceTransfers {
     }
   }
 
-  private send(bytes: PieceBytes, piece: number): void {
+  private send(bytes: PieceBytes): void {
     const fetch = this.fetches[0];
+    const { piece, partOffset, isLast } = bytes;
     if (fetch?.piece !== piece) throw new Error(`internal: the piece ${piece} was read, ${fetch?.piece} is fetched`);
     const { buffer, byteOffset } = this.places[piece]!;
+    const { mark } = fetch;
     // From here on the way has the mark.
-    this.fetches.shift();
-    fetch.ticket = this.way.send(fetch.mark, bytes, buffer, byteOffset);
-    fetch.isSent = true;
-    fetch.waiting?.accept();
+    fetch.mark = undefined;
+    const ticket = this.way.send(mark, bytes, buffer, byteOffset + partOffset);
+    if (isLast) {
+      this.fetches.shift();
+      fetch.ticket = ticket;
+      fetch.isSent = true;
+      fetch.waiting?.accept();
+    }
     const { release } = bytes;
     if (release === undefined) return;
-    const done = this.way.done(fetch.ticket);
+    const done = this.way.done(ticket);
     if (done === undefined) {
       release();
       return;

@@ -1,12 +1,12 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { byteSize } from '../../ir/dtype.js';
-import type { WeightSource } from '../../ir/graph/graph.js';
 import { printType } from '../../ir/graph/types.js';
 import { storageBytes } from '../../ir/kernel/thread-interpret-memory.js';
 import { forEachParallel } from '../for-each-parallel.js';
 import { convertToStorage } from '../host-array.js';
 import type { WeightProvider } from '../weight-provider.js';
 import type { WeightRange } from '../weight-ranges.js';
+import { divideRange } from './divide-range.js';
 
 /** Reads at a time. Disks reach their speed with a few. */
 const parallelReads = 4;
@@ -27,7 +27,7 @@ export class RangeReader {
     const { start, end, storage } = range;
     into.fill(0, (end - start) * storageBytes(storage));
     try {
-      await forEachParallel(divide(range), parallelReads, (part, stop) =>
+      await forEachParallel(divideRange(range, readBytes), parallelReads, (part, stop) =>
         this.gate.pass(async () => {
           // Asked for, not listened to: many ranges are read under one signal.
           for (const { aborted, reason } of [signal, stop]) if (aborted) throw reason;
@@ -39,7 +39,7 @@ export class RangeReader {
     }
   }
 
-  private async readPart(range: WeightRange, part: Part, into: Uint8Array): Promise<void> {
+  private async readPart(range: WeightRange, part: WeightRange, into: Uint8Array): Promise<void> {
     const { declaration, storage, start } = range;
     const { dtype } = declaration.type;
     const elementBytes = byteSize(dtype);
@@ -58,39 +58,6 @@ export class RangeReader {
       expected: `${byteLength} bytes of ${printType(declaration.type)}`,
       found: received > byteLength ? 'more' : `${received} bytes`,
     });
-  }
-}
-
-interface Part {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Whole rows, so that no row is read twice. */
-function divide({ declaration, start, end }: WeightRange): readonly Part[] {
-  const { dtype, shape } = declaration.type;
-  if (needsWhole(declaration.source)) return [{ start, end }];
-  const rowElements = shape.slice(1).reduce((product, dim) => product * dim.evaluate({}), 1);
-  const rows = Math.max(1, Math.floor(readBytes / (rowElements * byteSize(dtype))));
-  const elements = Math.max(1, rows * rowElements);
-  return Array.from({ length: Math.ceil((end - start) / elements) }, (_, index) => {
-    const first = start + index * elements;
-    return { start: first, end: Math.min(end, first + elements) };
-  });
-}
-
-/** Whether a provider must have all of a tensor to give any row: rows that a permutation moves. */
-function needsWhole(source: WeightSource): boolean {
-  switch (source.kind) {
-    case 'tensor':
-      return false;
-    case 'concat_rows':
-    case 'interleave_rows':
-      return source.parts.some((part) => needsWhole(part.source));
-    case 'permute':
-      return source.permutation[0] !== 0 || needsWhole(source.of.source);
-    default:
-      return needsWhole(source.of.source);
   }
 }
 

@@ -10,7 +10,7 @@ export interface UploadWay {
   hasRoom(byteLength: number): boolean;
   /** Resolves when it may. */
   room(byteLength: number): Promise<void>;
-  /** Queues a copy behind the mark. */
+  /** Queues a copy behind the mark, and behind those sent before. */
   send(
     mark: QueueMark | undefined,
     bytes: PieceBytes,
@@ -35,8 +35,8 @@ export class LaneWay implements UploadWay {
     return this.lane.mark();
   }
 
-  drop(mark: QueueMark): void {
-    this.lane.drop(mark);
+  drop(mark: QueueMark | undefined): void {
+    if (mark !== undefined) this.lane.drop(mark);
   }
 
   hasRoom(): boolean {
@@ -47,7 +47,12 @@ export class LaneWay implements UploadWay {
     // Memory that copies come from is bounded by who reads into it.
   }
 
-  send(mark: QueueMark, { block, byteOffset, byteLength }: PieceBytes, buffer: DeviceBuffer, at: number): UploadTicket {
+  send(
+    mark: QueueMark | undefined,
+    { block, byteOffset, byteLength }: PieceBytes,
+    buffer: DeviceBuffer,
+    at: number,
+  ): UploadTicket {
     return this.lane.upload(mark, block, byteOffset, buffer, at, byteLength);
   }
 

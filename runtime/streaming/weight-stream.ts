@@ -3,16 +3,17 @@ import type { Device, DeviceBuffer } from '../device.js';
 import type { BoundPlan } from '../plan/bound-plan.js';
 import type { WeightProvider } from '../weight-provider.js';
 import type { WeightPlaces } from '../weight-ranges.js';
+import { divideRange } from './divide-range.js';
 import { HostBlocks } from './host-blocks.js';
 import { KeptPieces } from './kept-pieces.js';
-import { PieceSupply } from './piece-supply.js';
+import { PieceSupply, type SupplyParts } from './piece-supply.js';
 import { PieceTransfers } from './piece-transfers.js';
 import { RangeReader } from './range-reader.js';
 import { LaneWay, WriteWay } from './upload-ways.js';
 
-/** Memory to read ahead into, where the budget leaves as much: few large pieces or many small ones. */
-const aheadPieces = 3;
-const leastAheadBytes = 64 * 2 ** 20;
+/** Pieces are read ahead in parts of so many bytes, where the budget has room for a few of them. */
+const mostPartBytes = 16 * 2 ** 20;
+const aheadParts = 4;
 
 /** The weights of a session that are not on the device between their uses: where they are meanwhile, and how they come. */
 export class WeightStream {
@@ -45,10 +46,10 @@ export class WeightStream {
   adopt(streamed: WeightPlaces['streamed']): void {
     this.supply?.destroy();
     this.supply = undefined;
-    const readAheadBytes = planReadAhead(streamed, this.hostBytes);
+    const ahead = planReadAhead(streamed, this.hostBytes);
     this.kept.hold(streamed.filter(({ piece }) => piece.isKept));
     const { kept, reader, blocks } = this;
-    if (streamed.length > 0) this.supply = new PieceSupply({ streamed, kept, reader, blocks, readAheadBytes });
+    if (streamed.length > 0) this.supply = new PieceSupply({ streamed, kept, reader, blocks, ...ahead });
   }
 
   /** Begins the transfers of a run. Those of the run before must have ended, and the device must have finished. */
@@ -70,20 +71,26 @@ export class WeightStream {
   }
 }
 
-/** How much memory to read ahead into. */
-function planReadAhead(streamed: WeightPlaces['streamed'], hostBytes = Infinity): number {
+/** How much memory to read ahead into, in which parts. */
+function planReadAhead(
+  streamed: WeightPlaces['streamed'],
+  hostBytes = Infinity,
+): Pick<SupplyParts, 'readAheadBytes' | 'partBytes'> {
   const keptBytes = sumBytes(new Map(streamed.filter(({ piece }) => piece.isKept).map((range) => [range.key, range])));
   const read = new Map(streamed.filter(({ piece }) => !piece.isKept).map((range) => [range.key, range]));
-  const largest = [...read.values()].reduce((most, { byteLength }) => Math.max(most, byteLength), 0);
-  if (keptBytes + largest > hostBytes) {
+  const room = hostBytes - keptBytes;
+  const partBytes = Math.max(1, Math.min(mostPartBytes, Math.floor(room / aheadParts)));
+  const parts = [...read.values()].flatMap((range) => divideRange(range, partBytes));
+  const largest = parts.reduce((most, { byteLength }) => Math.max(most, byteLength), 0);
+  if (largest > room || room < 0) {
+    const rest = largest === 0 ? '' : `, and ${largest} of the largest part of those that are read each time`;
     throw new Flux2cError('F2C503', 'the budget of host memory does not hold the weights that the plan keeps there', {
       expected: `at most ${hostBytes} bytes`,
-      found: `${keptBytes} bytes that are kept${largest === 0 ? '' : `, ${largest} of the largest weight that is read each time`}`,
-      hint: 'Plan with the budget of host memory that the session has.',
+      found: `${keptBytes} bytes that are kept${rest}`,
+      hint: 'Give a larger budget of host memory.',
     });
   }
-  const useful = Math.min(sumBytes(read), Math.max(aheadPieces * largest, leastAheadBytes));
-  return Math.min(useful, hostBytes - keptBytes);
+  return { partBytes, readAheadBytes: Math.min(sumBytes(read), aheadParts * Math.max(largest, mostPartBytes), room) };
 }
 
 function sumBytes(ranges: ReadonlyMap<string, { readonly byteLength: number }>): number {

@@ -10,5 +10,5 @@ describe('streamed weights on the mock driver', () => {
     await device.destroy();
     expect(driver.leaks).toEqual([]);
   });
-  describeStreamedCases(() => device, { graphs: 6, print: ({ name }) => `text of ${name}` });
+  describeStreamedCases(() => device, { graphs: 6, transformer: [0, 4, 0], print: ({ name }) => `text of ${name}` });
 });
