@@ -64,14 +64,16 @@ export class PieceTransfers {
     return sent.then(() => this.way.await(fetch.ticket));
   }
 
-  /** Ends the run: nothing is read or written when it resolves, and copies of a lane end by themselves. Rejects as the device's `finish`. */
+  /** Ends the run: nothing is read or written when it resolves, and copies of a lane end by themselves. Rejects with what went wrong, as the device's `finish`. */
   async end(): Promise<void> {
     this.isOver = true;
+    const { failure } = this;
     await this.supply.end(new Error('internal: the run is over'));
     await this.pumping;
     for (const { mark } of this.fetches.splice(0)) this.way.drop(mark);
     await Promise.all(this.releases);
     await this.way.end();
+    if (failure !== undefined) throw failure.reason;
   }
 
   /** Sends what is ready. */
