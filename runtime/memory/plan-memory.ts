@@ -5,7 +5,7 @@ import type { Plan } from '../../ir/plan.js';
 import { instantiatePlan, type PlannedKernel } from '../instantiate.js';
 import type { BoundPlan } from '../plan/bound-plan.js';
 import { alignmentOf, roundUp } from '../plan/storage-layout.js';
-import { chooseResidents, findCandidates, findSmall } from './choose-residents.js';
+import { type Candidate, chooseResidents, findCandidates, findSmall } from './choose-residents.js';
 import { type DeviceCosts, usualCosts } from './device-costs.js';
 import { chooseKept } from './host-kept.js';
 import { printBudget } from './byte-budget.js';
@@ -38,6 +38,9 @@ const pieceLimits = [Infinity, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1, 1 / 2, 1 /
 /** Sizes of the ring that are tried, in units of the smallest that works. */
 const ringSizes = [1, 1.25, 1.5, 2, 2.5, 3, 4, 6, 8, 12, 16];
 
+/** More are thousands of launches and seconds of planning, for a few megabytes. */
+const maxPieces = 4096;
+
 /** A plan this close to what launches and uploads take at least is not improved on. */
 const goodEnough = 1.01;
 
@@ -55,6 +58,16 @@ export function planWithinBudget(
   request: MemoryRequest,
 ): PlannedMemory {
   return new Planner(plan, sizes, target, kernels, request).plan();
+}
+
+/** The smallest budget that the planner finds a plan for, of any speed. Bytes; errors of `instantiatePlan`. */
+export function leastBudget(
+  plan: Plan,
+  sizes: DimBinding,
+  target: Target,
+  kernels: ReadonlyMap<string, PlannedKernel>,
+): number {
+  return new Planner(plan, sizes, target, kernels, { deviceBytes: 0 }).least();
 }
 
 class Planner {
@@ -77,27 +90,52 @@ class Planner {
 
   plan(): PlannedMemory {
     const { deviceBytes } = this.request;
-    let before = Infinity;
-    for (const limit of pieceLimits) {
-      // Weights that are smaller already are divided no further.
-      if (limit >= before) continue;
-      const bound = instantiatePlan(this.source, this.sizes, this.target, this.kernels, { maxWeightBytes: limit });
-      const total = countBytes(bound);
-      if (total <= deviceBytes) return { bound, prediction: this.predict(bound), deviceBytes: total };
-      const search = new PieceSearch(bound, this.request, this.costs, this.isBeside);
-      before = search.largest;
-      this.smallest = Math.min(this.smallest, search.smallest);
+    for (const search of this.searches()) {
+      const total = countBytes(search.bound);
+      if (total <= deviceBytes) return { bound: search.bound, prediction: search.resident, deviceBytes: total };
       const found = search.find();
-      if (found !== undefined && (this.best === undefined || found.prediction.stepSeconds < this.best.prediction.stepSeconds)) this.best = found; // prettier-ignore
-      if (this.best !== undefined && this.best.prediction.stepSeconds <= goodEnough * search.ideal) break;
+      const before = this.best?.prediction.stepSeconds ?? Infinity;
+      if (found !== undefined && found.prediction.stepSeconds < before) this.best = found;
+      if (this.best === undefined) continue;
+      // Smaller pieces leave a smaller ring and more room, until launches for them cost more than that.
+      const { stepSeconds } = this.best.prediction;
+      if (stepSeconds <= goodEnough * search.ideal || stepSeconds * goodEnough > before) break;
     }
     if (this.best === undefined) this.refuse();
     verifyStream(this.best.bound, deviceBytes);
     return this.best;
   }
 
-  private predict(bound: BoundPlan): Prediction {
-    return simulate(bound, { costs: this.costs, isBeside: this.isBeside });
+  /** Bytes of the smallest budget that works. */
+  least(): number {
+    for (const { bound } of this.searches()) this.smallest = Math.min(this.smallest, countBytes(bound));
+    return this.smallest;
+  }
+
+  /** By pieces, the largest first; weights that are smaller already are divided no further. */
+  private *searches(): Generator<PieceSearch> {
+    let before = Infinity;
+    let streamable = 0;
+    for (const limit of pieceLimits) {
+      if (limit >= before || streamable / limit > maxPieces) continue;
+      const bound = this.instantiate(limit);
+      if (bound === undefined) return;
+      const search = new PieceSearch(bound, this.request, this.costs, this.isBeside);
+      before = search.largest;
+      streamable = search.streamable;
+      this.smallest = Math.min(this.smallest, search.smallest);
+      yield search;
+    }
+  }
+
+  /** Undefined where pieces have fewer rows than a workgroup of some kernel computes. */
+  private instantiate(maxWeightBytes: number): BoundPlan | undefined {
+    try {
+      return instantiatePlan(this.source, this.sizes, this.target, this.kernels, { maxWeightBytes });
+    } catch (error) {
+      if (maxWeightBytes < Infinity && error instanceof Flux2cError && error.code === 'F2C312') return undefined;
+      throw error;
+    }
   }
 
   private refuse(): never {
@@ -113,6 +151,8 @@ class Planner {
 /** The plans that one division of weights into pieces allows. */
 class PieceSearch {
   readonly largest: number;
+  /** Bytes of all pieces. */
+  readonly streamable: number;
   /** Bytes that this division needs at least. */
   readonly smallest: number;
   /** Seconds of a step that no plan with these pieces is below. */
@@ -122,9 +162,13 @@ class PieceSearch {
   /** Everything that has to be on the device besides what can be streamed. */
   private readonly fixed: number;
   private readonly leastRing: number;
+  private readonly candidates: readonly Candidate[];
+
+  /** With all weights on the device. */
+  readonly resident: Prediction;
 
   constructor(
-    private readonly bound: BoundPlan,
+    readonly bound: BoundPlan,
     private readonly request: MemoryRequest,
     private readonly costs: DeviceCosts,
     private readonly isBeside: boolean,
@@ -133,24 +177,30 @@ class PieceSearch {
     this.small = findSmall(bound);
     const streamable = bound.buffers.filter(({ kind }, index) => kind === 'weight' && !this.small.has(index));
     this.largest = Math.max(0, ...streamable.map(({ byteLength }) => byteLength));
-    this.fixed = countBytes(bound) - streamable.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    this.streamable = totalBytes(streamable);
+    this.fixed = countBytes(bound) - this.streamable;
     this.leastRing = this.findLeastRing();
     this.smallest = this.fixed + this.leastRing;
-    const compute = simulate(bound, { costs, isBeside }).computeSeconds;
-    const loops = findCandidates(bound, this.phases, costs).reduce((sum, { byteLength }) => sum + byteLength, 0);
+    this.resident = simulate(bound, { costs, isBeside });
+    this.candidates = findCandidates(bound, this.phases, costs);
     const room = Math.max(0, request.deviceBytes - this.fixed - this.leastRing);
-    const uploads = Math.max(0, loops - room) / costs.uploadBytes;
-    this.ideal = isBeside ? Math.max(compute, uploads) : compute + uploads;
+    const hasLoop = this.phases.some(({ kind }) => kind === 'loop');
+    // What runs once comes from files once.
+    const uploads = hasLoop
+      ? Math.max(0, totalBytes(this.candidates) - room) / costs.uploadBytes
+      : this.streamable / Math.min(costs.uploadBytes, costs.diskBytes);
+    const { computeSeconds } = this.resident;
+    this.ideal = isBeside ? Math.max(computeSeconds, uploads) : computeSeconds + uploads;
   }
 
   find(): PlannedMemory | undefined {
     const room = this.request.deviceBytes - this.fixed;
     if (room < this.leastRing) return undefined;
     let best: PlannedMemory | undefined;
-    const candidates = findCandidates(this.bound, this.phases, this.costs);
+    const { candidates } = this;
     const sizes = [...new Set(ringSizes.map((factor) => Math.min(room, this.align(factor * this.leastRing))))];
     for (const ring of sizes) {
-      for (const by of ['bytes', 'time'] as const) {
+      for (const by of candidates.length > 0 ? (['bytes', 'time'] as const) : (['bytes'] as const)) {
         const residents = chooseResidents(candidates, room - ring, by);
         const planned = this.attempt(residents, ring);
         if (planned !== undefined && planned.prediction.stepSeconds <= goodEnough * this.ideal) return planned;
@@ -215,5 +265,9 @@ class PieceSearch {
 
 /** Bytes of all buffers of a plan. */
 export function countBytes({ buffers }: BoundPlan): number {
+  return totalBytes(buffers);
+}
+
+function totalBytes(buffers: readonly { readonly byteLength: number }[]): number {
   return buffers.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }

@@ -16,24 +16,26 @@ export function verifyStream(bound: BoundPlan, budgetBytes = Infinity): void {
   ring.steps(bound.steps, false);
 }
 
+/** A piece that was fetched into its place and that nothing has come into since. */
+interface Present {
+  readonly number: number;
+  readonly from: number;
+  readonly end: number;
+  isArrived: boolean;
+}
+
 class Ring {
-  /** Fetched last into its place, and nothing since; whether launches may read it. */
-  private readonly present = new Map<number, { isArrived: boolean }>();
-  private readonly overlapping: readonly (readonly number[])[];
+  /** By buffer, in the order of their places. */
+  private readonly present = new Map<number, Present[]>();
+  private readonly places = new Map<number, Present>();
 
   constructor(private readonly bound: BoundPlan) {
     const { streamed = [], buffers } = bound;
-    streamed.forEach(({ weight, buffer, byteOffset, byteLength }) => {
+    for (const { weight, buffer, byteOffset, byteLength } of streamed) {
       const place = buffers[buffer];
-      if (place?.kind === 'ring' && byteOffset >= 0 && byteOffset + byteLength <= place.byteLength) return;
+      if (place?.kind === 'ring' && byteOffset >= 0 && byteOffset + byteLength <= place.byteLength) continue;
       reject([bound.plan.name, `@${weight}`], 'a place inside of a ring', `${byteLength} bytes at ${byteOffset} of ${place?.label}`); // prettier-ignore
-    });
-    this.overlapping = streamed.map((one, index) =>
-      streamed.flatMap((other, at) => {
-        const meet = one.buffer === other.buffer && one.byteOffset < other.byteOffset + other.byteLength && other.byteOffset < one.byteOffset + one.byteLength; // prettier-ignore
-        return at !== index && meet ? [at] : [];
-      }),
-    );
+    }
   }
 
   steps(steps: readonly BoundStep[], isLast: boolean): void {
@@ -52,15 +54,27 @@ class Ring {
           break;
         case 'fetch':
           if (step.isAhead && isLast) break;
-          for (const other of this.overlapping[step.piece]!) this.present.delete(other);
-          this.present.set(step.piece, { isArrived: false });
+          this.fetch(step.piece);
           break;
         case 'arrival': {
-          const piece = this.present.get(step.piece);
+          const piece = this.places.get(step.piece);
           if (piece !== undefined) piece.isArrived = true;
         }
       }
     }
+  }
+
+  private fetch(number: number): void {
+    const { buffer, byteOffset: from, byteLength } = this.bound.streamed![number]!;
+    const end = from + byteLength;
+    const pieces = this.present.get(buffer) ?? [];
+    const first = firstBehind(pieces, from);
+    let last = first;
+    while (last < pieces.length && pieces[last]!.from < end) last++;
+    const piece: Present = { number, from, end, isArrived: false };
+    for (const gone of pieces.splice(first, last - first, piece)) this.places.delete(gone.number);
+    this.present.set(buffer, pieces);
+    this.places.set(number, piece);
   }
 
   /** Equal iterations leave what the second of them leaves; the last one fetches nothing ahead. */
@@ -76,15 +90,24 @@ class Ring {
     const where = [this.bound.plan.name, label];
     const { weight } = this.bound.plan.storages[binding.storage]!;
     const [begin, end] = [binding.byteOffset, binding.byteOffset + binding.byteLength];
-    const found = [...this.present].find(([number]) => {
-      const piece = this.bound.streamed![number]!;
-      const holds = piece.buffer === binding.buffer && piece.byteOffset <= begin && end <= piece.byteOffset + piece.byteLength; // prettier-ignore
-      return holds && piece.weight === weight;
-    });
+    const pieces = this.present.get(binding.buffer) ?? [];
+    const piece = pieces[firstBehind(pieces, begin)];
+    const isIts = piece !== undefined && piece.from <= begin && end <= piece.end && this.bound.streamed![piece.number]!.weight === weight; // prettier-ignore
     if (binding.access !== 'read') reject(where, 'weights are read only', `${binding.access} of @${weight}`);
-    if (found === undefined) reject(where, `@${weight} in the ring`, 'another piece, or none');
-    if (!found[1].isArrived) reject(where, `@${weight} to have arrived`, 'a launch without an arrival before it');
+    if (!isIts) reject(where, `@${weight} in the ring`, 'another piece, or none');
+    if (!piece.isArrived) reject(where, `@${weight} to have arrived`, 'a launch without an arrival before it');
   }
+}
+
+/** Index of the first piece that ends behind an offset. */
+function firstBehind(pieces: readonly Present[], offset: number): number {
+  let [low, high] = [0, pieces.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (pieces[middle]!.end <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function reject(where: readonly string[], expected: string, found: string): never {
