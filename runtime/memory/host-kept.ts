@@ -20,7 +20,10 @@ export function chooseKept(
     .flatMap(({ uses }) => uses.map(({ buffer }) => buffer).filter(isStreamed));
   const total = looped.reduce((sum, buffer) => sum + bytesOf(buffer), 0);
   const kept = new Set<number>();
-  const capacity = total <= hostBytes ? total : hostBytes * (1 - readAheadShare);
+  const isAnyOnce = phases.some(({ kind, uses }) => kind !== 'loop' && uses.some(({ buffer }) => isStreamed(buffer)));
+  // What is not kept is read into the same budget.
+  const holdsAll = total <= hostBytes * (isAnyOnce ? 1 - readAheadShare : 1);
+  const capacity = holdsAll ? total : hostBytes * (1 - readAheadShare);
   let [passed, taken] = [0, 0];
   for (const buffer of looped) {
     passed += bytesOf(buffer);
