@@ -70,9 +70,10 @@ function area(request: ArenaRequest): number {
 /**
  * Places temporaries in arenas so that no two that live at the same time overlap and no two that conflict share an
  * arena. Greedy: in a fixed order, each at the lowest free offset of the arena that grows least. Of six such layouts (three orders;
- * equal growth in an old arena or in a new one) the smallest is taken: which is best depends on the plan, and each takes
- * about a millisecond for a thousand temporaries. Where that is more than what is live at one time, the layout is repaired: the temporary
- * that found no room is placed first, all others after it as before, again and again. The smallest layout of all is the result.
+ * where storages conflict, equal growth in an old arena or in a new one) the smallest is taken: which is best depends on the plan, and
+ * each takes about a millisecond for a thousand temporaries. Where that is more than what is live at one time, the layout is repaired:
+ * the temporary that found no room is placed first, all others after it as before, again and again. The smallest layout of all is the
+ * result.
  *
  * @param conflicts storages that must not share an arena; none where a launch may read and write one buffer
  */
@@ -88,7 +89,7 @@ export function placeInArenas(
   let start: Attempt = { ordered: [], prefersNew: false };
   for (const order of [bySize, bySizeAndTime, byTime]) {
     const ordered = [...requests].sort(order);
-    for (const prefersNew of [false, true]) {
+    for (const prefersNew of conflicts.size === 0 ? [false] : [false, true]) {
       if (best.byteLength === least) break;
       const layout = placeGreedily({ ordered, prefersNew }, problem);
       if (!isSmaller(layout, best)) continue;
