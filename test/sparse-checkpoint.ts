@@ -16,7 +16,9 @@ export interface SparseOptions {
   readonly components?: readonly Component[];
   /** Bytes of tensors that a file holds at most; a tensor is in one file. Default: 10 GB, as released files have. */
   readonly shardBytes?: number;
-  /** Little-endian bf16 of some tensors, by their names in diffusers' files. */
+  /**
+   * Little-endian bf16 of some tensors, by their names in diffusers' files; what is shorter than the tensor is repeated to its end.
+   */
   readonly contents?: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -30,7 +32,7 @@ const stems: Readonly<Record<Component, string>> = {
 /**
  * Writes a released model to the folder, all weights in bf16.
  *
- * @throws an error for contents that belong to no tensor or have not its size
+ * @throws an error for contents that belong to no tensor
  */
 export async function writeSparseCheckpoint(
   folder: string,
@@ -98,9 +100,9 @@ async function writeShards(
         weightMap[name] = file;
         const bytes = contents.get(name);
         if (bytes === undefined) continue;
-        if (bytes.byteLength !== byteLength)
-          throw new Error(`${name} has ${byteLength}, not ${bytes.byteLength} bytes`);
-        await handle.write(bytes, 0, byteLength, offset);
+        for (let at = 0; at < byteLength; at += bytes.byteLength) {
+          await handle.write(bytes, 0, Math.min(bytes.byteLength, byteLength - at), offset + at);
+        }
         unwritten.delete(name);
       }
       await handle.truncate(layout.byteLength);
