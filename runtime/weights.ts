@@ -71,6 +71,8 @@ class RowOpener {
       case 'quantize_rows':
       case 'row_scales':
         return this.quantize(source.kind, source.of);
+      case 'encoded_rows':
+        throw new Error(`internal: nothing encodes the rows of @${this.name}`);
       default:
         return unreachable(source, 'weight source');
     }

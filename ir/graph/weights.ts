@@ -50,6 +50,8 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
         rejectShape(where, part.shape, result.shape, 'what the rows are quantised to');
       return result;
     }
+    case 'encoded_rows':
+      throw new Error(`internal: nothing encodes the rows of ${where.join(', ')}`);
     default:
       return unreachable(source, 'weight source');
   }
