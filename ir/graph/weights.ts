@@ -1,5 +1,7 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { countElements, isSameButForOnes } from '../host-tensor.js';
+import { encodeRows } from '../encode-rows.js';
+import { encodedFields, type FieldName, parseEncoding } from '../encoding.js';
+import { countElements, hostTensorFromBytes, isSameButForOnes } from '../host-tensor.js';
 import type { HostTensor } from '../host-tensor.js';
 import { quantizeRow } from '../quantize.js';
 import type { WeightDeclaration, WeightPart } from './graph.js';
@@ -51,7 +53,7 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
       return result;
     }
     case 'encoded_rows':
-      throw new Error(`internal: nothing encodes the rows of ${where.join(', ')}`);
+      return encode(packPart(source.of, read, where), source.encoding, source.field);
     default:
       return unreachable(source, 'weight source');
   }
@@ -66,6 +68,16 @@ function quantize({ shape, data }: HostTensor): { readonly values: HostTensor; r
     return quantizeRow(data.subarray(start, end).map(Math.fround), values.subarray(start, end), 'f32');
   });
   return { values: { dtype: 'f8e4m3', shape, data: values }, scales: { dtype: 'f32', shape: [rows], data: scales } };
+}
+
+/** An array of the encoded form of a matrix. */
+function encode({ shape, data }: HostTensor, text: string, name: FieldName): HostTensor {
+  const [rows = 1, columns = 1] = shape;
+  const encoding = parseEncoding(text);
+  const field = encodedFields(encoding, columns).find((candidate) => candidate.name === name);
+  if (field === undefined) throw new Error(`internal: ${text} has no ${name}`);
+  const bytes = encodeRows(encoding, rows, columns, Float32Array.from(data)).get(name)!;
+  return hostTensorFromBytes(field.dtype, [rows, field.columns], bytes);
 }
 
 function packParts(
