@@ -12,7 +12,7 @@ import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, s
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import { pipelineConfigOf, withCachedReferences } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
-import { mayQuantize } from './quantized-tensors.js';
+import { chooseEncodings, mayQuantize, type QuantizeOptions } from './quantized-tensors.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 import { type VariantName, variants } from './variants.js';
@@ -24,6 +24,8 @@ export interface CompiledModelOptions extends LoadOptions {
   readonly operands?: CompileOptions['operands'];
   /** In place of the chosen ones, by kernel key. */
   readonly schedules?: CompileOptions['schedules'];
+  /** Weights to be encoded while they are loaded. Those that the files hold encoded are kept as they are. */
+  readonly quantize?: QuantizeOptions;
 }
 
 export class CompiledFlux2Model implements Flux2Model {
@@ -71,16 +73,18 @@ export class CompiledFlux2Model implements Flux2Model {
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */
   compile(name: NetworkName): CompiledModule {
     const component = componentOf[name];
-    const dtypes = storedTypes(component, this.requireComponent(component));
+    const loaded = this.requireComponent(component);
+    const dtypes = storedTypes(component, loaded);
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
     const { target } = this.device;
-    const { instruments, operands = 'stored', schedules } = this.options;
+    const { instruments, operands = 'stored', schedules, quantize } = this.options;
     return compileModule(module, target, {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
       ...(schedules && { schedules }),
       operands,
       mayQuantize,
+      encodingOf: chooseEncodings(component, loaded, quantize),
       cache: this.cache,
     });
   }
