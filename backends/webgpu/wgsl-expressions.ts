@@ -125,6 +125,7 @@ function printScalar(value: number, type: RegisterType, use: (helper: string) =>
     case 'f16': {
       const wrap = (text: string): string => (type.scalar === 'f16' ? `f16(${text})` : text);
       if (Number.isNaN(value)) return primary(wrap(`${use('not_a_number')}()`));
+      if (Object.is(value, -0)) return primary(wrap(`${use('negative_zero')}()`));
       const rounded = type.scalar === 'f32' ? Math.fround(value) : value;
       if (!Number.isFinite(rounded)) return signed(value, wrap(`${use('infinity')}()`));
       return signed(value, `${shortestDecimal(Math.abs(rounded))}${type.scalar === 'f32' ? 'f' : 'h'}`);

@@ -151,11 +151,15 @@ ${lines.join('\n')}
 
 /**
  * Helper functions by name. Infinity and NaN are functions because WGSL refuses them in constant expressions, and a
- * function's result is not one.
+ * function's result is not one; compilers take -0 for 0 there.
  */
 export const helperTexts: Readonly<Record<string, string>> = {
   infinity: `fn infinity() -> f32 {
   let bits = 0x7f800000u;
+  return bitcast<f32>(bits);
+}`,
+  negative_zero: `fn negative_zero() -> f32 {
+  let bits = 0x80000000u;
   return bitcast<f32>(bits);
 }`,
   not_a_number: `fn not_a_number() -> f32 {

@@ -1,12 +1,14 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { encodeRows } from '../encode-rows.js';
-import { encodedFields, type FieldName, parseEncoding } from '../encoding.js';
+import { encodedFields, parseEncoding } from '../encoding.js';
 import { countElements, hostTensorFromBytes, isSameButForOnes } from '../host-tensor.js';
 import type { HostTensor } from '../host-tensor.js';
 import { quantizeRow } from '../quantize.js';
-import type { WeightDeclaration, WeightPart } from './graph.js';
+import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
 import { roundToDType } from './ops/rounding.js';
 import { permuteAxes } from './ops/strided-copy.js';
+
+type EncodedSource = Extract<WeightSource, { kind: 'encoded_rows' }>;
 
 /**
  * The numbers of a declared weight: reads the tensors its source names and packs them as the source says, rounded to
@@ -53,7 +55,7 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
       return result;
     }
     case 'encoded_rows':
-      return encode(packPart(source.of, read, where), source.encoding, source.field);
+      return encodeField(source, packPart(source.of, read, where));
     default:
       return unreachable(source, 'weight source');
   }
@@ -70,14 +72,14 @@ function quantize({ shape, data }: HostTensor): { readonly values: HostTensor; r
   return { values: { dtype: 'f8e4m3', shape, data: values }, scales: { dtype: 'f32', shape: [rows], data: scales } };
 }
 
-/** An array of the encoded form of a matrix. */
-function encode({ shape, data }: HostTensor, text: string, name: FieldName): HostTensor {
-  const [rows = 1, columns = 1] = shape;
+/** One array of the encoded rows of a matrix. */
+function encodeField({ encoding: text, field }: EncodedSource, { shape, data }: HostTensor): HostTensor {
   const encoding = parseEncoding(text);
-  const field = encodedFields(encoding, columns).find((candidate) => candidate.name === name);
-  if (field === undefined) throw new Error(`internal: ${text} has no ${name}`);
-  const bytes = encodeRows(encoding, rows, columns, Float32Array.from(data)).get(name)!;
-  return hostTensorFromBytes(field.dtype, [rows, field.columns], bytes);
+  const [rows = 1, columns = 1] = shape;
+  const found = encodedFields(encoding, columns).find(({ name }) => name === field);
+  const bytes = encodeRows(encoding, rows, columns, Float32Array.from(data)).get(field);
+  if (found === undefined || bytes === undefined) throw new Error(`internal: ${text} has no ${field}`);
+  return hostTensorFromBytes(found.dtype, [rows, found.columns], bytes);
 }
 
 function packParts(
