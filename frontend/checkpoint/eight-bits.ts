@@ -44,8 +44,8 @@ export function recognizeEightBits(checkpoint: Checkpoint, tensors: Map<string, 
     if (bare !== undefined) throw missingScale(bare.tensor, markers[0] ?? scaled!.scale!);
   }
   for (const { tensor, scale } of weights) {
-    // Integers without a scale may be anything.
-    if (scale === undefined && tensor.fileDType === 'I8') continue;
+    // Integers without a scale may be anything, and nothing is not packed.
+    if ((scale === undefined && tensor.fileDType === 'I8') || tensor.byteLength === 0) continue;
     tensors.set(tensor.name, packTensor(checkpoint, tensor, scale));
     const module = tensor.name.replace(/\.weight$/, '');
     const beside = ['scale_input', 'input_scale', 'weight_format'].map((name) => `${module}.${name}`);

@@ -34,7 +34,7 @@ export function restoreHeadRows({ source, properties, tensors }: GgufFile): Gguf
     const heads = properties.get(key) ?? properties.get(`${String(architecture)}.attention.head_count`);
     const [rows = 0, columns = 0] = tensor.shape;
     const head = typeof heads === 'number' && heads > 0 ? rows / heads : NaN;
-    if (tensor.shape.length !== 2 || !Number.isInteger(head / 2)) {
+    if (tensor.shape.length !== 2 || rows === 0 || !Number.isInteger(head / 2)) {
       throw new Flux2cError('F2C418', 'the heads of a language model do not fit its projections', {
         where: [source.name, key],
         expected: `a number of heads, by which the ${rows} rows of ${quoteName(name)} divide into even parts`,

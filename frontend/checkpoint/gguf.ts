@@ -169,7 +169,7 @@ function placeTensor(source: ByteSource, { name, shape, type, offset }: TensorIn
   }
   const entry = { name, fileDType, dtype: dtypeOfFile(fileDType), shape, offset: start, byteLength };
   if (encoding === undefined) return entry;
-  if (shape.length < 2) throw fail('a tensor in blocks is no matrix', 'at least 2 dimensions', `${fileDType} ${quoteShape(shape)}`); // prettier-ignore
+  if (shape.length < 2 || count === 0) throw fail('a tensor in blocks is no matrix', 'at least 2 dimensions, none empty', `${fileDType} ${quoteShape(shape)}`); // prettier-ignore
   const rowNumbers = count / Math.max(1, shape[0]!);
   const rowBytes = (rowNumbers / numbers) * bytes;
   const packed = encodedTensor(encoding, shape, async (first, rows) => {
