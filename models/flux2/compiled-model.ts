@@ -12,7 +12,7 @@ import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, s
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import { pipelineConfigOf, withCachedReferences } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
-import { mayQuantize, type QuantizeOptions } from './quantized-tensors.js';
+import { chooseEncodings, mayQuantize, type QuantizeOptions } from './quantized-tensors.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 import { type VariantName, variants } from './variants.js';
@@ -77,13 +77,14 @@ export class CompiledFlux2Model implements Flux2Model {
     const dtypes = storedTypes(component, loaded);
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
     const { target } = this.device;
-    const { instruments, operands = 'stored', schedules } = this.options;
+    const { instruments, operands = 'stored', schedules, quantize } = this.options;
     return compileModule(module, target, {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
       ...(schedules && { schedules }),
       operands,
       mayQuantize,
+      encodingOf: chooseEncodings(component, loaded, quantize),
       cache: this.cache,
     });
   }

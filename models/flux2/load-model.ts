@@ -13,6 +13,7 @@ import { createModule } from '../../frontend/index.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { isFloat } from '../../ir/dtype.js';
 import type { Module } from '../../ir/graph/graph.js';
+import type { EncodingOf } from '../../passes/compile.js';
 import { addVaeDecoder, addVaeEncoder, unusedAutoencoderWeights } from './autoencoder.js';
 import type { AutoencoderConfig, TextEncoderConfig, TransformerConfig } from './config.js';
 import { readAutoencoderConfig, readTextEncoderConfig, readTransformerConfig } from './component-config.js';
@@ -25,7 +26,6 @@ import {
   pipelineConfigOf,
   withCachedReferences,
 } from './pipeline-config.js';
-import type { EncodingOf } from './quantized-tensors.js';
 import { addTextEncoder, unusedTextEncoderWeights } from './text-encoder.js';
 import { addTransformer } from './transformer.js';
 import { findVariant } from './variants.js';

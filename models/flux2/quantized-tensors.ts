@@ -1,7 +1,7 @@
 import type { WeightTable } from '../../frontend/checkpoint/index.js';
 import { requireEncodable } from '../../ir/encode-rows.js';
 import { fitsEncoding, parseEncoding } from '../../ir/encoding.js';
-import type { MayQuantize } from '../../passes/compile.js';
+import type { EncodingOf, MayQuantize } from '../../passes/compile.js';
 import type { Component } from './weights.js';
 
 /**
@@ -12,9 +12,6 @@ import type { Component } from './weights.js';
  */
 export const mayQuantize: MayQuantize = (tensor) =>
   /^(?:transformer_blocks|single_transformer_blocks|model\.layers)\.\d+\./.test(tensor);
-
-/** The encoding of a tensor of a network's checkpoint, by its name there; undefined for numbers. */
-export type EncodingOf = (tensor: string) => string | undefined;
 
 /** Weights that are encoded when they are loaded, if they are not stored encoded already. */
 export interface QuantizeOptions {
