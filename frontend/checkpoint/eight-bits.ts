@@ -48,7 +48,7 @@ export function recognizeEightBits(checkpoint: Checkpoint, tensors: Map<string, 
     if ((scale === undefined && tensor.fileDType === 'I8') || tensor.byteLength === 0) continue;
     tensors.set(tensor.name, packTensor(checkpoint, tensor, scale));
     const module = tensor.name.replace(/\.weight$/, '');
-    const beside = ['scale_input', 'input_scale', 'weight_format'].map((name) => `${module}.${name}`);
+    const beside = ['scale_input', 'input_scale', 'weight_format', 'comfy_quant'].map((name) => `${module}.${name}`);
     for (const name of [scale, ...beside]) if (name !== undefined) tensors.delete(name);
   }
   for (const name of markers) tensors.delete(name);

@@ -212,10 +212,11 @@ function findTensor(checkpoint: Checkpoint, name: string): CheckpointTensor {
 function locatePart(checkpoint: Checkpoint, part: SlicePart): LocatedPart {
   const tensor = findTensor(checkpoint, part.tensor);
   if (tensor.packed !== undefined) {
-    throw new Flux2cError('F2C414', 'the bytes of a packed tensor are not its numbers', {
+    throw new Flux2cError('F2C414', 'the weights are not stored as numbers of a type that can be copied', {
       where: [tensor.file, quoteName(part.tensor)],
-      expected: 'a tensor of numbers',
+      expected: 'F32, F16 or BF16',
       found: tensor.fileDType,
+      hint: 'Run the checkpoint itself, or take the one of full precision.',
     });
   }
   // Whole rows are whole bytes in every type that is split.

@@ -142,3 +142,57 @@ it('cuts and joins rows of encoded tensors', async () => {
     Float32Array.of(...want.subarray(22 * 128, 24 * 128), ...want.subarray(0, 3 * 128)),
   );
 });
+
+describe('what is not as it should be is refused by name', () => {
+  const nf4 = (): Map<string, RawTensor> => {
+    const file = raw('nf4_block64_double_quant.safetensors');
+    return new Map([...file].filter(([name]) => !name.startsWith('expected')));
+  };
+  const stateName = 'weight.quant_state.bitsandbytes__nf4';
+  const withState = (change: object): ReadonlyMap<string, RawTensor> => {
+    const file = nf4();
+    const state = JSON.parse(new TextDecoder().decode(file.get(stateName)!.bytes)) as object;
+    const bytes = new TextEncoder().encode(JSON.stringify({ ...state, ...change }));
+    return file.set(stateName, { type: 'U8', shape: [bytes.length], bytes });
+  };
+  const floats = (values: readonly number[], shape = [values.length]): RawTensor => ({
+    type: 'F32',
+    shape,
+    bytes: new Uint8Array(Float32Array.from(values).buffer),
+  });
+  const bytes = (type: string, ...shape: readonly number[]): RawTensor => ({
+    type,
+    shape,
+    bytes: new Uint8Array(shape.reduce((product, size) => product * size, 1)),
+  });
+  const without = (name: string): ReadonlyMap<string, RawTensor> => {
+    const file = nf4();
+    file.delete(name);
+    return file;
+  };
+
+  it.each<readonly [string, ReadonlyMap<string, RawTensor>, string, string]>([
+    ['a table of its own', nf4().set('weight.quant_map', floats(Array.from({ length: 16 }, (_, at) => at / 15))), 'F2C415', 'weight.quant_map'],
+    ['a table of fewer numbers', nf4().set('weight.quant_map', floats([0, 1])), 'F2C415', 'weight'],
+    ['no scales', without('weight.absmax'), 'F2C415', 'weight'],
+    ['no scales of scales', without('weight.nested_absmax'), 'F2C415', 'weight'],
+    ['no codes', without('weight'), 'F2C415', 'weight'],
+    ['too few codes', nf4().set('weight', bytes('U8', 8, 1)), 'F2C415', 'weight'],
+    ['blocks of 65', withState({ blocksize: 65 }), 'F2C415', 'weight'],
+    ['another type than its name says', withState({ quant_type: 'fp4' }), 'F2C415', 'weight'],
+    ['a shape of strings', withState({ shape: ['24', '128'] }), 'F2C415', 'weight'],
+    ['another shape', withState({ shape: [24, 129] }), 'F2C415', 'weight'],
+    ['a type that it was of and nobody knows', withState({ dtype: 'float12' }), 'F2C415', 'weight'],
+    ['no offset of scales', withState({ nested_offset: null }), 'F2C415', 'weight'],
+    ['two scales', new Map([['x.weight', bytes('F8_E4M3', 2, 4)], ['x.scale_weight', floats([1])], ['x.weight_scale', floats([1])]]), 'F2C416', 'x.weight'],
+    ['scales of three rows for two', new Map([['x.weight', bytes('F8_E4M3', 2, 4)], ['x.scale_weight', floats([1, 1, 1])]]), 'F2C416', 'x.scale_weight'],
+    ['a scale of integers', new Map([['x.weight', bytes('I8', 2, 4)], ['x.SCB', bytes('U8', 2)]]), 'F2C416', 'x.SCB'],
+    ['no scale where another weight has one', new Map([['x.weight', bytes('F8_E4M3', 2, 4)], ['x.scale_weight', floats([1])], ['y.weight', bytes('F8_E5M2', 2, 4)]]), 'F2C416', 'y.weight'],
+    ['no scale in a file that is marked', new Map([['m.scaled_fp8', bytes('F8_E4M3', 0)], ['y.weight', bytes('F8_E4M3', 2, 4)]]), 'F2C416', 'y.weight'],
+  ])('%s', async (_, tensors, code, name) => {
+    await expect(open(writeRawSafetensors(tensors))).rejects.toMatchObject({
+      code,
+      detail: { where: expect.arrayContaining([name]) as unknown },
+    });
+  }); // prettier-ignore
+});
