@@ -1,5 +1,6 @@
 /** The options of `generate`, and the request they make. */
 import type { MemoryOptions } from './memory-options.js';
+import type { QuantizeCliOptions } from './quantize-options.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -11,7 +12,7 @@ import type { ScheduleOptions } from './schedule-options.js';
 import { TensorFile } from './tensor-files.js';
 
 export interface GenerateOptions
-  extends DeviceOptions, ComponentOptions, MemoryOptions, ReportOptions, ScheduleOptions {
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeCliOptions, ReportOptions, ScheduleOptions {
   readonly model?: string;
   readonly output?: string;
   readonly image?: readonly string[];

@@ -20,6 +20,7 @@ import { type InspectedFunction, type InspectSubject, withSubject } from './insp
 import { formatReport } from './inspect/summary.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
+import { addQuantizeOptions, type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 import { addScheduleOption, type ScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { chooseTargets } from './target-device.js';
 import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
@@ -32,6 +33,7 @@ interface InspectOptions
     MemoryOptions,
     ReportOptions,
     PassOptions,
+    QuantizeCliOptions,
     ScheduleOptions,
     SizeOptions,
     TargetOptions {
@@ -76,7 +78,7 @@ export function inspectCommand(context: CliContext): Command {
     .option('--memory', 'what it needs in memory, and what smaller budgets cost in time')
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
-  addCostOptions(addMemoryOptions(command));
+  addQuantizeOptions(addCostOptions(addMemoryOptions(command)));
   addPassOptions(addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'the report')));
   return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
 }
@@ -99,7 +101,8 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   const { targets, schedules, origin } = await chooseTargets(options, file, context, notice);
   const leftOut = describeLeftOut(options);
   if (leftOut !== undefined) notice(leftOut);
-  const request = { ...options, targets, schedules, ...(file !== undefined && { model: file }) };
+  const quantize = quantizeOf(options);
+  const request = { ...options, quantize, targets, schedules, ...(file !== undefined && { model: file }) };
   await withSubject(request, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);

@@ -1,4 +1,3 @@
-import type { WeightTable } from '../../frontend/checkpoint/index.js';
 import { requireEncodable } from '../../ir/encode-rows.js';
 import { fitsEncoding, parseEncoding } from '../../ir/encoding.js';
 import type { EncodingOf, MayQuantize } from '../../passes/compile.js';
@@ -21,6 +20,27 @@ export interface QuantizeOptions {
   readonly keep: readonly string[];
 }
 
+/** The weights of a network: their shapes, and how they are stored. */
+export interface EncodableWeights {
+  readonly table: Pick<ReadonlyMap<string, { readonly shape: readonly number[] }>, 'get'>;
+  readonly encodingOf: EncodingOf;
+}
+
+/**
+ * Patterns of `keep` that no weight of the networks has: a typing error rather than a wish.
+ *
+ * @param tables tensors by the network that they are of
+ */
+export function findIdlePatterns(
+  keep: readonly string[],
+  tables: ReadonlyMap<Component, ReadonlyMap<string, unknown>>,
+): readonly string[] {
+  return keep.filter((text) => {
+    const pattern = patternOf(text);
+    return ![...tables].some(([component, table]) => [...table.keys()].some((tensor) => pattern.test(tensor) || pattern.test(`${component}.${tensor}`))); // prettier-ignore
+  });
+}
+
 /**
  * How the weights of a network are held: as they are stored, but those that `options` name encoded. These are the matrices that
  * `mayQuantize` allows, whose rows fit the encoding.
@@ -29,7 +49,7 @@ export interface QuantizeOptions {
  */
 export function chooseEncodings(
   component: Component,
-  { table, encodingOf }: { readonly table: WeightTable; readonly encodingOf: EncodingOf },
+  { table, encodingOf }: EncodableWeights,
   options: QuantizeOptions | undefined,
 ): EncodingOf {
   if (options === undefined) return encodingOf;
