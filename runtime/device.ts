@@ -32,8 +32,8 @@ export interface Device {
    */
   readonly prepareKernels?: (kernels: readonly DeviceKernel[]) => void;
   /**
-   * Binds launches once so that they can be run many times. WebGPU refuses (F2C514, naming the launch) a buffer that one
-   * launch binds both read-only and writable, even in disjoint ranges, and overlapping writable ranges.
+   * Binds launches once so that they can be run many times. Refuses (F2C514, naming the launch) overlapping ranges of which
+   * one is writable, and, where the target has no `mixedAccess`, a buffer that one launch binds both read-only and writable.
    */
   record(launches: readonly BoundLaunch[], label: string): Sequence;
   /** Queues a recorded sequence: one command buffer. */

@@ -4,7 +4,7 @@ import type { DimBinding } from '../../ir/dim.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
 import { printBudget } from '../../runtime/memory/byte-budget.js';
 import { type DeviceCosts, usualCosts } from '../../runtime/memory/device-costs.js';
-import { leastBudget, type PlannedMemory, planWithinBudget } from '../../runtime/memory/plan-memory.js';
+import { leastBudget, type PlannedMemory, planWithinBudget, uploadsBeside } from '../../runtime/memory/plan-memory.js';
 import type { CostOptions } from '../memory-options.js';
 import { formatBytes, formatDuration, formatTable, type Column } from './format.js';
 import type { InspectReport } from './report.js';
@@ -48,13 +48,21 @@ export interface BudgetReport {
   readonly seconds: number;
 }
 
-/** Also gives the plan of the one budget that was asked for, or of the middle one, for pictures. Errors of `planWithinBudget`. */
+export interface ReportedMemory {
+  readonly memory: FunctionMemory;
+  /** The plan of the one budget that was asked for, or of the middle one. */
+  readonly planned: PlannedMemory;
+  /** Uploads run beside launches. */
+  readonly isBeside: boolean;
+}
+
+/** Errors of `planWithinBudget`. */
 export function reportMemory(
   { name, plan, kernels }: InspectedFunction,
   sizes: DimBinding,
   target: Target,
   options: MemoryRequestOptions,
-): { readonly memory: FunctionMemory; readonly planned: PlannedMemory } {
+): ReportedMemory {
   const costs = costsOf(target, options);
   const { hostBytes } = options;
   const planFor = (deviceBytes: number): PlannedMemory =>
@@ -76,7 +84,7 @@ export function reportMemory(
     costs,
     budgets: planned.map(({ budget, plan: one }) => describe(budget, one, costs)),
   };
-  return { memory, planned: planned[planned.length >> 1]!.plan };
+  return { memory, planned: planned[planned.length >> 1]!.plan, isBeside: uploadsBeside(target) };
 }
 
 function costsOf(target: Target, { bandwidth, disk, compute }: CostOptions): DeviceCosts {

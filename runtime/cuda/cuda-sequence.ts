@@ -135,7 +135,7 @@ export function recordCudaSequence(
       });
     }
     checkLaunch(target, loaded.kernel, launch);
-    checkBufferAccess(loaded.kernel, launch);
+    checkBufferAccess(target, loaded.kernel, launch);
     return {
       label: launch.label,
       kernel: launch.kernel,

@@ -85,7 +85,7 @@ class Planner {
     private readonly request: MemoryRequest,
   ) {
     this.costs = request.costs ?? usualCosts(target);
-    this.isBeside = request.isBeside ?? target.backend === 'cuda';
+    this.isBeside = request.isBeside ?? uploadsBeside(target);
   }
 
   plan(): PlannedMemory {
@@ -261,6 +261,11 @@ class PieceSearch {
     const each = this.align(bytes / count);
     return Array.from({ length: count }, (_, index) => Math.min(each, bytes - index * each));
   }
+}
+
+/** Whether a device copies weights while it computes. Queues of WebGPU do one after the other. */
+export function uploadsBeside({ backend }: Target): boolean {
+  return backend === 'cuda';
 }
 
 /** Bytes of all buffers of a plan. */

@@ -1,4 +1,4 @@
-import type { BoundPlan, BoundStep } from '../plan/bound-plan.js';
+import type { BoundPlan, BoundStep, PlannedLaunch } from '../plan/bound-plan.js';
 import { type DeviceCosts, launchSeconds } from './device-costs.js';
 
 /** Busy times of a run, for pictures: seconds from its begin. */
@@ -7,6 +7,10 @@ export interface TimelineEvent {
   readonly label: string;
   readonly start: number;
   readonly end: number;
+  /** That is read or uploaded: an index into the plan's `streamed`. */
+  readonly piece?: number;
+  /** That computes. */
+  readonly launch?: PlannedLaunch;
 }
 
 export interface Prediction {
@@ -106,7 +110,7 @@ class Clock {
     const { costs, isBeside } = this.options;
     switch (step.kind) {
       case 'launch':
-        this.launch(step.label, launchSeconds(step, costs));
+        this.launch(step.label, launchSeconds(step, costs), step);
         return;
       case 'copy':
         this.launch(step.label, (2 * step.byteLength) / costs.memoryBytes + 1 / costs.launches);
@@ -125,8 +129,9 @@ class Clock {
     }
   }
 
-  private launch(label: string, seconds: number): void {
-    this.report('compute', label, this.compute, this.compute + seconds);
+  private launch(label: string, seconds: number, launch?: PlannedLaunch): void {
+    const { compute: start } = this;
+    this.options.onEvent?.({ lane: 'compute', label, start, end: start + seconds, ...(launch && { launch }) });
     this.compute += seconds;
     this.launchTime += seconds;
   }
@@ -139,20 +144,16 @@ class Clock {
     if (!isKept) {
       const start = Math.max(this.read, this.uploaded.at(-readAhead) ?? 0);
       this.read = ready = start + byteLength / costs.diskBytes;
-      this.report('read', weight, start, ready);
+      this.options.onEvent?.({ lane: 'read', label: weight, start, end: ready, piece: number });
     }
     const start = Math.max(isBeside ? this.upload : this.compute, this.compute, ready);
     const end = start + seconds;
-    this.report('upload', weight, start, end);
+    this.options.onEvent?.({ lane: 'upload', label: weight, start, end, piece: number });
     this.upload = end;
     if (!isBeside) this.compute = end;
     this.uploaded.push(end);
     this.arrivals.set(number, end);
     this.uploadTime += seconds;
     this.uploadBytes += byteLength;
-  }
-
-  private report(lane: TimelineEvent['lane'], label: string, start: number, end: number): void {
-    this.options.onEvent?.({ lane, label, start, end });
   }
 }

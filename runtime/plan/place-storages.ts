@@ -69,7 +69,7 @@ export function placeStorages(
     memory.boundaryBytes += byteLength;
   }
   const limits = { alignment: alignmentOf(target), maxBytes: target.maxBufferBytes };
-  const layout = placeInArenas(requests, liveness.conflicts, limits);
+  const layout = placeInArenas(requests, target.mixedAccess === true ? new Map() : liveness.conflicts, limits);
   const firstArena = buffers.length;
   layout.arenas.forEach((byteLength, index) => buffers.push({ kind: 'arena', label: `arena ${index}`, byteLength }));
   for (const { storage: id, byteLength } of requests) {
