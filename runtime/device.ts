@@ -45,6 +45,8 @@ export interface Device {
   /** Copies from host memory that run beside launches; absent where there are none but `write`, which is in order with them. */
   readonly uploads?: UploadLane;
   readonly usage: DeviceUsage;
+  /** Memory of the device that nobody uses now; absent where devices do not say. */
+  readonly freeBytes?: () => number;
   destroy(): Promise<void>;
 }
 

@@ -191,6 +191,11 @@ class CudaDevice implements Device {
     else recorded.run(this.stream);
   }
 
+  freeBytes(): number {
+    this.requireLive();
+    return this.calls.run('memoryInfo', []).free;
+  }
+
   async finish(): Promise<void> {
     this.requireLive();
     await this.queue.drain([]);
