@@ -37,7 +37,9 @@ export type Factor =
   | { readonly kind: 'scaled'; readonly bias: number; readonly superGroup: number };
 
 /** The arrays of an encoded matrix, in the order of the operands of `dequantize`. */
-export type FieldName = 'codes' | 'high' | 'scales' | 'supers' | 'zeros' | 'offsets' | 'super_offsets';
+export type FieldName = (typeof fieldNames)[number];
+
+export const fieldNames = ['codes', 'high', 'scales', 'supers', 'zeros', 'offsets', 'super_offsets'] as const;
 
 export interface EncodedField {
   readonly name: FieldName;
@@ -101,11 +103,11 @@ export function findEncoding(text: string): Encoding | undefined {
   return form === undefined || group === undefined || rest.length > 0 ? undefined : { text, group, ...form };
 }
 
-/** @throws Flux2cError F2C170 */
+/** @throws Flux2cError F2C180 */
 export function parseEncoding(text: string): Encoding {
   const found = findEncoding(text);
   if (found !== undefined) return found;
-  throw new Flux2cError('F2C170', 'there is no such encoding of weights', {
+  throw new Flux2cError('F2C180', 'there is no such encoding of weights', {
     expected: `${encodingForms.join(', ')} with a GROUP of ${groups.join(', ')}`,
     found: text,
   });

@@ -6,6 +6,7 @@ import type { Schedule } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
 import type { CompiledModule } from './compiled.js';
 import type { OperandPrecision } from './kernel/from-group/group.js';
+import type { EncodingOf } from './graph/encode-weights.js';
 import type { MayQuantize } from './graph/quantize-products.js';
 import { graphPassesFor, type PipelineOptions } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
@@ -31,13 +32,15 @@ export interface CompileOptions {
   readonly operands?: Operands | 'stored';
   /** With operands in `fp8`, the stored tensors whose products may multiply 8 bits; all by default. */
   readonly mayQuantize?: MayQuantize;
+  /** How stored tensors are encoded on the device, where linear layers have them as weights (`Encoding.text`); none by default. */
+  readonly encodingOf?: EncodingOf;
   /** Only these functions; all by default. */
   readonly functions?: readonly string[];
   /** Takes kernels from there and leaves new ones; for calls with the same `print`. */
   readonly cache?: KernelCache;
 }
 
-export type { MayQuantize };
+export type { EncodingOf, MayQuantize };
 
 /** What factors of products may be rounded to. */
 export type Operands = OperandPrecision | 'fp8';
@@ -68,7 +71,7 @@ export function prepareModule(
   const operands = chosen === 'fp8' ? 'bf16' : chosen;
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
-  const passes = graphPassesFor(target, pipelineOptionsOf(chosen, options.mayQuantize));
+  const passes = graphPassesFor(target, pipelineOptionsOf(chosen, options.mayQuantize, options.encodingOf));
   const fused = runGraphPasses({ ...module, functions }, passes, target, options.instruments ?? []);
   const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
   return (schedules) => {
@@ -91,12 +94,13 @@ function storedPrecision({ weights }: Module, target: Target): OperandPrecision 
   return most === 'bf16' || most === 'f16' ? most : 'f32';
 }
 
-/** The passes that operands need. */
+/** The passes that operands and encoded weights need. */
 export function pipelineOptionsOf(
   operands: CompileOptions['operands'],
   mayQuantize: MayQuantize = () => true,
+  encodingOf?: EncodingOf,
 ): PipelineOptions {
-  return operands === 'fp8' ? { mayQuantize } : {};
+  return { ...(operands === 'fp8' && { mayQuantize }), ...(encodingOf && { encodingOf }) };
 }
 
 function expectOperands(operands: Operands, target: Target): void {

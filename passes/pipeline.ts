@@ -4,6 +4,7 @@ import { decompose } from './graph/decompose.js';
 import { divideProducts } from './graph/divide-products.js';
 import { eliminateCommonSubexpressions } from './graph/eliminate-common-subexpressions.js';
 import { eliminateDeadCode } from './graph/eliminate-dead-code.js';
+import { type EncodingOf, encodeWeights } from './graph/encode-weights.js';
 import { foldConstants } from './graph/fold-constants.js';
 import { fuse } from './graph/fuse.js';
 import { hoistLoopInvariants } from './graph/hoist-loop-invariants.js';
@@ -15,14 +16,14 @@ import { vectorizeSteps } from './graph/vectorize-steps.js';
 import type { GraphPass } from './pass.js';
 
 /** What every target wants before `fuse`. */
-const simplifyPasses: readonly GraphPass[] = [
+const simplifyPasses = (encodingOf: EncodingOf | undefined): readonly GraphPass[] => [
   canonicalize,
   foldConstants,
   // Folding leaves numbers where rules look for them.
   canonicalize,
   eliminateCommonSubexpressions,
   eliminateDeadCode,
-  mergeProjections,
+  mergeProjections(encodingOf),
   hoistLoopInvariants,
   vectorizeSteps,
   decompose,
@@ -36,19 +37,23 @@ const simplifyPasses: readonly GraphPass[] = [
 export interface PipelineOptions {
   /** Set where linear layers multiply numbers of 8 bits: which weights may be quantised. */
   readonly mayQuantize?: MayQuantize;
+  /** Set where weights of linear layers stay encoded. */
+  readonly encodingOf?: EncodingOf;
 }
 
 /**
  * The graph passes of a target, in order. The same for all targets so far: what differs between them is decided in groups and
  * schedules.
  */
-export function graphPassesFor(_target: Target, { mayQuantize }: PipelineOptions = {}): readonly GraphPass[] {
+export function graphPassesFor(_target: Target, { mayQuantize, encodingOf }: PipelineOptions = {}): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
     mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
+  const encode: readonly GraphPass[] = encodingOf === undefined ? [] : [encodeWeights(encodingOf), eliminateDeadCode];
   return [
-    ...simplifyPasses,
+    ...simplifyPasses(encodingOf),
     divideProducts,
     eliminateDeadCode,
+    ...encode,
     ...quantize,
     mergeNormWeights,
     joinRows,

@@ -65,6 +65,7 @@ function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<strin
       case 'permute':
       case 'quantize_rows':
       case 'row_scales':
+      case 'encoded_rows':
         visit(source.of);
         return;
       default:

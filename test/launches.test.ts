@@ -28,10 +28,16 @@ const targets: readonly (readonly [string, Target])[] = [
   ['the processor', cpuTarget],
 ];
 
-function compileDenoise(config: TransformerConfig, target: Target, references = false): CompiledModule {
+function compileDenoise(
+  config: TransformerConfig,
+  target: Target,
+  references = false,
+  encoding?: string,
+): CompiledModule {
   const module = createModule();
   addDenoise(module, config, { guidance: config.guidanceEmbeds, cfg: false, references }, () => 'bf16');
-  return compileModule(module.build(), target, { print: () => '' });
+  const encodingOf = (tensor: string): string | undefined => (tensor.includes('blocks.') ? encoding : undefined);
+  return compileModule(module.build(), target, { print: () => '', ...(encoding !== undefined && { encodingOf }) });
 }
 
 function stepOf({ plans }: CompiledModule): readonly PlanStep[] {
@@ -79,6 +85,20 @@ describe.each(targets)('a denoising step on %s', (_, target) => {
       // Those of the next step.
       expect(steps.filter(({ kind }) => kind === 'copy')).toHaveLength(1);
     });
+  });
+});
+
+describe.each(targets.slice(1))('a denoising step with encoded weights on %s', (_, target) => {
+  it.each(['q4_1', 'nf4:64', 'int8'])('launches what it does with dense ones: %s', (encoding) => {
+    for (const [, config] of configs) {
+      const few = { ...config, doubleBlocks: 2, singleBlocks: 2 };
+      const worksWith = (one?: string): readonly string[] =>
+        launchesOf(stepOf(compileDenoise(few, target, false, one))).map(workOf);
+      const works = worksWith(encoding);
+      expect(works.filter((work) => work.includes('dequantize')).length).toBeGreaterThan(10);
+      expect(works.length).toBe(worksWith().length);
+      expect(works.filter((work) => !work.includes('matmul') && work.includes('dequantize'))).toEqual([]);
+    }
   });
 });
 

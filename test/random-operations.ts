@@ -1,3 +1,4 @@
+import { encodedFields, parseEncoding } from '../ir/encoding.js';
 import { Dim } from '../ir/dim.js';
 import { type DType, isFloat } from '../ir/dtype.js';
 import type { BinaryKind, CompareKind, OpAttributes, ReduceKind, UnaryKind } from '../ir/graph/attributes.js';
@@ -276,6 +277,12 @@ export const candidates: { readonly [K in PlainOpKind]: Propose<K> } = {
   },
   softmax: (g) => propose<'softmax'>([g.pickFloat((value) => rankOf(value) > 0)], {}),
   quantize_rows: (g) => propose<'quantize_rows'>([g.pickFloat((value) => rankOf(value) > 0)], {}),
+  dequantize: (g) => {
+    const encoding = parseEncoding(g.random.pick(['int8', 'f8e5m2', 'q4_0', 'q5_1', 'nf4:16']));
+    const rows = g.newDim();
+    const fields = encodedFields(encoding, encoding.group === undefined ? 4 * g.random.integer(1, 3) : 32);
+    return propose<'dequantize'>(fields.map(({ dtype, columns }) => g.newOperand(dtype, [rows, Dim.of(columns)])), { encoding: encoding.text }); // prettier-ignore
+  },
   group_norm: (g) => {
     const found = withGroups(g);
     if (found === undefined) return undefined;

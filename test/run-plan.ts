@@ -222,6 +222,7 @@ function allocate({ storage }: Storage, count: number): Memory {
       // NaN.
       return new Uint8Array(length).fill(0x7f);
     case 'u8':
+      return new Uint8Array(length).fill(0xa5);
     case 'bool':
       throw new Error(`plans have no storage of ${storage}`);
   }

@@ -97,6 +97,11 @@ export class FunctionWriter {
     return this.op('v128.const', ...new Uint8Array(new Int32Array(4).fill(value).buffer));
   }
 
+  /** All 16 bytes of a vector. */
+  v128({ buffer }: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>): this {
+    return this.op('v128.const', ...new Uint8Array(buffer));
+  }
+
   /** A load or store at the address on the stack plus `offset` bytes; alignment is a hint only. */
   memory(name: Opcode, offset: number, ...immediates: readonly number[]): this {
     return this.op(name, 0, ...encodeUnsigned(offset), ...immediates);

@@ -101,6 +101,10 @@ function writeNow(scope: WasmScope, expression: Expression): void {
       writeLaneSum(scope, lanes);
       return;
     }
+    case 'lookup':
+      write(expression.operand);
+      writeLookup(scope, expression.values, typeOf(expression.operand));
+      return;
     case 'load_shared':
       writeLoadShared(scope, expression.array, expression.index, write);
       return;
@@ -134,6 +138,10 @@ function writeBinaryExpression(scope: WasmScope, expression: Extract<Expression,
   }
   const constant = integerConstant(right);
   writeExpression(scope, left);
+  if (type.lanes !== 1 && (operator === 'shift_left' || operator === 'shift_right')) {
+    const amounts = constantsOf(right);
+    if (amounts !== undefined && writeShift(scope, operator, type, amounts)) return;
+  }
   if (operator === 'mul' && constant !== undefined) {
     // Addresses: a shift is one instruction less, and part of an x86 address for up to 3 bits.
     const bits = Math.log2(constant);
@@ -144,6 +152,57 @@ function writeBinaryExpression(scope: WasmScope, expression: Extract<Expression,
   }
   writeExpression(scope, right);
   writeBinary(scope, operator, type, constant !== undefined && constant !== 0);
+}
+
+/**
+ * Shifts the vector on the stack: all lanes by one number, or each to the left by its own, which is a product. False, and nothing
+ * written, for other shifts.
+ */
+function writeShift(
+  { writer }: WasmScope,
+  operator: 'shift_left' | 'shift_right',
+  { scalar }: RegisterType,
+  amounts: readonly number[],
+): boolean {
+  const [first = 0] = amounts;
+  if (amounts.every((amount) => amount === first)) {
+    writer.i32(first).op(operator === 'shift_left' ? 'i32x4.shl' : scalar === 'u32' ? 'i32x4.shr_u' : 'i32x4.shr_s');
+    return true;
+  }
+  if (operator === 'shift_right') return false;
+  writer
+    .v128(Int32Array.from({ length: 4 }, (_, lane) => 2 ** (amounts[lane % amounts.length] as number)))
+    .op('i32x4.mul');
+  return true;
+}
+
+/** The lanes of a vector of constants. */
+function constantsOf(expression: Expression): readonly number[] | undefined {
+  if (expression.kind === 'constant') return new Array<number>(expression.type.lanes).fill(expression.value);
+  if (expression.kind !== 'vector') return undefined;
+  const values = expression.parts.flatMap((part) => (part.kind === 'constant' ? [part.value] : []));
+  return values.length === expression.parts.length ? values : undefined;
+}
+
+/**
+ * One of 16 numbers for each index on the stack: of each of a number's four bytes there is a table, from which the index, once in each
+ * byte of its lane, takes all at once.
+ */
+function writeLookup({ writer }: WasmScope, values: readonly number[], { lanes }: RegisterType): void {
+  if (lanes === 1) writer.op('i32x4.splat');
+  const index = writer.local('v128');
+  writer.i32x4(0x01010101).op('i32x4.mul').set(index);
+  const bytes = new Uint8Array(Float32Array.from(values).buffer);
+  for (let byte = 0; byte < 4; byte++) {
+    writer.v128(Uint8Array.from(values, (_, at) => bytes[4 * at + byte] as number));
+    writer
+      .get(index)
+      .op('i8x16.swizzle')
+      .i32x4(0xff << (8 * byte))
+      .op('v128.and');
+    if (byte > 0) writer.op('v128.or');
+  }
+  if (lanes === 1) writer.op('f32x4.extract_lane', 0);
 }
 
 function writeMultiplyAdd(scope: WasmScope, { a, b, c }: Extract<Expression, { kind: 'fma' }>): void {
@@ -224,6 +283,12 @@ function writeVector(scope: WasmScope, parts: readonly Expression[]): void {
   const [first, ...rest] = parts;
   if (first === undefined) throw malformed(scope.kernel.name, 'a vector without parts');
   const { scalar, lanes } = typeOf(first);
+  const constants = constantsOf({ kind: 'vector', parts });
+  if (constants !== undefined && scalar !== 'bool') {
+    const all = Array.from({ length: 4 }, (_, lane) => constants[lane % constants.length] as number);
+    writer.v128(scalar === 'f32' ? Float32Array.from(all) : Int32Array.from(all));
+    return;
+  }
   if (writeFoldedVector(scope, parts)) return;
   writeExpression(scope, first);
   if (lanes === 1) writeSplat(scope, { scalar, lanes });

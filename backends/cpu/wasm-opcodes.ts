@@ -67,6 +67,7 @@ export const opcodes = {
   'v128.store': 0xfd0b,
   'v128.const': 0xfd0c,
   'i8x16.shuffle': 0xfd0d,
+  'i8x16.swizzle': 0xfd0e,
   'i32x4.splat': 0xfd11,
   'f32x4.splat': 0xfd13,
   'i32x4.extract_lane': 0xfd1b,

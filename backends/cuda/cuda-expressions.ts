@@ -79,6 +79,10 @@ function print(expression: Expression, scope: CudaScope): ExpressionText {
       return primary(`${at(expression.operand, scope, 'primary')}.${'xyzw'[expression.lane]}`);
     case 'shuffle':
       return call(`shuffle<${expression.lanes.join(', ')}>`, expression.operand);
+    case 'lookup': {
+      const values = expression.values.map((value) => printFloat(value).text).join(', ');
+      return primary(`f2c::lookup(${printExpression(expression.operand, scope)}, ${values})`);
+    }
     case 'dot':
       return call('dot', expression.a, expression.b);
     case 'subgroup_broadcast':

@@ -88,6 +88,8 @@ function print(expression: Expression, scope: WgslScope): ExpressionText {
       const swizzle = expression.lanes.map((lane) => 'xyzw'[lane]).join('');
       return primary(`${at(expression.operand, scope, 'primary')}.${swizzle}`);
     }
+    case 'lookup':
+      return printLookup(expression.values, expression.operand, scope);
     case 'dot':
       return call('dot', expression.a, expression.b);
     case 'subgroup_broadcast':
@@ -123,6 +125,7 @@ function printScalar(value: number, type: RegisterType, use: (helper: string) =>
     case 'f16': {
       const wrap = (text: string): string => (type.scalar === 'f16' ? `f16(${text})` : text);
       if (Number.isNaN(value)) return primary(wrap(`${use('not_a_number')}()`));
+      if (Object.is(value, -0)) return primary(wrap(`${use('negative_zero')}()`));
       const rounded = type.scalar === 'f32' ? Math.fround(value) : value;
       if (!Number.isFinite(rounded)) return signed(value, wrap(`${use('infinity')}()`));
       return signed(value, `${shortestDecimal(Math.abs(rounded))}${type.scalar === 'f32' ? 'f' : 'h'}`);
@@ -130,6 +133,16 @@ function printScalar(value: number, type: RegisterType, use: (helper: string) =>
     default:
       return unreachable(type.scalar, 'scalar type');
   }
+}
+
+function printLookup(values: readonly number[], index: Expression, scope: WgslScope): ExpressionText {
+  const use = (helper: string): string => {
+    scope.helpers.add(helper);
+    return helper;
+  };
+  const numbers = values.map((value) => printScalar(value, { scalar: 'f32', lanes: 1 }, use).text);
+  const name = use(`lookup_x${typeOf(index).lanes}`);
+  return primary(`${name}(${[printExpression(index, scope), ...numbers].join(', ')})`);
 }
 
 function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslScope): ExpressionText {

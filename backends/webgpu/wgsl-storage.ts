@@ -129,13 +129,37 @@ function widenF8e4m3(lanes: 1 | 2 | 4): string {
 }`;
 }
 
+/** One of 16 numbers in each lane, by selects: drivers have no quick way to a table. */
+function lookup(lanes: 1 | 2 | 4): string {
+  const vector = (type: string): string => (lanes === 1 ? type : `vec${lanes}<${type}>`);
+  const lines: string[] = [];
+  let names = Array.from({ length: 16 }, (_, at) => `${vector('f32')}(v${at})`);
+  for (let bit = 0; bit < 4; bit++) {
+    lines.push(`  let b${bit} = (index & ${vector('u32')}(${2 ** bit}u)) != ${vector('u32')}(0u);`);
+    const pairs = names
+      .filter((_, at) => at % 2 === 0)
+      .map((low, at) => `select(${low}, ${names[2 * at + 1]}, b${bit})`);
+    names = pairs.map((_, at) => `c${bit}_${at}`);
+    pairs.forEach((pair, at) => lines.push(`  let ${names[at]} = ${pair};`));
+  }
+  const parameters = Array.from({ length: 16 }, (_, at) => `v${at}: f32`).join(', ');
+  return `fn lookup_x${lanes}(index: ${vector('u32')}, ${parameters}) -> ${vector('f32')} {
+${lines.join('\n')}
+  return ${names[0]};
+}`;
+}
+
 /**
  * Helper functions by name. Infinity and NaN are functions because WGSL refuses them in constant expressions, and a
- * function's result is not one.
+ * function's result is not one; compilers take -0 for 0 there.
  */
 export const helperTexts: Readonly<Record<string, string>> = {
   infinity: `fn infinity() -> f32 {
   let bits = 0x7f800000u;
+  return bitcast<f32>(bits);
+}`,
+  negative_zero: `fn negative_zero() -> f32 {
+  let bits = 0x80000000u;
   return bitcast<f32>(bits);
 }`,
   not_a_number: `fn not_a_number() -> f32 {
@@ -170,6 +194,9 @@ export const helperTexts: Readonly<Record<string, string>> = {
   widen_u8x4: `fn widen_u8x4(word: u32) -> vec4<i32> {
   return vec4<i32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
 }`,
+  lookup_x1: lookup(1),
+  lookup_x2: lookup(2),
+  lookup_x4: lookup(4),
   widen_f8e4m3x1: widenF8e4m3(1),
   widen_f8e4m3x2: widenF8e4m3(2),
   widen_f8e4m3x4: widenF8e4m3(4),

@@ -97,6 +97,8 @@ function describe(expression: TileExpression, place: (operand: TileExpression) =
       return ['convert', expression.to, place(expression.operand)];
     case 'exchange':
       return ['exchange', expression.axis, expression.mask, place(expression.operand)];
+    case 'decode':
+      return ['decode', expression.encoding, expression.column.text, expression.fields.map(place)];
     default:
       return unreachable(expression, 'tile expression');
   }

@@ -47,6 +47,7 @@ const forms: Forms = {
   attention: { scale: 'number', causal: 'boolean' },
   layer_norm: { eps: 'number' },
   rms_norm: { eps: 'number' },
+  dequantize: { encoding: 'text' },
   group_norm: { groups: 'number', eps: 'number' },
   group_moments: { groups: 'number' },
   combine_moments: { eps: 'number' },

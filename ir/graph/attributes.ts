@@ -85,6 +85,8 @@ export interface OpAttributes
    * magnitude / 448 or 1 for zeros, and rounded, so values · scales is nearly x. A scale for a whole tensor is one of extent 1.
    */
   quantize_rows: None;
+  /** (the arrays [N, columns] that `encodedFields` lists) -> f32[N, K], the numbers they stand for (`decodeRows`). */
+  dequantize: { readonly encoding: string };
 
   // ── position ──
   /** (x[B, S, H, D], cos[S, D/2], sin[S, D/2]). `interleaved` turns pairs (2i, 2i+1), `half` pairs (i, i + D/2). */

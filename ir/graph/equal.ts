@@ -114,6 +114,8 @@ export function equalWeightSources(a: WeightSource, b: WeightSource): boolean {
     case 'quantize_rows':
     case 'row_scales':
       return b.kind === a.kind && equalParts(a.of, b.of);
+    case 'encoded_rows':
+      return b.kind === a.kind && a.encoding === b.encoding && a.field === b.field && equalParts(a.of, b.of);
   }
 }
 

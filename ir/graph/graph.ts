@@ -1,5 +1,6 @@
 import type { Dim } from '../dim.js';
 import type { DType } from '../dtype.js';
+import type { FieldName } from '../encoding.js';
 import type { OpAttributes, OpKind } from './attributes.js';
 
 /**
@@ -48,7 +49,9 @@ export type WeightSource =
   /** Rows in f8e4m3, each divided by its scale, as the operation of that name makes them. Whole weights only, no parts of others. */
   | { readonly kind: 'quantize_rows'; readonly of: WeightPart }
   /** The scales of those rows: f32[rows]. */
-  | { readonly kind: 'row_scales'; readonly of: WeightPart };
+  | { readonly kind: 'row_scales'; readonly of: WeightPart }
+  /** An array of the encoded form of the rows of a matrix [N, K], `encodedFields` says of what type and shape. No part of others. */
+  | { readonly kind: 'encoded_rows'; readonly of: WeightPart; readonly encoding: string; readonly field: FieldName };
 
 /** A weight as an ingredient of another: what to read and its shape. */
 export interface WeightPart {

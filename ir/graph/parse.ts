@@ -1,3 +1,4 @@
+import { fieldNames, type FieldName } from '../encoding.js';
 import { BlockBuilder, ModuleBuilder } from './builder.js';
 import type { GraphFunction, Module, WeightPart, WeightSource } from './graph.js';
 import { NameScope } from './names.js';
@@ -82,11 +83,30 @@ class ModuleParser {
         scanner.expect(')');
         return { kind, of };
       }
+      case 'encoded_rows': {
+        scanner.expect('(');
+        const of = this.part();
+        scanner.expect(',');
+        const encoding = scanner.string();
+        scanner.expect(',');
+        const field = this.field();
+        scanner.expect(')');
+        return { kind, of, encoding, field };
+      }
       default:
         return scanner.fail('F2C130', `there is no source '${kind}'`, {
-          expected: 'tensor, concat_rows, interleave_rows, permute, quantize_rows or row_scales',
+          expected: 'tensor, concat_rows, interleave_rows, permute, quantize_rows, row_scales or encoded_rows',
         });
     }
+  }
+
+  private field(): FieldName {
+    const { scanner } = this;
+    const name = scanner.word('an array of an encoded matrix');
+    return (
+      fieldNames.find((field) => field === name) ??
+      scanner.fail('F2C130', `there is no array '${name}' of an encoded matrix`, { expected: fieldNames.join(', ') })
+    );
   }
 
   private part(): WeightPart {

@@ -152,6 +152,8 @@ function printSource(source: WeightSource): string {
     case 'quantize_rows':
     case 'row_scales':
       return `${source.kind}(${printPart(source.of)})`;
+    case 'encoded_rows':
+      return `encoded_rows(${printPart(source.of)}, ${JSON.stringify(source.encoding)}, ${source.field})`;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { DType } from '../dtype.js';
+import { encodedFields, type EncodedField, findEncoding, fitsEncoding } from '../encoding.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
 import { printShape, printType } from './types.js';
 
@@ -6,14 +7,34 @@ import { printShape, printType } from './types.js';
 export function findWeightProblem({ type, source }: WeightDeclaration): string | undefined {
   const shape = type.shape.map((dim) => dim.constant);
   if (!shape.every((size) => size !== undefined)) return `the dimensions of ${printType(type)} are not all constant`;
-  const quantised = findQuantisedType(source);
-  if (quantised !== undefined && type.dtype !== quantised)
-    return `${source.kind} makes ${quantised}, not ${type.dtype}`;
+  const made = findMadeType(source);
+  if (made !== undefined && type.dtype !== made) return `${source.kind} makes ${made}, not ${type.dtype}`;
   return findPartProblem({ shape, source });
 }
 
-function findQuantisedType({ kind }: WeightSource): DType | undefined {
-  return kind === 'quantize_rows' ? 'f8e4m3' : kind === 'row_scales' ? 'f32' : undefined;
+/** The element type of what is computed from the rows' numbers; undefined for what only moves them, and for no array of an encoding. */
+function findMadeType(source: WeightSource): DType | undefined {
+  switch (source.kind) {
+    case 'quantize_rows':
+      return 'f8e4m3';
+    case 'row_scales':
+      return 'f32';
+    case 'encoded_rows':
+      return findEncodedField(source)?.dtype;
+    default:
+      return undefined;
+  }
+}
+
+function findEncodedField({
+  of,
+  encoding,
+  field,
+}: WeightSource & { readonly kind: 'encoded_rows' }): EncodedField | undefined {
+  const form = findEncoding(encoding);
+  const columns = of.shape[1] ?? 0;
+  if (form === undefined || !fitsEncoding(form, columns)) return undefined;
+  return encodedFields(form, columns).find(({ name }) => name === field);
 }
 
 function findPartProblem({ shape, source }: WeightPart): string | undefined {
@@ -57,13 +78,23 @@ function findPartProblem({ shape, source }: WeightPart): string | undefined {
         return `${kind} of ${printShape(of.shape)} is not ${printShape(shape)}`;
       return findIngredientProblem(of);
     }
+    case 'encoded_rows': {
+      const { of, encoding, field } = source;
+      const array = of.shape.length === 2 ? findEncodedField(source) : undefined;
+      if (array === undefined) return `there is no array '${field}' of ${printShape(of.shape)} as ${encoding}`;
+      const made = [of.shape[0] ?? 0, array.columns];
+      if (!sameShape(made, shape))
+        return `${field} of ${printShape(of.shape)} as ${encoding} is not ${printShape(shape)}`;
+      return findIngredientProblem(of);
+    }
   }
 }
 
 /** Packing moves numbers of one type: what is quantised comes last. */
 function findIngredientProblem(part: WeightPart): string | undefined {
-  const isQuantised = findQuantisedType(part.source) !== undefined;
-  return isQuantised ? `${part.source.kind} cannot be a part of another weight` : findPartProblem(part);
+  const { kind } = part.source;
+  const isMade = kind === 'quantize_rows' || kind === 'row_scales' || kind === 'encoded_rows';
+  return isMade ? `${kind} cannot be a part of another weight` : findPartProblem(part);
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -1,10 +1,14 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { countElements, isSameButForOnes } from '../host-tensor.js';
+import { encodeRows } from '../encode-rows.js';
+import { encodedFields, parseEncoding } from '../encoding.js';
+import { countElements, hostTensorFromBytes, isSameButForOnes } from '../host-tensor.js';
 import type { HostTensor } from '../host-tensor.js';
 import { quantizeRow } from '../quantize.js';
-import type { WeightDeclaration, WeightPart } from './graph.js';
+import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
 import { roundToDType } from './ops/rounding.js';
 import { permuteAxes } from './ops/strided-copy.js';
+
+type EncodedSource = Extract<WeightSource, { kind: 'encoded_rows' }>;
 
 /**
  * The numbers of a declared weight: reads the tensors its source names and packs them as the source says, rounded to
@@ -50,6 +54,8 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
         rejectShape(where, part.shape, result.shape, 'what the rows are quantised to');
       return result;
     }
+    case 'encoded_rows':
+      return encodeField(source, packPart(source.of, read, where));
     default:
       return unreachable(source, 'weight source');
   }
@@ -64,6 +70,16 @@ function quantize({ shape, data }: HostTensor): { readonly values: HostTensor; r
     return quantizeRow(data.subarray(start, end).map(Math.fround), values.subarray(start, end), 'f32');
   });
   return { values: { dtype: 'f8e4m3', shape, data: values }, scales: { dtype: 'f32', shape: [rows], data: scales } };
+}
+
+/** One array of the encoded rows of a matrix. */
+function encodeField({ encoding: text, field }: EncodedSource, { shape, data }: HostTensor): HostTensor {
+  const encoding = parseEncoding(text);
+  const [rows = 1, columns = 1] = shape;
+  const found = encodedFields(encoding, columns).find(({ name }) => name === field);
+  const bytes = encodeRows(encoding, rows, columns, Float32Array.from(data)).get(field);
+  if (found === undefined || bytes === undefined) throw new Error(`internal: ${text} has no ${field}`);
+  return hostTensorFromBytes(found.dtype, [rows, found.columns], bytes);
 }
 
 function packParts(

@@ -56,6 +56,8 @@ export function typeOf(expression: Expression): RegisterType {
       return typeOf(expression.operand);
     case 'pack':
       return u32;
+    case 'lookup':
+      return vectorOf('f32', typeOf(expression.operand).lanes);
     case 'load_matrix':
       return vectorOf('u32', 4);
     case 'binary': {
@@ -298,6 +300,7 @@ export function operandsOf(expression: Expression): readonly Expression[] {
     case 'subgroup_reduce':
     case 'subgroup_exchange':
     case 'pack':
+    case 'lookup':
       return [expression.operand];
     case 'binary':
       return [expression.left, expression.right];

@@ -141,6 +141,10 @@ function compileExact(expression: Expression, scope: InterpretScope): CompiledEx
       );
     case 'vector':
       return compileVector(expression.parts, createValues(type, count), type.lanes, scope);
+    case 'lookup': {
+      const { values } = expression;
+      return mapOne(compile(expression.operand), createValues(type, count), (index) => values[index] ?? NaN);
+    }
     case 'dot': {
       const [a, b] = [compile(expression.a), compile(expression.b)];
       const values = createValues(type, count);

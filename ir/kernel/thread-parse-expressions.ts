@@ -162,6 +162,18 @@ export class ExpressionParser {
       scanner.expect(')');
       return { kind: 'load_matrix', array, index, transposed: name !== 'load_matrix' };
     }
+    if (name === 'lookup') {
+      scanner.expect('(');
+      const operand = this.expression();
+      scanner.expect(',');
+      const values = scanner.list(
+        '[',
+        ']',
+        () => (scanner.accept('-') ? -1 : 1) * Number(scanner.numberText('a number')),
+      );
+      scanner.expect(')');
+      return { kind: 'lookup', values, operand };
+    }
     const parts = scanner.list('(', ')', () => this.expression());
     if (name === 'vector') return { kind: 'vector', parts };
     const [a, b, c] = parts;

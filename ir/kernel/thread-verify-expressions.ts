@@ -124,6 +124,12 @@ export class ExpressionCheck {
       case 'shuffle':
         this.check(expression.operand);
         return this.checkLanes(expression);
+      case 'lookup':
+        this.check(expression.operand);
+        if (expression.values.length !== 16 || !expression.values.every((value) => Math.fround(value) === value)) {
+          this.fail('F2C230', `'lookup' needs 16 numbers of f32`, { found: `${expression.values.length}` });
+        }
+        return this.expectScalar(expression.operand, ['u32']);
       case 'dot':
         this.check(expression.a);
         this.expectScalar(expression.a, ['f32']);

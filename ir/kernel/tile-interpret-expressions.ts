@@ -1,5 +1,7 @@
 import type { Dim, DimBinding } from '../dim.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
+import { decodeElement } from '../decode-element.js';
+import { parseEncoding } from '../encoding.js';
 import { bf16ToF32, f32ToBf16, f32ToF8e4m3, f8e4m3ToF32 } from '../dtype.js';
 import { erf } from '../graph/ops/error-function.js';
 import { binaryFunction, convertFunction, unaryFunction } from './thread-interpret-operators.js';
@@ -270,6 +272,12 @@ export class TileEvaluator {
           turn();
           return value;
         };
+      }
+      case 'decode': {
+        const encoding = parseEncoding(expression.encoding);
+        const column = this.polynomial(expression.column);
+        const fields = expression.fields.map((field) => this.expression(field));
+        return () => decodeElement(encoding, column(), fields.map((field) => field())); // prettier-ignore
       }
       default:
         return unreachable(expression, 'tile expression');

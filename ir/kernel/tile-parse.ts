@@ -1,3 +1,5 @@
+import { fieldNamesOf } from '../decode-element.js';
+import { type Encoding, findEncoding } from '../encoding.js';
 import { Dim } from '../dim.js';
 import { TextScanner } from './text-scanner.js';
 import { parseInfix } from './infix.js';
@@ -258,7 +260,20 @@ class TileParser {
       scanner.expect(',');
       return { kind: 'exchange', axis, mask, operand: this.operands(1)[0] as TileExpression };
     }
+    const encoding = name.startsWith('decode_') ? encodingNamed(name.slice('decode_'.length)) : undefined;
+    if (encoding !== undefined) return this.decode(encoding);
     return this.call(name);
+  }
+
+  /** Behind the opening parenthesis: the column, then a load of each field. */
+  private decode(encoding: Encoding): TileExpression {
+    const { scanner } = this;
+    const column = this.polynomial();
+    scanner.expect(':');
+    const fields = this.operands(fieldNamesOf(encoding).length).map((field) =>
+      field.kind === 'load' ? field : scanner.fail('loads of the fields of an encoded row'),
+    );
+    return { kind: 'decode', encoding: encoding.text, column, fields };
   }
 
   private call(name: string): TileExpression {
@@ -288,4 +303,9 @@ class TileParser {
     this.scanner.expect(')');
     return operands;
   }
+}
+
+/** `int4_64` is `int4:64`: names of functions have no colon. */
+function encodingNamed(name: string): Encoding | undefined {
+  return findEncoding(name) ?? findEncoding(name.replace(/_(?=[0-9]+$)/, ':'));
 }

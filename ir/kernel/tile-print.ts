@@ -126,6 +126,10 @@ function printWithLevel(expression: TileExpression): readonly [string, number] {
       return call(`to_${expression.to}`, expression.operand);
     case 'exchange':
       return [`exchange(${expression.axis}, ${expression.mask}, ${print(expression.operand, 0)})`, primaryLevel];
+    case 'decode': {
+      const fields = expression.fields.map((field) => print(field, 0)).join(', ');
+      return [`decode_${expression.encoding.replace(':', '_')}(${expression.column.text}: ${fields})`, primaryLevel];
+    }
     default:
       return unreachable(expression, 'tile expression');
   }

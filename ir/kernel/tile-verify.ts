@@ -1,7 +1,9 @@
+import { fieldNamesOf } from '../decode-element.js';
+import { findEncoding } from '../encoding.js';
 import type { Dim } from '../dim.js';
 import type { DiagnosticCode } from '../diagnostics.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import type { Axis, IndexCondition, IndexTerm, TileExpression, TileKernel, TileStatement } from './tile.js';
+import type { Axis, IndexCondition, IndexTerm, TileDecode, TileExpression, TileKernel, TileStatement } from './tile.js';
 
 /**
  * Throws for the first thing that is wrong with a tile kernel:
@@ -190,9 +192,24 @@ class TileCheck {
       case 'exchange':
         this.checkExchange(expression.axis, expression.mask, walked);
         return this.expression(expression.operand, walked);
+      case 'decode':
+        this.index(expression.column, walked, 'a column of an encoded row');
+        return this.fields(expression, walked);
       default:
         unreachable(expression, 'tile expression');
     }
+  }
+
+  private fields({ encoding: text, fields }: TileDecode, walked: Walked): void {
+    const encoding = findEncoding(text);
+    const count = encoding === undefined ? 0 : fieldNamesOf(encoding).length;
+    if (count === 0 || fields.length !== count) {
+      this.fail('F2C255', 'an encoded row has other fields', {
+        expected: encoding === undefined ? 'an encoding' : `${count} for ${text}`,
+        found: encoding === undefined ? text : `${fields.length}`,
+      });
+    }
+    for (const field of fields) this.expression(field, walked);
   }
 
   /** Coordinates and their partners are all inside the extent. */

@@ -20,6 +20,8 @@ function operandsOfTile(expression: TileExpression): readonly TileExpression[] {
       return [expression.condition, expression.yes, expression.no];
     case 'when':
       return [expression.yes, expression.no];
+    case 'decode':
+      return expression.fields;
     default:
       return unreachable(expression, 'tile expression');
   }
@@ -73,6 +75,8 @@ export function indicesOfTile(expression: TileExpression): readonly Dim[] {
       return [expression.index, ...boundsOf(expression.conditions)];
     case 'when':
       return boundsOf(expression.conditions);
+    case 'decode':
+      return [expression.column];
     default:
       return [];
   }

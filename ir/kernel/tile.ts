@@ -117,7 +117,20 @@ export type TileExpression =
     }
   | { readonly kind: 'convert'; readonly to: TileConversion; readonly operand: TileExpression }
   /** The operand where the axis' coordinate has the mask's bits turned over: neighbours of a pair see each other. */
-  | { readonly kind: 'exchange'; readonly axis: string; readonly mask: number; readonly operand: TileExpression };
+  | { readonly kind: 'exchange'; readonly axis: string; readonly mask: number; readonly operand: TileExpression }
+  /**
+   * A number of an encoded row at a column (`decodeElement`). Fields are what that column has in the arrays, in the order of `encodedFields`:
+   * the words that its bits lie in and the numbers of its group, loads all of them.
+   */
+  | {
+      readonly kind: 'decode';
+      readonly encoding: string;
+      readonly column: IndexPolynomial;
+      readonly fields: readonly TileLoad[];
+    };
+
+export type TileLoad = Extract<TileExpression, { kind: 'load' }>;
+export type TileDecode = Extract<TileExpression, { kind: 'decode' }>;
 
 export type TileStatement =
   /** Declares a tile over axes, innermost (vectorised) last; assignable. */

@@ -13,7 +13,7 @@ import { type MemoryBudget, MemoryShares } from './memory-shares.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import { pipelineConfigOf, withCachedReferences } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
-import { mayQuantize } from './quantized-tensors.js';
+import { chooseEncodings, mayQuantize, type QuantizeOptions } from './quantized-tensors.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 import { type VariantName, variants } from './variants.js';
@@ -27,6 +27,8 @@ export interface CompiledModelOptions extends LoadOptions {
   readonly schedules?: CompileOptions['schedules'];
   /** What all functions that are open may take together. Default: as much as they need. */
   readonly memory?: MemoryBudget | undefined;
+  /** Weights to be encoded while they are loaded. Those that the files hold encoded are kept as they are. */
+  readonly quantize?: QuantizeOptions;
 }
 
 export class CompiledFlux2Model implements Flux2Model {
@@ -85,16 +87,18 @@ export class CompiledFlux2Model implements Flux2Model {
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */
   compile(name: NetworkName): CompiledModule {
     const component = componentOf[name];
-    const dtypes = storedTypes(component, this.requireComponent(component));
+    const loaded = this.requireComponent(component);
+    const dtypes = storedTypes(component, loaded);
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
     const { target } = this.device;
-    const { instruments, operands = 'stored', schedules } = this.options;
+    const { instruments, operands = 'stored', schedules, quantize } = this.options;
     return compileModule(module, target, {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
       ...(schedules && { schedules }),
       operands,
       mayQuantize,
+      encodingOf: chooseEncodings(component, loaded, quantize),
       cache: this.cache,
     });
   }

@@ -27,6 +27,7 @@ function collectTensors({ shape, source }: WeightPart, expected: Map<string, rea
     case 'permute':
     case 'quantize_rows':
     case 'row_scales':
+    case 'encoded_rows':
       collectTensors(source.of, expected);
       return;
     default:

@@ -6,6 +6,7 @@ import { equalShapes } from '../../ir/graph/types.js';
 import { isRowOperation, shareLoops } from '../kernel/from-group/facts.js';
 import { elementCount } from '../kernel/from-group/group.js';
 import type { GraphPass } from '../pass.js';
+import { Decoders } from './decoders.js';
 import { Uses } from './uses.js';
 import { findHeads } from './fuse-heads.js';
 import { GroupBuffers } from './group-buffers.js';
@@ -23,6 +24,7 @@ import { inlineFused } from './inline-fused.js';
  *   contraction -> split of the last axis: one destination a piece
  *   contraction + contraction of the same left operand, where pointwise work reads both: an accumulator each
  *   contraction <- upsample_nearest: only the addresses change
+ *   contraction <- numbers of encoded rows, as its right factor: every product decodes them as it reads, however many read them
  *   map <- concatenation of repeated rows: one of its vectors is chosen for each row
  *   contraction -> norm and rope of its heads, where a workgroup has whole heads (fuse-heads.ts)
  * Every value inside a group is read inside it only, so a group can stand where its last operation stood.
@@ -75,10 +77,11 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
     closing.set(last, group);
     for (const result of last.results) groupOf.set(result, group);
   };
+  const decoders = new Decoders(block);
   const inHeads = new Set<Operation>();
   for (const heads of findHeads(block, uses)) {
-    const group: Group = { anchor: 'contraction', ...heads };
-    if (buffers.count(heads.operations, heads.results) > target.maxStorageBuffers) continue;
+    const group: Group = { ...heads, anchor: 'contraction', operations: decoders.precede(heads.operations) };
+    if (buffers.count(group.operations, heads.results) > target.maxStorageBuffers) continue;
     closing.set(group.operations.at(-1) as Operation, group);
     for (const operation of group.operations) inHeads.add(operation);
   }
@@ -99,8 +102,8 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
       if (repeatsRows(operation, repeats, uses)) close({ anchor: 'map', operations: [...repeats, operation] });
       continue;
     }
-    if (unfused.has(category) || host.has(operation)) continue;
-    let group: Group = { anchor: anchorFor(operation), operations: [operation] };
+    if (unfused.has(category) || host.has(operation) || decoders.isOnlyFactor(operation)) continue;
+    let group: Group = { anchor: anchorFor(operation), operations: decoders.precede([operation]) };
     for (const operand of new Set(operation.operands)) {
       const grown = absorb(group, operation, operand, { groupOf, viewOf, buffers, uses, target });
       if (grown === undefined) continue;

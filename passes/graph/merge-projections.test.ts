@@ -13,7 +13,7 @@ const attentionWeights = `
 describe('merge-projections', () => {
   it('makes one product of q, k and v, in the order in which they were written', () => {
     expectPass(
-      mergeProjections,
+      mergeProjections(),
       `${attentionWeights}
       func @f(%x: f32[img, 4]) -> (q: %a, k: %c, v: %d) {
         %q = matmul(%x, @attn.to_q.weight) {transposeB = true}
@@ -37,7 +37,7 @@ describe('merge-projections', () => {
 
   it('merges in every function and block alike, and packs once', () => {
     const result = expectPass(
-      mergeProjections,
+      mergeProjections(),
       `weight @gate : f32[4, 4] = tensor "gate"
       weight @up : f32[4, 4] = tensor "up"
       func @f(%x: f32[1, img, 4]) -> (y: %y) {
@@ -90,7 +90,7 @@ describe('merge-projections', () => {
         %c = matmul(%x, @c) {transposeB = true}
         %y = mul(%a, %c)
       }`);
-    const result = mergeProjections.run(module, cpuTarget);
+    const result = mergeProjections().run(module, cpuTarget);
     expectSameResults(module, result);
     expect([...result.weights.keys()]).toEqual(['a', 'b', 'c', 'd', 'a.c', 'b.d']);
     expect(printModule(result).match(/matmul\(/g)).toHaveLength(3);
@@ -106,7 +106,7 @@ describe('merge-projections', () => {
         %c = exp(%a)
         %d = exp(%b)
       }`);
-    const text = printModule(mergeProjections.run(module, cpuTarget));
+    const text = printModule(mergeProjections().run(module, cpuTarget));
     expect(text).toContain(
       'weight @qk.v : f32[12, 1, 1, 4] = concat_rows(tensor "q" : [4, 1, 1, 4], tensor "k" : [4, 1, 1, 4], tensor "v" : [4, 1, 1, 4])',
     );
@@ -115,7 +115,7 @@ describe('merge-projections', () => {
 
   it('leaves alone other element types, other inputs, weights used elsewhere, and what outgrows a buffer', () => {
     expectUnchanged(
-      mergeProjections,
+      mergeProjections(),
       `weight @a : f32[4, 4] = tensor "a"
       weight @b : bf16[4, 4] = tensor "b"
       weight @c : f32[4, 4] = tensor "c"
@@ -137,7 +137,7 @@ describe('merge-projections', () => {
         %b = matmul(%x, @b) {transposeB = true}
         %y = mul(%a, %b)
       }`;
-    expectUnchanged(mergeProjections, two, { ...cpuTarget, maxBufferBytes: 127 });
-    expect(mergeProjections.run(parseModule(two), { ...cpuTarget, maxBufferBytes: 128 }).weights.size).toBe(3);
+    expectUnchanged(mergeProjections(), two, { ...cpuTarget, maxBufferBytes: 127 });
+    expect(mergeProjections().run(parseModule(two), { ...cpuTarget, maxBufferBytes: 128 }).weights.size).toBe(3);
   });
 });

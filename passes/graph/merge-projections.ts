@@ -11,6 +11,7 @@ import type {
   WeightPart,
 } from '../../ir/graph/graph.js';
 import type { GraphPass } from '../pass.js';
+import { type EncodingOf, encodingOfWeight } from './encode-weights.js';
 import { rewriteModule, type RewriteContext } from './rewriter.js';
 import { weightPart } from './weight-table.js';
 
@@ -19,27 +20,29 @@ import { weightPart } from './weight-table.js';
  * result split. q, k and v, gate and up, and the modulations of all blocks (they all read silu(vec)) are found this
  * way, whether the checkpoint stores them apart or in one tensor. Convolutions over the same input go the same way.
  *
- * Weights are merged when they have the same element type and row shape and are used by the same products wherever the
+ * Weights are merged when they have the same element type, encoding (`encodingOf`, none by default) and row shape and are used by the same products wherever the
  * module uses them (so a weight is never stored twice), as far as the packed weight fits a buffer of the target.
  *
  * Needs linear layers as `matmul` with `transposeB` of a `weight` (canonicalize, fold-constants) and equal inputs as
  * one value (eliminate-common-subexpressions). Cost: linear; a copy of the merged weights, made once at loading.
  */
-export const mergeProjections: GraphPass = {
-  name: 'merge-projections',
-  description: 'make one product of linear layers over the same input',
-  run(module, target) {
-    const groups = findGroups(module, target);
-    if (groups.size === 0) return module;
-    return rewriteModule(module, () => (operation, context) => {
-      const group = groups.get(operation.results[0] as Value);
-      if (group === undefined) return undefined;
-      if (!group.emitted) emitMerged(operation as Projection, group, context);
-      group.emitted = true;
-      return operation.results;
-    });
-  },
-};
+export function mergeProjections(encodingOf: EncodingOf = () => undefined): GraphPass {
+  return {
+    name: 'merge-projections',
+    description: 'make one product of linear layers over the same input',
+    run(module, target) {
+      const groups = findGroups(module, target, encodingOf);
+      if (groups.size === 0) return module;
+      return rewriteModule(module, () => (operation, context) => {
+        const group = groups.get(operation.results[0] as Value);
+        if (group === undefined) return undefined;
+        if (!group.emitted) emitMerged(operation as Projection, group, context);
+        group.emitted = true;
+        return operation.results;
+      });
+    },
+  };
+}
 
 type Projection = OperationOf<'matmul'> | OperationOf<'conv2d'>;
 
@@ -56,8 +59,10 @@ interface Group {
 }
 
 /** Products that become one, by the results of each. */
-function findGroups(module: Module, target: Target): ReadonlyMap<Value, Group> {
-  const companies = [...module.functions.values()].flatMap((graphFunction) => collectCompanies(graphFunction, module));
+function findGroups(module: Module, target: Target, encodingOf: EncodingOf): ReadonlyMap<Value, Group> {
+  const companies = [...module.functions.values()].flatMap((graphFunction) =>
+    collectCompanies(graphFunction, module, encodingOf),
+  );
   // By weight, the companies it is in. Map order is that of first appearance, which is the order of rows.
   const memberships = new Map<string, number[]>();
   companies.forEach(({ weights }, index) => {
@@ -104,7 +109,7 @@ interface Company {
   readonly members: readonly Member[];
 }
 
-function collectCompanies(graphFunction: GraphFunction, module: Module): readonly Company[] {
+function collectCompanies(graphFunction: GraphFunction, module: Module, encodingOf: EncodingOf): readonly Company[] {
   const weightOf = new Map<Value, WeightDeclaration>();
   const companies: { readonly weights: WeightDeclaration[]; readonly members: Member[] }[] = [];
   const visit = (operations: readonly Operation[]): void => {
@@ -125,7 +130,7 @@ function collectCompanies(graphFunction: GraphFunction, module: Module): readonl
         const [x] = product.operands as readonly [Value];
         const ofInput = open.get(x) ?? new Map<string, (typeof companies)[number]>();
         open.set(x, ofInput);
-        const form = describeForm(product, weight);
+        const form = describeForm(product, weight, encodingOf);
         let company = ofInput.get(form);
         if (company === undefined || company.weights.includes(weight)) {
           company = { weights: [], members: [] };
@@ -150,8 +155,15 @@ function isProjection(operation: Operation): operation is Operation & Projection
 }
 
 /** What must agree for two products over one input to be one: all but the number of rows. */
-function describeForm(operation: Projection, weight: WeightDeclaration): string {
-  return JSON.stringify([operation.kind, operation.attributes, weight.type.dtype, weight.type.shape.slice(1)]);
+function describeForm(operation: Projection, weight: WeightDeclaration, encodingOf: EncodingOf): string {
+  const encoding = encodingOfWeight(weight, encodingOf)?.text;
+  return JSON.stringify([
+    operation.kind,
+    operation.attributes,
+    weight.type.dtype,
+    encoding,
+    weight.type.shape.slice(1),
+  ]);
 }
 
 function countBytes(weight: WeightDeclaration): number {

@@ -91,6 +91,7 @@ function listTensors(source: WeightSource): readonly string[] {
     case 'permute':
     case 'quantize_rows':
     case 'row_scales':
+    case 'encoded_rows':
       return listTensors(source.of.source);
   }
 }

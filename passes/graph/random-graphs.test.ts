@@ -110,7 +110,7 @@ const vectorized: GraphPass = {
 const divided: GraphPass = {
   ...divideProducts,
   run: (module, target) => {
-    const merged = mergeProjections.run(module, target);
+    const merged = mergeProjections().run(module, target);
     const made = divideProducts.run(merged, target);
     return made === merged ? module : made;
   },
@@ -131,7 +131,7 @@ describe('random graphs keep their results', () => {
     { pass: hoistLoopInvariants, of: 'graphs of views', source: viewGraphs, least: 3 },
     { pass: hoistLoopInvariants, of: 'step loops', source: stepLoops, least: 12 },
     { pass: decompose, of: 'graphs of views', source: viewGraphs, least: 3 },
-    { pass: mergeProjections, of: 'projections', source: projections, least: 8 },
+    { pass: mergeProjections(), of: 'projections', source: projections, least: 8 },
     { pass: divided, of: 'projections', source: projections, least: 6 },
     { pass: vectorized, of: 'step loops', source: stepLoops, least: 18 },
     { pass: fuse, of: 'any graphs', source: anyGraphs, least: 24 },

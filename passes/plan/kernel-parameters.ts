@@ -1,6 +1,6 @@
 /** What a kernel is given at launch: polynomials of sizes, each as one number. */
 import { Dim } from '../../ir/dim.js';
-import type { IndexCondition, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
+import type { IndexCondition, TileExpression, TileKernel, TileLoad, TileStatement } from '../../ir/kernel/tile.js';
 import { greatestCommonDivisor } from '../kernel/lower/lanes.js';
 
 /** A parameter of a kernel, and what it is of the symbols that the kernel had before. */
@@ -156,6 +156,10 @@ function mapIndices(body: readonly TileStatement[], roles: Roles): TileStatement
         return { ...old, left: expression(old.left), right: expression(old.right) };
       case 'select':
         return { ...old, condition: expression(old.condition), yes: expression(old.yes), no: expression(old.no) };
+      case 'decode': {
+        const fields = old.fields.map((field) => expression(field) as TileLoad);
+        return { ...old, column: address(old.column), fields };
+      }
       case 'when':
         return { ...old, conditions: conditions(old.conditions), yes: expression(old.yes), no: expression(old.no) };
     }

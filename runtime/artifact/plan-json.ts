@@ -2,6 +2,7 @@
 import type { JsonValue } from '../../frontend/checkpoint/strict-json.js';
 import { Dim } from '../../ir/dim.js';
 import { dtypes } from '../../ir/dtype.js';
+import { fieldNames } from '../../ir/encoding.js';
 import type { OpKind } from '../../ir/graph/attributes.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
@@ -72,6 +73,12 @@ const weightSource: Decoder<WeightSource> = byKind<WeightSource>({
   permute: object({ kind: oneOf('permute'), of: weightPart, permutation: list(count) }),
   quantize_rows: object({ kind: oneOf('quantize_rows'), of: weightPart }),
   row_scales: object({ kind: oneOf('row_scales'), of: weightPart }),
+  encoded_rows: object({
+    kind: oneOf('encoded_rows'),
+    of: weightPart,
+    encoding: string,
+    field: oneOf(...fieldNames),
+  }),
 });
 const weight: Decoder<WeightDeclaration> = object({
   name: string,

@@ -69,6 +69,13 @@ export class WeightTables {
         const of = this.printSource(component, weight, source.of.source, source.of.shape);
         return `${source.kind}(${sizes}, ${of})`;
       }
+      case 'encoded_rows':
+        throw new Flux2cError('F2C316', 'a host program has no encoded weights', {
+          where: [component, `@${weight}`],
+          expected: 'weights of 16 or 32 bits, or rows in f8e4m3',
+          found: source.encoding,
+          hint: 'Compile without `--host cpp`, or from weights that are not encoded.',
+        });
     }
   }
 

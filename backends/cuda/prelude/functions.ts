@@ -107,6 +107,23 @@ template <typename T> F2C_FUNCTION Vec<T, 4> select(boolx4 condition, Vec<T, 4> 
           condition.w ? yes.w : no.w};
 }
 
+/** One of 16 numbers, by selects: a table in memory would be a load. */
+F2C_FUNCTION float lookup(unsigned index, float v0, float v1, float v2, float v3, float v4, float v5, float v6, float v7,
+                          float v8, float v9, float v10, float v11, float v12, float v13, float v14, float v15) {
+  const bool b0 = index & 1u, b1 = index & 2u, b2 = index & 4u, b3 = index & 8u;
+  const float p0 = b0 ? v1 : v0, p1 = b0 ? v3 : v2, p2 = b0 ? v5 : v4, p3 = b0 ? v7 : v6;
+  const float p4 = b0 ? v9 : v8, p5 = b0 ? v11 : v10, p6 = b0 ? v13 : v12, p7 = b0 ? v15 : v14;
+  const float q0 = b1 ? p1 : p0, q1 = b1 ? p3 : p2, q2 = b1 ? p5 : p4, q3 = b1 ? p7 : p6;
+  const float r0 = b2 ? q1 : q0, r1 = b2 ? q3 : q2;
+  return b3 ? r1 : r0;
+}
+template <typename... Values> F2C_FUNCTION Vec<float, 2> lookup(Vec<unsigned, 2> index, Values... values) {
+  return {lookup(index.x, values...), lookup(index.y, values...)};
+}
+template <typename... Values> F2C_FUNCTION Vec<float, 4> lookup(Vec<unsigned, 4> index, Values... values) {
+  return {lookup(index.x, values...), lookup(index.y, values...), lookup(index.z, values...), lookup(index.w, values...)};
+}
+
 template <typename To> struct Conversion {
   template <typename From> F2C_FUNCTION static To from(From value) { return To(value); }
   F2C_FUNCTION static To from(f16 value) { return To(float(value)); }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Flux2cError } from '../../../ir/diagnostics.js';
+import { writeGguf } from '../../../test/raw-files.js';
 import { encodeSafetensors } from '../safetensors-writer.js';
 import { openFileSource } from './file-source.js';
 import { openCheckpoint } from './open-checkpoint.js';
@@ -57,6 +58,19 @@ describe('openCheckpoint', () => {
     expect((await errorOf(checkpoint.read('c'))).detail.where).toEqual([path, 'c']);
     await checkpoint.close();
     expect((await errorOf(checkpoint.read('a'))).code).toBe('F2C401');
+  });
+
+  it('opens a GGUF file, and a folder with one', async () => {
+    const folder = await folderOf({});
+    const matrix = { type: 'F32', shape: [1, 2], bytes: new Uint8Array(Float32Array.of(3, 4).buffer) };
+    await writeFile(join(folder, 'flux.gguf'), writeGguf(new Map([['a', matrix]])));
+    for (const path of [folder, join(folder, 'flux.gguf')]) {
+      const checkpoint = await openCheckpoint(path);
+      expect(await checkpoint.readF32('a')).toEqual(Float32Array.of(3, 4));
+      await checkpoint.close();
+    }
+    await writeFile(join(folder, 'other.gguf'), writeGguf(new Map([['a', matrix]])));
+    expect((await errorOf(openCheckpoint(folder))).format()).toMatch(/F2C422[^]*flux\.gguf, other\.gguf/);
   });
 
   it('opens a folder of shards', async () => {

@@ -1,6 +1,7 @@
 import type { OpTable } from '../op-table.js';
 import { attentionOps } from './attention.js';
 import { contractionOps } from './contraction.js';
+import { encodedOps } from './encoded.js';
 import { elementwiseOps } from './elementwise.js';
 import { groupNormOps } from './group-norm.js';
 import { movementOps } from './movement.js';
@@ -18,6 +19,7 @@ export const opTable: OpTable = {
   ...attentionOps,
   ...normalizeOps,
   ...groupNormOps,
+  ...encodedOps,
   ...positionOps,
   ...movementOps,
 };

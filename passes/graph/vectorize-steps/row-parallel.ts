@@ -58,6 +58,7 @@ const isRowParallel: { readonly [K in OpKind]: (candidate: CandidateOf<K>) => bo
   rms_norm: isBesideLastAxis,
   softmax: isBesideLastAxis,
   quantize_rows: isBesideLastAxis,
+  dequantize: isWholly,
   group_norm: only(0),
   group_moments: only(0),
   combine_moments: only(0),

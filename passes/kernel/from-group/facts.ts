@@ -1,5 +1,6 @@
 import type { Dim } from '../../../ir/dim.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
+import { type Encoding, parseEncoding } from '../../../ir/encoding.js';
 import { byteSize } from '../../../ir/dtype.js';
 import { reduceKinds } from '../../../ir/graph/attributes.js';
 import type { ReduceKind } from '../../../ir/graph/attributes.js';
@@ -25,6 +26,8 @@ export interface KernelFacts {
   readonly factorBytes?: 1 | 2;
   /** Of a contraction: its right factor has fewer bits in memory than in registers, its left one as many. */
   readonly widensRight?: true;
+  /** Of a contraction: how the right factor is encoded in memory. */
+  readonly encoding?: Encoding;
   /** Of a contraction: rows of the right factor run along the result's columns, so that lanes do too. */
   readonly rightRows?: true;
   /** Of a convolution with several taps: the part of the contracted axis that one of them is. */
@@ -149,6 +152,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         ...factorBytesOf(anchor),
         ...(anchor.kind === 'matmul' && !anchor.attributes.transposeB && { rightRows: true }),
         ...(byteSize(right.type.dtype) < 4 && byteSize(left.type.dtype) === 4 && { widensRight: true }),
+        ...encodingOf(group, right),
         ...(anchor.kind === 'conv2d' && { section: lastDim(right) }),
         axes: [
           // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
@@ -187,6 +191,14 @@ function factorBytesOf({ operands }: ProductOperation): Pick<KernelFacts, 'facto
   return operands.slice(0, 2).every(({ type }) => type.dtype === 'f8e4m3') ? { factorBytes: 1 } : {};
 }
 
+/** The numbers of an encoded factor are widened as those of any narrow one are. */
+function encodingOf({ body }: KernelGroup, right: Value): Pick<KernelFacts, 'encoding' | 'widensRight'> {
+  const maker = body.operations.find(({ results }) => results[0] === right);
+  return maker?.kind === 'dequantize'
+    ? { encoding: parseEncoding(maker.attributes.encoding), widensRight: true }
+    : {};
+}
+
 function describeHeads(group: KernelGroup): KernelFacts {
   const [product] = productsOf(group.body.operations);
   const result = product.results[0] as Value;
@@ -194,6 +206,7 @@ function describeHeads(group: KernelGroup): KernelFacts {
   return {
     family: 'heads',
     ...factorBytesOf(product),
+    ...encodingOf(group, product.operands[1] as Value),
     axes: [
       // Rows first, as in other products.
       { name: 'm', kind: 'grid_x', extent: leadingCount(result) },

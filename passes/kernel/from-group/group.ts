@@ -44,7 +44,7 @@ export function sameShape(a: readonly Dim[], b: readonly Dim[]): boolean {
 
 /**
  * How tensors of an element type are kept on a device: weights as they are in their file, other floats as f32, bools and
- * small integers as i32 words.
+ * other small integers as i32 words.
  */
 export function storageOf(dtype: DType, isWeight: boolean): StorageType {
   switch (dtype) {
@@ -56,8 +56,9 @@ export function storageOf(dtype: DType, isWeight: boolean): StorageType {
     case 'i32':
     case 'u32':
       return dtype;
-    case 'bool':
     case 'u8':
+      return isWeight ? 'u8' : 'i32';
+    case 'bool':
     case 'i8':
     case 'i64':
       return 'i32';

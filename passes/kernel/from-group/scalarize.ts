@@ -233,6 +233,8 @@ export class Scalarizer {
         const row = space.loaded(layout.name, at, operand(0).type.shape[0] as Dim);
         return this.elementOf(operand(0), [row, ...index.slice(rank)], conditions);
       }
+      case 'dequantize':
+        return this.decode(operation, index, conditions);
       case 'rope':
         return this.rotate(operation, index, conditions);
       case 'group_apply': {
@@ -269,6 +271,22 @@ export class Scalarizer {
       default:
         return unreachable(operation, 'operation');
     }
+  }
+
+  /** A column's bits and its group's numbers, from where each field has them. */
+  private decode(
+    { operands, attributes, results }: Extract<Operation, { kind: 'dequantize' }>,
+    [row, column]: readonly Dim[],
+    conditions: readonly IndexCondition[],
+  ): TileExpression {
+    const columns = results[0]?.type.shape[1] as Dim;
+    const fields = operands.map((array) => {
+      const columnsOfNumber = columns.divideExactly(array.type.shape[1] as Dim) as Dim;
+      const load = this.elementOf(array, [row as Dim, this.space.floor(column as Dim, columnsOfNumber)], conditions);
+      if (load.kind !== 'load') throw new Error('internal: a field of encoded rows is not in memory');
+      return load;
+    });
+    return { kind: 'decode', encoding: attributes.encoding, column: column as Dim, fields };
   }
 
   /** out[2i] = x[2i]·cos - x[2i+1]·sin, out[2i+1] = x[2i+1]·cos + x[2i]·sin; `half` pairs i with i + D/2. */

@@ -1,17 +1,23 @@
-import { bool, i32, integer } from '../../../ir/kernel/expressions.js';
+import { fieldNamesOf, planeBits } from '../../../ir/decode-element.js';
+import { parseEncoding } from '../../../ir/encoding.js';
+import { bool, convert, i32, integer, multiply, u32 } from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type {
   IndexCondition,
   TileBuffer,
   TileConversion,
+  TileDecode,
   TileExpression,
   TileKernel,
+  TileLoad,
 } from '../../../ir/kernel/tile.js';
 import { expandActivation, isActivation } from './activations.js';
+import { expandDecode } from './decode.js';
 import type { Emitter } from './emitter.js';
-import { groupLanes, isStill, isWholeVector, laneMotion } from './lanes.js';
+import { groupLanes, isStill, isWholeVector, knownFactor, laneMotion } from './lanes.js';
 import type { LaneMotion } from './lanes.js';
+import { decodesVectors } from './reads-vectors.js';
 import { expandRounding } from './rounding.js';
 import { moveLane, withPoint } from './positions.js';
 import type { Coordinates, Position } from './positions.js';
@@ -112,6 +118,8 @@ export class Elements {
         const { buffer, index, conditions } = expression;
         return { value: this.load(buffer, index, conditions, context), scalar: this.loadScalar(buffer) };
       }
+      case 'decode':
+        return { value: this.decode(expression, context), scalar: 'f32' };
       case 'unary': {
         const operand = this.compute(expression.operand, context);
         if (isActivation(expression.operator)) {
@@ -164,6 +172,54 @@ export class Elements {
         return { value: this.bind({ kind: 'shuffle', operand: value, lanes }, scalar, context), scalar };
       }
     }
+  }
+
+  /** Numbers of encoded rows: along a row those of one word, which is read once, and elsewhere each by itself. */
+  private decode(expression: TileDecode, context: LaneContext): Expression {
+    const { axis, lanes } = context;
+    const isAlong =
+      axis !== undefined && this.at.holdsWholeVectors(axis) && decodesVectors(expression, axis, lanes, this.at);
+    const isStill = expression.fields.every(({ conditions }) =>
+      conditions.every((condition) => this.isStillCondition(condition, context)),
+    );
+    if (lanes === 1 || (isAlong && isStill)) return this.decodeAt(expression, context);
+    const parts = this.everyLane(context).map((position) =>
+      this.decodeAt(expression, { position, axis: undefined, lanes: 1 }),
+    );
+    return this.assemble(parts, 'f32', context);
+  }
+
+  private decodeAt({ encoding: text, column, fields }: TileDecode, context: LaneContext): Expression {
+    const { position, axis, lanes } = context;
+    const encoding = parseEncoding(text);
+    const names = fieldNamesOf(encoding);
+    const planes = planeBits(encoding);
+    return expandDecode(encoding, {
+      lanes,
+      field: (name) => {
+        const load = fields[names.indexOf(name)] as TileLoad;
+        const number = this.loadKept(load, position);
+        if (name !== 'codes' && name !== 'high') return number;
+        const bits = name === 'codes' ? planes.codes : (planes.high ?? 1);
+        const isFirst = axis !== undefined && knownFactor(column, axis, lanes, this.at) % (32 / bits) === 0;
+        if (isFirst) return number;
+        const place = this.at.remainder(column, 32 / bits, position);
+        const below = convert(multiply(place, integer(bits)), 'u32');
+        if (below.kind === 'constant' && below.value === 0) return number;
+        return this.emitter.hoist('w', u32, { kind: 'binary', operator: 'shift_right', left: number, right: below });
+      },
+      bind: (value, scalar) => this.bind(value, scalar, context),
+      hoist: (value, scalar) => this.emitter.hoist('g', { scalar, lanes: 1 }, value),
+    });
+  }
+
+  /** An element of a buffer that the kernel only reads. */
+  private loadKept({ buffer, index, conditions }: TileLoad, position: Position): Expression {
+    if (this.bufferLanes.has(buffer)) this.refused.set(buffer, 1);
+    if (conditions.length > 0) return this.loadElement(buffer, index, conditions, position);
+    const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
+    const address = this.elementIndex(buffer, index, position, false);
+    return this.emitter.keep(`${buffer}_s`, { kind: 'load', buffer, index: address, type });
   }
 
   /** Writes the value (context's lanes) at the index; the caller guards axis extents. */

@@ -2,6 +2,8 @@ import { i32, operandsOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType, Statement } from '../../../ir/kernel/thread.js';
 
 interface Scope {
+  /** The body of a loop: what is read in it may as well be read before it. */
+  readonly isLoop: boolean;
   readonly statements: Statement[];
   /** Values already computed here, by structural key. */
   readonly known: Map<string, Expression>;
@@ -12,7 +14,7 @@ interface Scope {
  * need: address arithmetic leaves the loops it does not depend on, whatever order it is asked for in.
  */
 export class Emitter {
-  private readonly scopes: Scope[] = [{ statements: [], known: new Map() }];
+  private readonly scopes: Scope[] = [{ isLoop: false, statements: [], known: new Map() }];
   private readonly depthOf = new Map<string, number>();
   private counter = 0;
 
@@ -47,8 +49,17 @@ export class Emitter {
 
   /** A pure value of immutable registers: computed once, as far out as possible. */
   hoist(hint: string, type: RegisterType, value: Expression): Expression {
+    return this.bindAt(this.depthNeeded(value), hint, type, value);
+  }
+
+  /** A load from memory that nothing writes: once, before the loops that its address does not depend on. */
+  keep(hint: string, load: Extract<Expression, { kind: 'load' }>): Expression {
+    const inside = this.scopes.findLastIndex(({ isLoop }) => !isLoop);
+    return this.bindAt(Math.max(inside, this.depthNeeded(load.index)), hint, load.type, load);
+  }
+
+  private bindAt(depth: number, hint: string, type: RegisterType, value: Expression): Expression {
     if (value.kind === 'register' || value.kind === 'constant') return value;
-    const depth = this.depthNeeded(value);
     const key = keyOf(value);
     for (let outer = 0; outer <= depth; outer++) {
       const known = (this.scopes[outer] as Scope).known.get(key);
@@ -81,7 +92,7 @@ export class Emitter {
     before?: () => void,
   ): void {
     const variable = this.freshName(hint);
-    this.scopes.push({ statements: [], known: new Map() });
+    this.scopes.push({ isLoop: true, statements: [], known: new Map() });
     this.depthOf.set(variable, this.depth);
     body({ kind: 'register', name: variable, type: i32 });
     const scope = this.scopes.pop() as Scope;
@@ -91,7 +102,7 @@ export class Emitter {
 
   /** Statements apart, for a statement that holds them. */
   block(body: () => void): readonly Statement[] {
-    this.scopes.push({ statements: [], known: new Map() });
+    this.scopes.push({ isLoop: false, statements: [], known: new Map() });
     body();
     return (this.scopes.pop() as Scope).statements;
   }

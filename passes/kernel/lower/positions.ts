@@ -332,8 +332,17 @@ export class Coordinates {
     }
   }
 
+  /** What is left of an index, which is not negative, when a power of two divides it. */
+  remainder(of: Dim, by: number, position: Position): Expression {
+    const inChunk = this.quotientInChunk('mod', of, Dim.of(by), position);
+    if (inChunk !== undefined) return inChunk;
+    const whole = this.polynomial(of, position);
+    return this.emitter.hoist('t', i32, this.binary('and', whole, integer(by - 1)));
+  }
+
   private quotient(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position, exact: boolean): Expression {
-    const inSection = this.quotientInSection(operator, of, by, position);
+    const inSection =
+      this.quotientInSection(operator, of, by, position) ?? this.quotientInChunk(operator, of, by, position);
     if (inSection !== undefined) return inSection;
     const left = this.polynomial(of, position, exact);
     const number = by.constant ?? 0;
@@ -358,6 +367,29 @@ export class Coordinates {
     const { register = 0, lane = 0 } = position.get(axis) ?? {};
     const within = this.emitter.hoist('i', i32, add(open.within, integer(register * threads * vector + lane)));
     return by.constant === size ? within : this.emitter.hoist('i', i32, add(ofStart, within));
+  }
+
+  /** Of an axis itself, of which the chunk begins at a multiple of the divisor and one invocation has all. */
+  private quotientInChunk(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position): Expression | undefined {
+    const [axis = ''] = of.symbols;
+    const { constant } = by;
+    if (constant === undefined || !this.axes.has(axis) || !of.equals(Dim.symbol(axis))) return undefined;
+    const { tile, kind } = this.axis(axis);
+    const { threads, vector, groups = 1, threadsOf } = this.spreadOf(axis);
+    const { register, lane } = position.get(axis) ?? { register: 0, lane: 0 };
+    const isOwn = kind === 'loop' && this.isOpen(axis) && !this.isRagged(axis) && threadsOf === undefined;
+    if (!isOwn || threads * groups > 1 || register === undefined || tile % constant !== 0) return undefined;
+    const within = register * vector + lane;
+    if (operator === 'mod') return integer(within % constant);
+    const ofBase = this.quotientOfBase(this.base(axis), constant);
+    return this.emitter.hoist('t', i32, add(ofBase, integer(Math.floor(within / constant))));
+  }
+
+  private quotientOfBase(base: Expression, by: number): Expression {
+    if (base.kind === 'constant') return integer(Math.floor(base.value / by));
+    const value =
+      this.schedule.dots === true && by > 1 ? divideUnsigned('div', base, by) : this.binary('div', base, integer(by));
+    return this.emitter.hoist('t', i32, value);
   }
 
   private binary(

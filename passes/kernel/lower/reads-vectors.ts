@@ -1,6 +1,6 @@
-import type { TileExpression } from '../../../ir/kernel/tile.js';
+import type { TileDecode, TileExpression } from '../../../ir/kernel/tile.js';
 import type { TileRegisters } from './elements.js';
-import { groupLanes, isStill, laneMotion } from './lanes.js';
+import { groupLanes, isStill, isWholeVector, laneMotion } from './lanes.js';
 import type { Coordinates } from './positions.js';
 
 /** True when every load and vector tile of the expression can be read as whole vectors along the axis. */
@@ -24,6 +24,8 @@ export function readsVectors(
         const motion = laneMotion(part.index, axis, lanes, at);
         return motion !== undefined && (isStill(motion.deltas) || groupLanes(motion) !== undefined);
       }
+      case 'decode':
+        return decodesVectors(part, axis, lanes, at);
       case 'unary':
       case 'convert':
         return visit(part.operand);
@@ -38,4 +40,13 @@ export function readsVectors(
     }
   };
   return visit(expression);
+}
+
+/** True when vectors along the axis are neighbours of an encoded row, whose bits lie in one word and which are in one group. */
+export function decodesVectors({ column, fields }: TileDecode, axis: string, lanes: number, at: Coordinates): boolean {
+  if (!isWholeVector(laneMotion(column, axis, lanes, at))) return false;
+  return fields.every(({ index }) => {
+    const motion = laneMotion(index, axis, lanes, at);
+    return motion !== undefined && isStill(motion.deltas);
+  });
 }
