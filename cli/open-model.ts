@@ -6,6 +6,7 @@ import type { Flux2Model } from '../models/flux2/networks.js';
 import type { Device } from '../runtime/device.js';
 import { isArtifact, openArtifactModel } from './artifact-folder.js';
 import type { CompileOptions, Operands } from '../passes/compile.js';
+import type { MemoryBudget } from '../models/flux2/memory-shares.js';
 import { type ComponentOptions, contradiction } from './options.js';
 
 export interface OpenModelRequest extends ComponentOptions {
@@ -16,16 +17,17 @@ export interface OpenModelRequest extends ComponentOptions {
   readonly operands?: Operands;
   /** In place of the chosen ones, by kernel key; an artifact has its own. */
   readonly schedules?: CompileOptions['schedules'];
+  readonly memory?: MemoryBudget | undefined;
 }
 
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
 export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
-  const { model, vae, textEncoder, tokenizer, cachedReferences, layers, operands, schedules } = request;
+  const { model, vae, textEncoder, tokenizer, cachedReferences, layers, operands, schedules, memory } = request;
   if (model !== undefined && (await isArtifact(model))) {
     const given = [vae, textEncoder, tokenizer, cachedReferences, layers, operands].filter(
       (option) => option !== undefined,
     );
-    if (given.length === 0) return openArtifactModel(model, device);
+    if (given.length === 0) return openArtifactModel(model, device, memory);
     throw contradiction(
       'an artifact is complete: its components, layers and operands were chosen when it was compiled',
       'Leave out --vae, --text-encoder, --tokenizer, --cached-references, --layers and --operands.',
@@ -40,6 +42,6 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
     ...(layers !== undefined && { textEncoderLayers: layers }),
     ...(cachedReferences !== undefined && { cachedReferences }),
   };
-  const compileOptions = { ...loadOptions, ...(operands && { operands }), ...(schedules && { schedules }) };
+  const compileOptions = { ...loadOptions, ...(operands && { operands }), ...(schedules && { schedules }), memory };
   return new CompiledFlux2Model(await loadModel(files, loadOptions), device, compileOptions);
 }

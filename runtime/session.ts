@@ -10,6 +10,7 @@ import { instantiatePlan } from './instantiate.js';
 import type { BoundLoop, BoundPlan, LoadableKernel } from './plan/bound-plan.js';
 import { roundUp } from './plan/storage-layout.js';
 import { bindInputs } from './session-inputs.js';
+import { type Arrangement, BudgetedMemory, type OnLoad, type SessionBudget, sizesKey } from './session-budget.js';
 import { loadSession } from './session-loading.js';
 import { SessionMemory } from './session-memory.js';
 import { cancelled, StepRunner, throwIfAborted } from './step-runner.js';
@@ -19,6 +20,7 @@ import { WeightStore } from './weight-store.js';
 import type { LoadedWeight } from './weight-store.js';
 
 export type { HostArray } from './host-array.js';
+export type { SessionBudget } from './session-budget.js';
 
 export interface SessionOptions {
   readonly plan: Plan;
@@ -28,6 +30,11 @@ export interface SessionOptions {
   readonly weights: WeightProvider;
   /** Shares weights with other sessions of the device. Default: a store of its own. */
   readonly store?: WeightStore;
+  /**
+   * Bounds what the session takes. Its weights are its own then, not those of `store`, and what a run's sizes need is loaded in
+   * the run. Default: all weights are on the device, and whatever else plans need.
+   */
+  readonly memory?: SessionBudget;
   readonly onProgress?: (progress: SessionProgress) => void;
   /** Ends `Session.create`, compilers that it has started included, with F2C522 whose cause is the signal's reason. */
   readonly signal?: AbortSignal;
@@ -47,6 +54,8 @@ export interface RunOptions {
   readonly onStep?: (info: StepInfo) => void | Promise<void>;
   /** When an iteration of a loop has ended, in order. Nothing waits for it: the device is an iteration ahead. */
   readonly onStepDone?: (info: Pick<StepInfo, 'symbol' | 'index' | 'count'>) => void;
+  /** While weights are loaded that a session with a budget needs for the sizes of this run. */
+  readonly onLoad?: (progress: SessionProgress) => void;
   /** Ends the run before the next iteration, with F2C522 whose cause is the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -63,7 +72,7 @@ export interface StepInfo {
   read(name: string): Promise<Float32Array>;
 }
 
-/** Bytes on the device. */
+/** Bytes on the device, but for the last two. */
 export interface SessionMemoryReport {
   readonly weightBytes: number;
   /** Temporaries: what the arenas take, and the most that was live at once for the last run's sizes. */
@@ -71,8 +80,13 @@ export interface SessionMemoryReport {
   readonly lowerBoundBytes: number;
   /** Inputs, results and what the host computes. */
   readonly boundaryBytes: number;
+  /** Places of weights that are streamed. */
+  readonly ringBytes: number;
   /** The device's peak, other sessions' memory included. */
   readonly peakBytes: number;
+  /** Host memory of weights that are streamed, and the most there was. */
+  readonly hostBytes: number;
+  readonly hostPeakBytes: number;
 }
 
 interface Prepared {
@@ -96,12 +110,14 @@ export class Session {
     private readonly options: SessionOptions,
     private readonly store: WeightStore,
     private readonly loaded: ReadonlyMap<string, LoadedWeight>,
+    private readonly budgeted: BudgetedMemory | undefined,
   ) {
-    this.memoryPool = new SessionMemory(options.device, loaded);
+    this.memoryPool = new SessionMemory(options.device);
   }
 
   /**
-   * Puts the function's weights on the device and loads its kernels.
+   * Puts the function's weights on the device and loads its kernels. With a budget: the weights that stay there for the expected
+   * sizes, none if there are no such sizes.
    *
    * @throws F2C314 a kernel is missing, F2C52x weights that do not fit, F2C50x no room, F2C522 cancelled; nothing stays on the device then
    */
@@ -109,14 +125,16 @@ export class Session {
     const { plan, device, signal } = options;
     const store = options.store ?? new WeightStore(device);
     const loaded = new Map<string, LoadedWeight>();
+    const budgeted = options.memory && new BudgetedMemory(device, options.weights, options.memory);
     try {
-      await loadSession(options, store, loaded);
+      await loadSession(options, budgeted ?? { store, loaded });
       await device.finish();
     } catch (error) {
+      budgeted?.destroy();
       await Promise.all([...loaded.keys()].map((name) => store.release(name)));
       throw nameFunction(signal?.aborted === true && error === signal.reason ? cancelled(error) : error, plan);
     }
-    return new Session(options, store, loaded);
+    return new Session(options, store, loaded, budgeted);
   }
 
   get plan(): Plan {
@@ -128,14 +146,19 @@ export class Session {
   }
 
   get memory(): SessionMemoryReport {
-    let weightBytes = 0;
+    const { budgeted, lowerBoundBytes } = this;
+    const slots = budgeted ?? this.memoryPool;
+    let weightBytes = budgeted?.weightBytes ?? 0;
     for (const { byteLength } of this.loaded.values()) weightBytes += byteLength;
     return {
       weightBytes,
-      arenaBytes: this.memoryPool.countBytes('arena'),
-      lowerBoundBytes: this.lowerBoundBytes,
-      boundaryBytes: this.memoryPool.countBytes('boundary'),
+      arenaBytes: slots.countBytes('arena'),
+      lowerBoundBytes,
+      boundaryBytes: slots.countBytes('boundary'),
+      ringBytes: slots.countBytes('ring'),
       peakBytes: this.options.device.usage.peakBytes,
+      hostBytes: budgeted?.hostUsage.bytes ?? 0,
+      hostPeakBytes: budgeted?.hostUsage.peakBytes ?? 0,
     };
   }
 
@@ -166,17 +189,19 @@ export class Session {
     await this.queue;
     this.forget();
     this.memoryPool.destroy();
+    this.budgeted?.destroy();
     await Promise.all([...this.loaded.keys()].map((name) => this.store.release(name)));
   }
 
   private async runNow(
     inputs: ReadonlyMap<string, HostArray>,
-    { sizes: known = {}, onStep, onStepDone, signal }: RunOptions,
+    { sizes: known = {}, onStep, onStepDone, onLoad, signal }: RunOptions,
   ): Promise<ReadonlyMap<string, HostArray>> {
     const { device, plan, weights } = this.options;
     throwIfAborted(signal);
     const sizes = bindInputs(plan, inputs, known);
-    const prepared = this.prepare(sizes);
+    const report = onLoad && ((done: number, total: number) => onLoad({ stage: 'weights', done, total }));
+    const prepared = await this.prepare(sizes, report, signal);
     const { bound, runner } = prepared;
     this.lowerBoundBytes = bound.memory.lowerBoundBytes;
     const values = new Map<number, HostTensor>();
@@ -215,14 +240,12 @@ export class Session {
     return input === undefined ? undefined : toHostTensor(inputs.get(input.name) as HostArray);
   }
 
-  private prepare(sizes: DimBinding): Prepared {
-    const key = JSON.stringify(Object.entries(sizes).sort(([a], [b]) => (a < b ? -1 : 1)));
+  private async prepare(sizes: DimBinding, onLoad?: OnLoad, signal?: AbortSignal): Promise<Prepared> {
+    const key = sizesKey(sizes);
     let prepared = this.prepared.get(key);
     if (prepared === undefined) {
-      const { plan, device, kernels } = this.options;
-      const bound = instantiatePlan(plan, sizes, device.target, kernels);
-      const buffers = this.memoryPool.provide(bound, () => this.forget());
-      prepared = { bound, buffers, runner: new StepRunner(device, buffers) };
+      const { bound, buffers, startTransfers } = await this.arrange(sizes, onLoad, signal);
+      prepared = { bound, buffers, runner: new StepRunner(this.options.device, buffers, startTransfers) };
     }
     // Last in the map is last used.
     this.prepared.delete(key);
@@ -233,6 +256,26 @@ export class Session {
       this.prepared.delete(oldest);
     }
     return prepared;
+  }
+
+  private async arrange(sizes: DimBinding, onLoad?: OnLoad, signal?: AbortSignal): Promise<Arrangement> {
+    const { plan, device, kernels } = this.options;
+    if (this.budgeted !== undefined) {
+      // Memory is arranged for one run's sizes at a time.
+      this.forget();
+      return this.budgeted.arrange(sizes, onLoad, signal);
+    }
+    const bound = instantiatePlan(plan, sizes, device.target, kernels);
+    const buffers = this.memoryPool.provide(
+      bound,
+      ({ weight, label }) => {
+        const buffer = weight && this.loaded.get(weight.name)?.buffers[weight.segment];
+        if (buffer === undefined) throw new Error(`internal: the weight ${label} is not loaded`);
+        return buffer;
+      },
+      () => this.forget(),
+    );
+    return { bound, buffers };
   }
 
   private forget(): void {

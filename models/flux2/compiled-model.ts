@@ -9,6 +9,7 @@ import { checkpointWeights } from '../../runtime/weights.js';
 import { chatFormatOf } from './chat-format.js';
 import { buildFunction, componentOf } from './component-functions.js';
 import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, storedTypes } from './load-model.js';
+import { type MemoryBudget, MemoryShares } from './memory-shares.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import { pipelineConfigOf, withCachedReferences } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
@@ -26,11 +27,14 @@ export interface CompiledModelOptions extends LoadOptions {
   readonly schedules?: CompileOptions['schedules'];
   /** Weights to be encoded while they are loaded. Those that the files hold encoded are kept as they are. */
   readonly quantize?: QuantizeOptions;
+  /** What all functions that are open may take together. Default: as much as they need. */
+  readonly memory?: MemoryBudget | undefined;
 }
 
 export class CompiledFlux2Model implements Flux2Model {
   readonly description: Flux2Description;
   readonly maxTensorBytes: number;
+  private readonly shares: MemoryShares | undefined;
   private readonly cache = new KernelCache();
   /** Compiled ahead and not opened yet. */
   private readonly prepared = new Map<NetworkName, CompiledModule>();
@@ -41,6 +45,7 @@ export class CompiledFlux2Model implements Flux2Model {
     private readonly device: Device,
     private readonly options: CompiledModelOptions = {},
   ) {
+    this.shares = options.memory && new MemoryShares(options.memory);
     this.description = describeModel(loaded);
     this.maxTensorBytes = device.target.maxBufferBytes;
   }
@@ -61,13 +66,22 @@ export class CompiledFlux2Model implements Flux2Model {
     prepareAll().catch(() => undefined);
   }
 
-  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {
+  get hasBudget(): boolean {
+    return this.shares !== undefined;
+  }
+
+  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside = false): Promise<Network> {
     const { checkpoint, table } = this.requireComponent(componentOf[name]);
     report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
     const { plans, kernels } = this.prepared.get(name) ?? this.compile(name);
     this.prepared.delete(name);
     const weights = checkpointWeights(checkpoint, table);
-    return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report, signal);
+    const memory = this.shares?.take(isBeside);
+    return openSessionNetwork(
+      { plan: plans.get(name)!, kernels, device: this.device, weights, memory },
+      report,
+      signal,
+    );
   }
 
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */
