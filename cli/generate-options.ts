@@ -7,11 +7,12 @@ import type { GenerateRequest } from '../models/flux2/generate-request.js';
 import { readImage } from '../models/flux2/node/image-files.js';
 import type { RgbImage } from '../models/flux2/picture.js';
 import { type ComponentOptions, contradiction, type DeviceOptions, integerOf, type ReportOptions } from './options.js';
+import type { QuantizeFlags } from './quantize-options.js';
 import type { ScheduleOptions } from './schedule-options.js';
 import { TensorFile } from './tensor-files.js';
 
 export interface GenerateOptions
-  extends DeviceOptions, ComponentOptions, MemoryOptions, ReportOptions, ScheduleOptions {
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeFlags, ReportOptions, ScheduleOptions {
   readonly model?: string;
   readonly output?: string;
   readonly image?: readonly string[];

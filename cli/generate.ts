@@ -20,6 +20,7 @@ import {
 import { defaultOutput, numberedOutput } from './output-names.js';
 import { createProgressLine } from './progress-line.js';
 import { resolveMemory } from './memory-budget.js';
+import { addQuantizeOptions } from './quantize-options.js';
 import { addMemoryOptions } from './memory-options.js';
 import { addScheduleOption, loadScheduleChoice } from './schedule-options.js';
 
@@ -78,6 +79,7 @@ export function generateCommand(context: CliContext): Command {
     )
     .option('--show', 'show the pictures in the terminal (kitty, iTerm2 and sixel graphics)')
     .addHelpText('after', examples);
+  addQuantizeOptions(command);
   addMemoryOptions(
     addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'files, seeds and settings')))),
   );

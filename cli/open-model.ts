@@ -8,8 +8,9 @@ import { isArtifact, openArtifactModel } from './artifact-folder.js';
 import type { CompileOptions, Operands } from '../passes/compile.js';
 import type { MemoryBudget } from '../models/flux2/memory-shares.js';
 import { type ComponentOptions, contradiction } from './options.js';
+import { type QuantizeFlags, quantizeOptionsOf } from './quantize-options.js';
 
-export interface OpenModelRequest extends ComponentOptions {
+export interface OpenModelRequest extends ComponentOptions, QuantizeFlags {
   /** Default: the embedded checkpoint. */
   readonly model?: string;
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
@@ -23,14 +24,15 @@ export interface OpenModelRequest extends ComponentOptions {
 /** Opens, checks and compiles (each function when it is first used) a model. Errors name the file that is wrong. */
 export async function openModel(request: OpenModelRequest, device: Device): Promise<Flux2Model> {
   const { model, vae, textEncoder, tokenizer, cachedReferences, layers, operands, schedules, memory } = request;
+  const quantize = quantizeOptionsOf(request);
   if (model !== undefined && (await isArtifact(model))) {
-    const given = [vae, textEncoder, tokenizer, cachedReferences, layers, operands].filter(
+    const given = [vae, textEncoder, tokenizer, cachedReferences, layers, operands, quantize].filter(
       (option) => option !== undefined,
     );
     if (given.length === 0) return openArtifactModel(model, device, memory);
     throw contradiction(
-      'an artifact is complete: its components, layers and operands were chosen when it was compiled',
-      'Leave out --vae, --text-encoder, --tokenizer, --cached-references, --layers and --operands.',
+      'an artifact is complete: its components, layers, operands and encodings were chosen when it was compiled',
+      'Leave out --vae, --text-encoder, --tokenizer, --cached-references, --layers, --operands and --quantize.',
     );
   }
   const files = await openModelFiles(model, {
@@ -42,6 +44,12 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
     ...(layers !== undefined && { textEncoderLayers: layers }),
     ...(cachedReferences !== undefined && { cachedReferences }),
   };
-  const compileOptions = { ...loadOptions, ...(operands && { operands }), ...(schedules && { schedules }), memory };
+  const compileOptions = {
+    ...loadOptions,
+    ...(operands && { operands }),
+    ...(schedules && { schedules }),
+    ...(quantize && { quantize }),
+    memory,
+  };
   return new CompiledFlux2Model(await loadModel(files, loadOptions), device, compileOptions);
 }

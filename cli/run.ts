@@ -9,6 +9,7 @@ import { addComponentOptions, addDeviceOptions, addReportOptions, integersOf } f
 import type { ComponentOptions, DeviceOptions, ReportOptions } from './options.js';
 import { createProgressLine, formatSeconds } from './progress-line.js';
 import { resolveMemory } from './memory-budget.js';
+import { addQuantizeOptions, type QuantizeFlags } from './quantize-options.js';
 import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
 import { addScheduleOption, loadScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { TensorFile, writeTensors } from './tensor-files.js';
@@ -25,7 +26,8 @@ const tellingInputs: Readonly<Record<ComponentName, string>> = {
   vae_decoder: 'latents',
 };
 
-interface RunOptions extends DeviceOptions, ComponentOptions, MemoryOptions, ReportOptions, ScheduleOptions {
+interface RunOptions
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeFlags, ReportOptions, ScheduleOptions {
   readonly component?: ComponentName;
   readonly inputs: string;
   readonly outputs: string;
@@ -54,6 +56,7 @@ export function runCommand(context: CliContext): Command {
     .requiredOption('--outputs <file>', 'safetensors to write the results to')
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 1,3,5', integersOf('--layers', 0))
     .addHelpText('after', help);
+  addQuantizeOptions(command);
   addMemoryOptions(
     addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'shapes and times')))),
   );
