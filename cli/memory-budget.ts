@@ -2,6 +2,8 @@
 import { freemem } from 'node:os';
 import type { MemoryBudget } from '../models/flux2/memory-shares.js';
 import type { Device } from '../runtime/device.js';
+import { formatBytes, formatDuration } from './inspect/format.js';
+import type { PlannedMemory } from '../runtime/memory/plan-memory.js';
 import { printBudget } from '../runtime/memory/byte-budget.js';
 import type { MemoryOptions } from './memory-options.js';
 import { contradiction } from './options.js';
@@ -28,7 +30,11 @@ export function resolveMemory(
     );
   }
   const hostBytes = hostBudget ?? Math.floor(freemem() * shareOfHost);
-  if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes };
+  const onPlan: MemoryBudget['onPlan'] = (name, planned) => {
+    const sentence = describePlan(name, planned);
+    if (sentence !== undefined) notice(sentence);
+  };
+  if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };
   const free = freeBytesOf(device);
   if (free === undefined) {
     notice(
@@ -38,7 +44,22 @@ export function resolveMemory(
   }
   const deviceBytes = Math.floor(free * (1 - spareOfDevice));
   notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
-  return { deviceBytes, hostBytes };
+  return { deviceBytes, hostBytes, onPlan };
+}
+
+/** What of a function streams; undefined where nothing does. Times are predicted for GPUs, whose kind says what they reach. */
+function describePlan(name: string, { bound, prediction }: PlannedMemory): string | undefined {
+  if (bound.streamed === undefined) return undefined;
+  const loop = bound.steps.find((step) => step.kind === 'loop');
+  const { streamedBytes, stepSeconds, seconds } = prediction;
+  const stay = `${name}: ${formatBytes(bound.memory.weightBytes)} of weights stay on the device`;
+  const stream = `${formatBytes(streamedBytes)} are streamed${loop === undefined ? '' : ' in every step'}`;
+  const time = loop === undefined ? seconds : stepSeconds;
+  const predicted =
+    bound.target.matrix === undefined
+      ? ''
+      : `, about ${formatDuration(time * 1e3)}${loop === undefined ? '' : ' a step'}`;
+  return `${stay}, ${stream}${predicted}.`;
 }
 
 function freeBytesOf(device: Device): number | undefined {

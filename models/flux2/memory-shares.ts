@@ -1,10 +1,13 @@
 /** Memory that a model's functions have to share. */
+import type { PlannedMemory } from '../../runtime/memory/plan-memory.js';
 
 export interface MemoryBudget {
   /** Most bytes on the device at any time, for all functions that are open. */
   readonly deviceBytes: number;
   /** Most bytes of streamed weights in host memory. Default: all of them. */
   readonly hostBytes?: number;
+  /** Told of every plan that is made, before anything is loaded for it. */
+  readonly onPlan?: (functionName: string, planned: PlannedMemory) => void;
 }
 
 export interface MemoryShare extends MemoryBudget {

@@ -47,13 +47,20 @@ export async function openSessionNetwork(
   };
 }
 
-function budgetOf({ plan, kernels, device }: NetworkParts, { deviceBytes, hostBytes }: MemoryBudget): SessionBudget {
+function budgetOf(
+  { plan, kernels, device }: NetworkParts,
+  { deviceBytes, hostBytes, onPlan }: MemoryBudget,
+): SessionBudget {
   const host = hostBytes === undefined ? {} : { hostBytes };
   const request = { deviceBytes, ...host, isBeside: device.uploads !== undefined };
   return {
     deviceBytes,
     ...host,
-    plan: (sizes) => planWithinBudget(plan, sizes, device.target, kernels, request).bound,
+    plan: (sizes) => {
+      const planned = planWithinBudget(plan, sizes, device.target, kernels, request);
+      onPlan?.(plan.name, planned);
+      return planned.bound;
+    },
   };
 }
 
