@@ -1,10 +1,14 @@
 /** What `flux2c compile` says at the end. */
+import { isAbsolute } from 'node:path';
 import type { PlanStep } from '../ir/plan.js';
 import type { ArtifactWeights } from '../runtime/artifact.js';
+import { printBudget } from '../runtime/memory/byte-budget.js';
 import { describeBuild } from '../runtime/artifact/choose-build.js';
 import type { CompiledBuild } from './compile-builds.js';
 import type { MachineCode } from './compile-cubins.js';
 import { hostBuildLines } from './compile-host.js';
+import type { CompiledMemory, PlannedFunction } from './compile-memory.js';
+import { formatBytes, formatDuration } from './inspect/format.js';
 import { formatSeconds } from './progress-line.js';
 
 export interface CompileReport {
@@ -12,6 +16,8 @@ export interface CompileReport {
   readonly code: MachineCode;
   readonly compileSeconds: number;
   readonly weights: ArtifactWeights | null;
+  /** Where there is a budget. */
+  readonly memory: CompiledMemory | undefined;
 }
 
 export interface CompileReportOptions {
@@ -22,7 +28,7 @@ export interface CompileReportOptions {
 
 /** As text, or as JSON. Kernels that several builds share are counted once in all. */
 export function reportCompiled(
-  { builds, code, compileSeconds, weights }: CompileReport,
+  { builds, code, compileSeconds, weights, memory }: CompileReport,
   { output, json, host }: CompileReportOptions,
   stdout: { write(text: string): unknown },
 ): void {
@@ -36,8 +42,20 @@ export function reportCompiled(
       target: build.target,
       functions: launchesOf(build),
       kernels: build.kernels.size,
+      ...(memory && { memory: memory.builds.get(build.name) }),
     }));
-    const summary = { output, builds: listed, kernels, machineCode, weights: files, compileSeconds };
+    const budget = memory && { memory: memory.budget };
+    const encodings = Object.fromEntries(countEncodings(weights));
+    const summary = {
+      output,
+      builds: listed,
+      kernels,
+      machineCode,
+      weights: files,
+      encodings,
+      ...budget,
+      compileSeconds,
+    };
     stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
     return;
   }
@@ -47,9 +65,61 @@ export function reportCompiled(
   for (const build of builds) {
     if (backend === 'cuda') stdout.write(`  ${describeBuild(build.name, build)}: ${build.kernels.size} kernels\n`);
     const indent = backend === 'cuda' ? '    ' : '  ';
-    for (const { name, launches } of launchesOf(build)) stdout.write(`${indent}${name}: ${launches} launches\n`);
+    const planned = memory?.builds.get(build.name) ?? [];
+    for (const { name, launches } of launchesOf(build)) {
+      stdout.write(`${indent}${name}: ${launches} launches\n`);
+      for (const fn of planned.filter((one) => one.name === name)) stdout.write(`${indent}  ${describePlanned(fn)}\n`);
+    }
   }
+  if (weights !== null) stdout.write(`  weights: ${describeWeights(weights)}\n`);
+  if (memory !== undefined) stdout.write(`  ${describeBudget(memory)}\n`);
   if (host !== undefined) stdout.write(describePrograms(builds, output));
+}
+
+/** Bytes in the artifact and elsewhere, of what is read. */
+function describeWeights(weights: ArtifactWeights): string {
+  const inside = weights.files.filter(({ path }) => !isAbsolute(path));
+  const outside = weights.files.filter(({ path }) => isAbsolute(path));
+  const bytes = (files: typeof inside): string =>
+    formatBytes(files.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  const encodings = [...countEncodings(weights)].map(([encoding, count]) => `${count} in ${encoding}`);
+  const packed = encodings.length > 0 ? ` (${encodings.join(', ')})` : '';
+  return [
+    ...(inside.length > 0 ? [`${bytes(inside)} in the artifact${packed}`] : []),
+    ...(outside.length > 0 ? [`the others in ${outside.length} files of the model, ${bytes(outside)}`] : []),
+  ]
+    .join(', ')
+    .replace(/^the others/, 'all');
+}
+
+/** Matrices of each encoding. */
+function countEncodings(weights: ArtifactWeights | null): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const entries of weights?.components.values() ?? []) {
+    for (const entry of entries.values()) {
+      if ('encoding' in entry) counts.set(entry.encoding, (counts.get(entry.encoding) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+/** What stays, what streams, and how long it takes. */
+function describePlanned(fn: PlannedFunction): string {
+  const { streamedBytes, hostBytes, stepSeconds, seconds, tile, hasSteps } = fn;
+  const stays = `${formatBytes(fn.residentBytes)} of weights stay on the device`;
+  const streams =
+    streamedBytes === 0
+      ? ''
+      : `, ${formatBytes(streamedBytes)} are streamed${hasSteps ? ' in every step' : ''}, ${formatBytes(hostBytes)} kept in host memory`;
+  const time = hasSteps ? `${formatDuration(stepSeconds * 1e3)} a step` : formatDuration(seconds * 1e3);
+  const tiles = tile === undefined ? '' : ` a tile of ${tile} tokens a side`;
+  return `${stays}${streams}; ${formatBytes(fn.deviceBytes)} in all, about ${time}${tiles}`;
+}
+
+function describeBudget({ budget, sizes }: CompiledMemory): string {
+  const { width, height, textTokens, steps } = sizes;
+  const host = budget.hostBytes === undefined ? '' : `, host memory ${printBudget(budget.hostBytes)}`;
+  return `memory budget: ${printBudget(budget.deviceBytes)}${host}; predicted for ${width}x${height}, ${textTokens} text tokens, ${steps} steps`;
 }
 
 function describePrograms(builds: readonly CompiledBuild[], output: string): string {

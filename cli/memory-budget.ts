@@ -1,6 +1,7 @@
 /** What memory options mean on the machine at hand. */
 import { freemem } from 'node:os';
 import type { MemoryBudget } from '../models/flux2/memory-shares.js';
+import type { ArtifactMemory } from '../runtime/artifact.js';
 import type { Device } from '../runtime/device.js';
 import { formatBytes, formatDuration } from './inspect/format.js';
 import type { PlannedMemory } from '../runtime/memory/plan-memory.js';
@@ -14,14 +15,16 @@ const spareOfDevice = 0.08;
 const shareOfHost = 0.6;
 
 /**
- * The budget that the options ask for, none without `--memory-budget`. Where host memory is not limited by an option, it is by what is
- * free. F2C703 for a budget of host memory alone.
+ * The budget that the options ask for, or that an artifact was compiled for; none without either. Where host memory is not limited by
+ * them, it is by what is free. F2C703 for a budget of host memory alone.
  */
 export function resolveMemory(
-  { memoryBudget, hostBudget }: MemoryOptions,
+  options: MemoryOptions,
   device: Device,
   notice: (sentence: string) => void,
+  recorded?: ArtifactMemory,
 ): MemoryBudget | undefined {
+  const { memoryBudget = recorded?.deviceBytes, hostBudget = recorded?.hostBytes } = options;
   if (memoryBudget === undefined) {
     if (hostBudget === undefined) return undefined;
     throw contradiction(
@@ -34,6 +37,9 @@ export function resolveMemory(
     const sentence = describePlan(name, planned);
     if (sentence !== undefined) notice(sentence);
   };
+  if (options.memoryBudget === undefined) {
+    notice(`Memory budget: ${printBudget(recorded!.deviceBytes)}, which the artifact was compiled for.`);
+  }
   if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };
   const free = freeBytesOf(device);
   if (free === undefined) {

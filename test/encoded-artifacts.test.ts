@@ -65,15 +65,4 @@ describe('compiled artifacts', () => {
       await draw(await openModel({ model }, device)),
     );
   });
-
-  it('are refused when the arrays of a matrix are not as long as it says', async () => {
-    const artifact = await compile('--quantize', 'nf4', '--component', 'transformer');
-    const path = join(artifact, 'manifest.json');
-    const manifest = readFileSync(path, 'utf8');
-    const broken = manifest.replace('"dtype":"nf4:64"', '"dtype":"nf4:32"');
-    expect(broken).not.toBe(manifest);
-    writeFileSync(path, broken);
-    const open = openArtifactModel(artifact, device).then((model) => model.open('transformer'));
-    await expect(open).rejects.toMatchObject({ code: expect.stringMatching(/^F2C53/) as string });
-  });
 });
