@@ -18,6 +18,7 @@ import { type InspectReport, reportComponents, reportFunction, weightsOf } from 
 import { bindSizesOf, describeSizes, type PictureSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { type InspectedFunction, type InspectSubject, withSubject } from './inspect/subject.js';
 import { formatReport } from './inspect/summary.js';
+import { addQuantizeOptions, type QuantizeFlags } from './quantize-options.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { addScheduleOption, type ScheduleChoice, type ScheduleOptions } from './schedule-options.js';
@@ -33,6 +34,7 @@ interface InspectOptions
     ReportOptions,
     PassOptions,
     ScheduleOptions,
+    QuantizeFlags,
     SizeOptions,
     TargetOptions {
   readonly config?: VariantName;
@@ -76,7 +78,7 @@ export function inspectCommand(context: CliContext): Command {
     .option('--memory', 'what it needs in memory, and what smaller budgets cost in time')
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
-  addCostOptions(addMemoryOptions(command));
+  addCostOptions(addMemoryOptions(addQuantizeOptions(command)));
   addPassOptions(addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'the report')));
   return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
 }

@@ -12,10 +12,17 @@ import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
-import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
+import { collectExpectedWeights } from '../../models/flux2/expected-weights.js';
+import { chooseEncodings, mayQuantize } from '../../models/flux2/quantized-tensors.js';
 import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
-import { type CompileOptions, type Operands, pipelineOptionsOf, prepareModule } from '../../passes/compile.js';
+import {
+  type CompileOptions,
+  type EncodingOf,
+  type Operands,
+  pipelineOptionsOf,
+  prepareModule,
+} from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
 import { graphPassesFor } from '../../passes/pipeline.js';
 import { chooseBuild } from '../../runtime/artifact/choose-build.js';
@@ -23,6 +30,7 @@ import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { isArtifact, openArtifactFolder } from '../artifact-folder.js';
 import { type ComponentOptions, contradiction } from '../options.js';
+import { type QuantizeFlags, quantizeOptionsOf } from '../quantize-options.js';
 import type { BuildTarget } from '../target-options.js';
 
 export interface InspectSubject {
@@ -73,7 +81,7 @@ export interface InspectedKernel extends LoadableKernel {
   readonly schedule?: Schedule;
 }
 
-export interface SubjectRequest extends ComponentOptions {
+export interface SubjectRequest extends ComponentOptions, QuantizeFlags {
   /** A model's or an artifact's path; default: the embedded checkpoint. */
   readonly model?: string;
   readonly config?: VariantName;
@@ -106,14 +114,26 @@ export async function withSubject<T>(
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
   const { model: path, config, targets, build, device, operands, schedules, ...components } = request;
+  const quantize = quantizeOptionsOf(request);
   const compiling: Compiling = { targets, build, operands: operands ?? 'stored', schedules };
   if (config !== undefined) {
     const description = describeRelease(config, components);
-    return use(describedSubject(config, 'configuration', description, () => () => 'bf16', compiling));
+    const encodings = (name: NetworkName, module: Module): EncodingOf | undefined => {
+      if (quantize === undefined) return undefined;
+      const component = componentOf[name];
+      const shapes = [...collectExpectedWeights(module, component)].map(
+        ([tensor, shape]) => [tensor, { shape }] as const,
+      );
+      return chooseEncodings(component, { table: new Map(shapes), encodingOf: () => undefined }, quantize);
+    };
+    return use(describedSubject(config, 'configuration', description, () => () => 'bf16', encodings, compiling));
   }
   if (path !== undefined && (await isArtifact(path))) {
     if (operands !== undefined) {
       throw contradiction('the operands of an artifact were chosen when it was compiled', 'Leave out --operands.');
+    }
+    if (quantize !== undefined) {
+      throw contradiction('the weights of an artifact were encoded when it was compiled', 'Leave out --quantize.');
     }
     return use(await artifactSubject(path, build, device));
   }
@@ -126,7 +146,11 @@ export async function withSubject<T>(
       const loaded = model[component];
       return loaded === undefined ? () => 'f32' : storedTypes(component, loaded);
     };
-    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, compiling));
+    const encodings = (name: NetworkName): EncodingOf | undefined => {
+      const component = componentOf[name];
+      return model[component] && chooseEncodings(component, model[component], quantize);
+    };
+    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, encodings, compiling));
   } finally {
     await closeModel(model);
   }
@@ -137,6 +161,7 @@ function describedSubject(
   source: InspectSubject['source'],
   description: Flux2Description,
   typesOf: (name: NetworkName) => WeightDTypes,
+  encodingsOf: (name: NetworkName, module: Module) => EncodingOf | undefined,
   { targets, build: wanted, operands, schedules }: Compiling,
 ): InspectSubject {
   const families = new Map<string, BuildTarget>();
@@ -148,7 +173,17 @@ function describedSubject(
   const chosen = nameBuild(name, families, wanted);
   const { target } = families.get(chosen)!;
   const { transformer, autoencoder, textEncoder, pipeline } = description;
-  const options = { print: kernelPrinter(target), operands, mayQuantize };
+  const prepare = (fn: NetworkName, instruments?: readonly Instrument[]): ReturnType<typeof prepareModule> => {
+    const module = build(fn);
+    const encodingOf = encodingsOf(fn, module);
+    return prepareModule(module, target, {
+      print: kernelPrinter(target),
+      operands,
+      mayQuantize,
+      ...(encodingOf && { encodingOf }),
+      ...(instruments && { instruments }),
+    });
+  };
   const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
   const build = (fn: NetworkName): Module => {
     const layers = fn === 'text_encoder' && pipeline === undefined ? lastLayer(description) : undefined;
@@ -164,12 +199,13 @@ function describedSubject(
     defaults: sizeDefaults(description),
     build,
     runPasses: (fn, instruments) => {
-      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize));
-      return runGraphPasses(build(fn), passes, target, instruments);
+      const module = build(fn);
+      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize, encodingsOf(fn, module)));
+      return runGraphPasses(module, passes, target, instruments);
     },
-    prepare: (fn) => prepareModule(build(fn), target, options),
+    prepare: (fn) => prepare(fn),
     compile: (fn, instruments) => {
-      const { plans, kernels } = prepareModule(build(fn), target, { ...options, instruments })(schedules);
+      const { plans, kernels } = prepare(fn, instruments)(schedules);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },
   };

@@ -1,4 +1,3 @@
-import type { WeightTable } from '../../frontend/checkpoint/index.js';
 import { requireEncodable } from '../../ir/encode-rows.js';
 import { fitsEncoding, parseEncoding } from '../../ir/encoding.js';
 import type { EncodingOf, MayQuantize } from '../../passes/compile.js';
@@ -21,6 +20,12 @@ export interface QuantizeOptions {
   readonly keep: readonly string[];
 }
 
+/** A network's weights by name, and how they are stored. */
+export interface StoredWeights {
+  readonly table: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  readonly encodingOf: EncodingOf;
+}
+
 /**
  * How the weights of a network are held: as they are stored, but those that `options` name encoded. These are the matrices that
  * `mayQuantize` allows, whose rows fit the encoding.
@@ -29,7 +34,7 @@ export interface QuantizeOptions {
  */
 export function chooseEncodings(
   component: Component,
-  { table, encodingOf }: { readonly table: WeightTable; readonly encodingOf: EncodingOf },
+  { table, encodingOf }: StoredWeights,
   options: QuantizeOptions | undefined,
 ): EncodingOf {
   if (options === undefined) return encodingOf;
