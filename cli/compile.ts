@@ -22,6 +22,7 @@ import { printHostFiles } from './compile-host.js';
 import { reportCompiled } from './compile-report.js';
 import { mustPack, packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
+import { checkKept } from './open-model.js';
 import {
   addComponentOptions,
   addReportOptions,
@@ -35,7 +36,7 @@ import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { createProgressLine, type ProgressLine } from './progress-line.js';
 import { addScheduleOption, type ScheduleOptions } from './schedule-options.js';
-import { addQuantizeOptions, type QuantizeFlags, quantizeOptionsOf } from './quantize-options.js';
+import { addQuantizeOptions, type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 import { chooseTargets } from './target-device.js';
 import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
 import { VERSION } from './version.js';
@@ -43,7 +44,7 @@ import { VERSION } from './version.js';
 interface CompileOptions
   extends
     ComponentOptions,
-    QuantizeFlags,
+    QuantizeCliOptions,
     ReportOptions,
     ScheduleOptions,
     TargetOptions,
@@ -130,7 +131,8 @@ async function compileDescribed(
     throw contradiction('--host is for GPUs', 'Take it together with --target cuda, or leave it out.');
   if (!options.cubin && options.target !== 'cuda')
     throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
-  const quantize = quantizeOptionsOf(options);
+  const quantize = quantizeOf(options);
+  if (loaded !== undefined) checkKept(quantize, loaded);
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
     const { targets, schedules } = await chooseTargets(options, undefined, context, (sentence) =>

@@ -1,5 +1,6 @@
 /** The options of `generate`, and the request they make. */
 import type { MemoryOptions } from './memory-options.js';
+import type { QuantizeCliOptions } from './quantize-options.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -7,12 +8,11 @@ import type { GenerateRequest } from '../models/flux2/generate-request.js';
 import { readImage } from '../models/flux2/node/image-files.js';
 import type { RgbImage } from '../models/flux2/picture.js';
 import { type ComponentOptions, contradiction, type DeviceOptions, integerOf, type ReportOptions } from './options.js';
-import type { QuantizeFlags } from './quantize-options.js';
 import type { ScheduleOptions } from './schedule-options.js';
 import { TensorFile } from './tensor-files.js';
 
 export interface GenerateOptions
-  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeFlags, ReportOptions, ScheduleOptions {
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeCliOptions, ReportOptions, ScheduleOptions {
   readonly model?: string;
   readonly output?: string;
   readonly image?: readonly string[];

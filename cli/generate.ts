@@ -20,8 +20,8 @@ import {
 import { defaultOutput, numberedOutput } from './output-names.js';
 import { createProgressLine } from './progress-line.js';
 import { resolveMemory } from './memory-budget.js';
-import { addQuantizeOptions } from './quantize-options.js';
 import { addMemoryOptions } from './memory-options.js';
+import { addQuantizeOptions } from './quantize-options.js';
 import { addScheduleOption, loadScheduleChoice } from './schedule-options.js';
 
 const examples = `

@@ -18,9 +18,9 @@ import { type InspectReport, reportComponents, reportFunction, weightsOf } from 
 import { bindSizesOf, describeSizes, type PictureSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { type InspectedFunction, type InspectSubject, withSubject } from './inspect/subject.js';
 import { formatReport } from './inspect/summary.js';
-import { addQuantizeOptions, type QuantizeFlags } from './quantize-options.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
+import { addQuantizeOptions, type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 import { addScheduleOption, type ScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { chooseTargets } from './target-device.js';
 import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
@@ -33,8 +33,8 @@ interface InspectOptions
     MemoryOptions,
     ReportOptions,
     PassOptions,
+    QuantizeCliOptions,
     ScheduleOptions,
-    QuantizeFlags,
     SizeOptions,
     TargetOptions {
   readonly config?: VariantName;
@@ -78,7 +78,7 @@ export function inspectCommand(context: CliContext): Command {
     .option('--memory', 'what it needs in memory, and what smaller budgets cost in time')
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
-  addCostOptions(addMemoryOptions(addQuantizeOptions(command)));
+  addQuantizeOptions(addCostOptions(addMemoryOptions(command)));
   addPassOptions(addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'the report')));
   return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
 }
@@ -101,7 +101,8 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   const { targets, schedules, origin } = await chooseTargets(options, file, context, notice);
   const leftOut = describeLeftOut(options);
   if (leftOut !== undefined) notice(leftOut);
-  const request = { ...options, targets, schedules, ...(file !== undefined && { model: file }) };
+  const quantize = quantizeOf(options);
+  const request = { ...options, quantize, targets, schedules, ...(file !== undefined && { model: file }) };
   await withSubject(request, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);

@@ -9,8 +9,8 @@ import { addComponentOptions, addDeviceOptions, addReportOptions, integersOf } f
 import type { ComponentOptions, DeviceOptions, ReportOptions } from './options.js';
 import { createProgressLine, formatSeconds } from './progress-line.js';
 import { resolveMemory } from './memory-budget.js';
-import { addQuantizeOptions, type QuantizeFlags } from './quantize-options.js';
 import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
+import { addQuantizeOptions, type QuantizeCliOptions } from './quantize-options.js';
 import { addScheduleOption, loadScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { TensorFile, writeTensors } from './tensor-files.js';
 
@@ -27,7 +27,7 @@ const tellingInputs: Readonly<Record<ComponentName, string>> = {
 };
 
 interface RunOptions
-  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeFlags, ReportOptions, ScheduleOptions {
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeCliOptions, ReportOptions, ScheduleOptions {
   readonly component?: ComponentName;
   readonly inputs: string;
   readonly outputs: string;

@@ -5,7 +5,7 @@ import type { DeviceKernel } from './device.js';
 import { forEachParallel } from './for-each-parallel.js';
 import type { LoadableKernel } from './plan/bound-plan.js';
 import type { BudgetedMemory } from './session-budget.js';
-import type { SessionOptions, SessionProgress } from './session.js';
+import type { SessionOptions, SessionProgress } from './session-options.js';
 import { throwIfAborted } from './step-runner.js';
 import { countWeightBytes } from './weight-provider.js';
 import type { LoadedWeight, WeightStore } from './weight-store.js';

@@ -138,7 +138,12 @@ export class StepRunner {
       for (let index = 0; index < loop.count; index++) {
         throwIfAborted(signal);
         await this.execute(current, run, index + 1 === loop.count);
-        const done = this.device.finish().then(() => observer.onDone?.(loop, index));
+        const before = previous?.done;
+        // Devices may tell of two iterations in any order.
+        const done = this.device.finish().then(async () => {
+          await before;
+          observer.onDone?.(loop, index);
+        });
         // Awaited below, but perhaps after something else has failed.
         done.catch(() => undefined);
         const running = { steps: current, done };

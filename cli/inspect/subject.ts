@@ -8,12 +8,12 @@ import type { Plan } from '../../ir/plan.js';
 import { buildFunction, componentOf } from '../../models/flux2/component-functions.js';
 import { pixelsPerToken } from '../../models/flux2/config.js';
 import { describeModel, describeRelease } from '../../models/flux2/compiled-model.js';
+import { collectExpectedWeights } from '../../models/flux2/expected-weights.js';
 import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
-import { collectExpectedWeights } from '../../models/flux2/expected-weights.js';
-import { chooseEncodings, mayQuantize } from '../../models/flux2/quantized-tensors.js';
+import { chooseEncodings, mayQuantize, type QuantizeOptions } from '../../models/flux2/quantized-tensors.js';
 import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
 import {
@@ -29,8 +29,8 @@ import { chooseBuild } from '../../runtime/artifact/choose-build.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { isArtifact, openArtifactFolder } from '../artifact-folder.js';
+import { checkKept } from '../open-model.js';
 import { type ComponentOptions, contradiction } from '../options.js';
-import { type QuantizeFlags, quantizeOptionsOf } from '../quantize-options.js';
 import type { BuildTarget } from '../target-options.js';
 
 export interface InspectSubject {
@@ -81,7 +81,7 @@ export interface InspectedKernel extends LoadableKernel {
   readonly schedule?: Schedule;
 }
 
-export interface SubjectRequest extends ComponentOptions, QuantizeFlags {
+export interface SubjectRequest extends ComponentOptions {
   /** A model's or an artifact's path; default: the embedded checkpoint. */
   readonly model?: string;
   readonly config?: VariantName;
@@ -95,6 +95,8 @@ export interface SubjectRequest extends ComponentOptions, QuantizeFlags {
   readonly operands?: Operands;
   /** In place of the chosen ones, by kernel key; an artifact has its own. */
   readonly schedules?: CompileOptions['schedules'];
+  /** Default: weights are held as they are stored; an artifact has its own. */
+  readonly quantize?: QuantizeOptions | undefined;
 }
 
 /** What models and configurations are compiled for, and how. */
@@ -113,27 +115,25 @@ export async function withSubject<T>(
   request: SubjectRequest,
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
-  const { model: path, config, targets, build, device, operands, schedules, ...components } = request;
-  const quantize = quantizeOptionsOf(request);
+  const { model: path, config, targets, build, device, operands, schedules, quantize, ...components } = request;
   const compiling: Compiling = { targets, build, operands: operands ?? 'stored', schedules };
   if (config !== undefined) {
     const description = describeRelease(config, components);
-    const encodings = (name: NetworkName, module: Module): EncodingOf | undefined => {
-      if (quantize === undefined) return undefined;
+    const encodingOf = (name: NetworkName, module: Module): EncodingOf | undefined => {
       const component = componentOf[name];
-      const shapes = [...collectExpectedWeights(module, component)].map(
-        ([tensor, shape]) => [tensor, { shape }] as const,
+      const table = new Map(
+        [...collectExpectedWeights(module, component)].map(([tensor, shape]) => [tensor, { shape }]),
       );
-      return chooseEncodings(component, { table: new Map(shapes), encodingOf: () => undefined }, quantize);
+      return chooseEncodings(component, { table, encodingOf: () => undefined }, quantize);
     };
-    return use(describedSubject(config, 'configuration', description, () => () => 'bf16', encodings, compiling));
+    return use(describedSubject(config, 'configuration', description, { typesOf: () => () => 'bf16', encodingOf }, compiling)); // prettier-ignore
   }
   if (path !== undefined && (await isArtifact(path))) {
-    if (operands !== undefined) {
-      throw contradiction('the operands of an artifact were chosen when it was compiled', 'Leave out --operands.');
-    }
-    if (quantize !== undefined) {
-      throw contradiction('the weights of an artifact were encoded when it was compiled', 'Leave out --quantize.');
+    if (operands !== undefined || quantize !== undefined) {
+      throw contradiction(
+        'operands and encodings of an artifact were chosen when it was compiled',
+        'Leave out --operands, --quantize and --keep.',
+      );
     }
     return use(await artifactSubject(path, build, device));
   }
@@ -146,22 +146,29 @@ export async function withSubject<T>(
       const loaded = model[component];
       return loaded === undefined ? () => 'f32' : storedTypes(component, loaded);
     };
-    const encodings = (name: NetworkName): EncodingOf | undefined => {
+    checkKept(quantize, model);
+    const encodingOf = (name: NetworkName): EncodingOf | undefined => {
       const component = componentOf[name];
-      return model[component] && chooseEncodings(component, model[component], quantize);
+      const loaded = model[component];
+      return loaded && chooseEncodings(component, loaded, quantize);
     };
-    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, encodings, compiling));
+    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), { typesOf, encodingOf }, compiling)); // prettier-ignore
   } finally {
     await closeModel(model);
   }
+}
+
+/** How weights are stored, and are to be held on the device. */
+interface StoredWeights {
+  readonly typesOf: (name: NetworkName) => WeightDTypes;
+  readonly encodingOf: (name: NetworkName, module: Module) => EncodingOf | undefined;
 }
 
 function describedSubject(
   name: string,
   source: InspectSubject['source'],
   description: Flux2Description,
-  typesOf: (name: NetworkName) => WeightDTypes,
-  encodingsOf: (name: NetworkName, module: Module) => EncodingOf | undefined,
+  { typesOf, encodingOf }: StoredWeights,
   { targets, build: wanted, operands, schedules }: Compiling,
 ): InspectSubject {
   const families = new Map<string, BuildTarget>();
@@ -173,16 +180,9 @@ function describedSubject(
   const chosen = nameBuild(name, families, wanted);
   const { target } = families.get(chosen)!;
   const { transformer, autoencoder, textEncoder, pipeline } = description;
-  const prepare = (fn: NetworkName, instruments?: readonly Instrument[]): ReturnType<typeof prepareModule> => {
-    const module = build(fn);
-    const encodingOf = encodingsOf(fn, module);
-    return prepareModule(module, target, {
-      print: kernelPrinter(target),
-      operands,
-      mayQuantize,
-      ...(encodingOf && { encodingOf }),
-      ...(instruments && { instruments }),
-    });
+  const optionsOf = (fn: NetworkName, module: Module): CompileOptions => {
+    const held = encodingOf(fn, module);
+    return { print: kernelPrinter(target), operands, mayQuantize, ...(held && { encodingOf: held }) };
   };
   const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
   const build = (fn: NetworkName): Module => {
@@ -200,12 +200,17 @@ function describedSubject(
     build,
     runPasses: (fn, instruments) => {
       const module = build(fn);
-      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize, encodingsOf(fn, module)));
+      const { encodingOf: held } = optionsOf(fn, module);
+      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize, held));
       return runGraphPasses(module, passes, target, instruments);
     },
-    prepare: (fn) => prepare(fn),
+    prepare: (fn) => {
+      const module = build(fn);
+      return prepareModule(module, target, optionsOf(fn, module));
+    },
     compile: (fn, instruments) => {
-      const { plans, kernels } = prepare(fn, instruments)(schedules);
+      const module = build(fn);
+      const { plans, kernels } = prepareModule(module, target, { ...optionsOf(fn, module), instruments })(schedules);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },
   };

@@ -25,10 +25,10 @@ export interface CompiledModelOptions extends LoadOptions {
   readonly operands?: CompileOptions['operands'];
   /** In place of the chosen ones, by kernel key. */
   readonly schedules?: CompileOptions['schedules'];
-  /** Weights to be encoded while they are loaded. Those that the files hold encoded are kept as they are. */
-  readonly quantize?: QuantizeOptions;
   /** What all functions that are open may take together. Default: as much as they need. */
   readonly memory?: MemoryBudget | undefined;
+  /** Weights to be encoded while they are loaded. Those that the files hold encoded are kept as they are. */
+  readonly quantize?: QuantizeOptions;
 }
 
 export class CompiledFlux2Model implements Flux2Model {

@@ -20,10 +20,25 @@ export interface QuantizeOptions {
   readonly keep: readonly string[];
 }
 
-/** A network's weights by name, and how they are stored. */
-export interface StoredWeights {
-  readonly table: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+/** The weights of a network: their shapes, and how they are stored. */
+export interface EncodableWeights {
+  readonly table: Pick<ReadonlyMap<string, { readonly shape: readonly number[] }>, 'get'>;
   readonly encodingOf: EncodingOf;
+}
+
+/**
+ * Patterns of `keep` that no weight of the networks has: a typing error rather than a wish.
+ *
+ * @param tables tensors by the network that they are of
+ */
+export function findIdlePatterns(
+  keep: readonly string[],
+  tables: ReadonlyMap<Component, ReadonlyMap<string, unknown>>,
+): readonly string[] {
+  return keep.filter((text) => {
+    const pattern = patternOf(text);
+    return ![...tables].some(([component, table]) => [...table.keys()].some((tensor) => pattern.test(tensor) || pattern.test(`${component}.${tensor}`))); // prettier-ignore
+  });
 }
 
 /**
@@ -34,7 +49,7 @@ export interface StoredWeights {
  */
 export function chooseEncodings(
   component: Component,
-  { table, encodingOf }: StoredWeights,
+  { table, encodingOf }: EncodableWeights,
   options: QuantizeOptions | undefined,
 ): EncodingOf {
   if (options === undefined) return encodingOf;

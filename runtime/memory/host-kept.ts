@@ -33,3 +33,12 @@ export function chooseKept(
   }
   return (buffer) => kept.has(buffer);
 }
+
+/** Pieces that host memory has room for besides those that it keeps; undefined where nothing limits it. */
+export function countReadAhead({ streamed = [] }: BoundPlan, hostBytes: number | undefined): number | undefined {
+  if (hostBytes === undefined) return undefined;
+  const kept = new Map(streamed.filter(({ isKept }) => isKept).map(({ weight, segment, byteLength }) => [`${weight} ${segment}`, byteLength])); // prettier-ignore
+  const room = [...kept.values()].reduce((left, bytes) => left - bytes, hostBytes);
+  const largest = Math.max(1, ...streamed.map(({ isKept, byteLength }) => (isKept ? 0 : byteLength)));
+  return Math.max(1, Math.floor(room / largest));
+}

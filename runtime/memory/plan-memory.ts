@@ -7,7 +7,7 @@ import type { BoundPlan } from '../plan/bound-plan.js';
 import { alignmentOf, roundUp } from '../plan/storage-layout.js';
 import { type Candidate, chooseResidents, findCandidates, findSmall } from './choose-residents.js';
 import { type DeviceCosts, usualCosts } from './device-costs.js';
-import { chooseKept } from './host-kept.js';
+import { chooseKept, countReadAhead } from './host-kept.js';
 import { printBudget } from './byte-budget.js';
 import { layOutRing } from './ring.js';
 import { type Prediction, simulate } from './simulate.js';
@@ -216,7 +216,9 @@ class PieceSearch {
     const isKept = chooseKept(bound, this.phases, isStreamed, this.request.hostBytes);
     const streamed = streamWeights(bound, { isStreamed, isKept, ring: this.divideRing(ringBytes) });
     if (streamed === undefined) return undefined;
-    return { bound: streamed, prediction: simulate(streamed, { costs, isBeside }), deviceBytes: countBytes(streamed) };
+    const readAhead = countReadAhead(streamed, this.request.hostBytes);
+    const prediction = simulate(streamed, { costs, isBeside, ...(readAhead !== undefined && { readAhead }) });
+    return { bound: streamed, prediction, deviceBytes: countBytes(streamed) };
   }
 
   private isStreamed(residents: ReadonlySet<number>): (buffer: number) => boolean {

@@ -29,7 +29,7 @@ export interface SimulationOptions {
   readonly costs: DeviceCosts;
   /** Uploads run beside launches; otherwise in order with them. */
   readonly isBeside: boolean;
-  /** Reads that files are ahead of uploads by. */
+  /** Pieces that host memory has room for besides those that it keeps: reads are so far ahead of uploads. */
   readonly readAhead?: number;
   readonly onEvent?: (event: TimelineEvent) => void;
 }
@@ -49,8 +49,8 @@ class Clock {
   private compute = 0;
   private upload = 0;
   private read = 0;
-  /** When fetches' blocks on the host are free again, in order. */
-  private readonly uploaded: number[] = [];
+  /** When the blocks that files are read into are free again, in order. */
+  private readonly emptied: number[] = [];
   private readonly arrivals = new Map<number, number>();
   private launchTime = 0;
   private uploadTime = 0;
@@ -142,7 +142,7 @@ class Clock {
     const seconds = byteLength / costs.uploadBytes;
     let ready = 0;
     if (!isKept) {
-      const start = Math.max(this.read, this.uploaded.at(-readAhead) ?? 0);
+      const start = Math.max(this.read, this.emptied.at(-readAhead) ?? 0);
       this.read = ready = start + byteLength / costs.diskBytes;
       this.options.onEvent?.({ lane: 'read', label: weight, start, end: ready, piece: number });
     }
@@ -151,7 +151,7 @@ class Clock {
     this.options.onEvent?.({ lane: 'upload', label: weight, start, end, piece: number });
     this.upload = end;
     if (!isBeside) this.compute = end;
-    this.uploaded.push(end);
+    if (!isKept) this.emptied.push(end);
     this.arrivals.set(number, end);
     this.uploadTime += seconds;
     this.uploadBytes += byteLength;

@@ -5,6 +5,8 @@ import { alignmentOf, roundUp } from '../../runtime/plan/storage-layout.js';
 export interface NaiveOptions {
   /** Shorter weights stay resident. */
   readonly leastBytes?: number;
+  /** By a weight's name. Default: all. */
+  readonly isStreamed?: (weight: string) => boolean;
   /** Of places, besides those that one launch needs at once. Default: 1, the fewest with which anything comes ahead. */
   readonly spare?: number;
   /** Which pieces the host keeps. Default: all. */
@@ -178,9 +180,14 @@ class NaiveStreamer {
   }
 
   private streamedBuffers({ bindings }: PlannedLaunch): ReadonlySet<number> {
-    const least = this.options.leastBytes ?? 0;
-    const indices = bindings.map(({ buffer }) => buffer);
-    return new Set(indices.filter((at) => this.bound.buffers[at]!.kind === 'weight' && this.bound.buffers[at]!.byteLength >= least)); // prettier-ignore
+    const { leastBytes = 0, isStreamed = () => true } = this.options;
+    const streamed = bindings
+      .map(({ buffer }) => buffer)
+      .filter((at) => {
+        const { weight, byteLength } = this.bound.buffers[at]!;
+        return weight !== undefined && byteLength >= leastBytes && isStreamed(weight.name);
+      });
+    return new Set(streamed);
   }
 
   private moveLaunch(launch: PlannedLaunch): PlannedLaunch {

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { copyFile, mkdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -205,5 +205,20 @@ describe('openFileSource', () => {
     await truncate(path, 5);
     expect((await errorOf(source.read(0, 12))).detail).toMatchObject({ expected: '12 bytes', found: '5 bytes' });
     await source.close();
+  });
+
+  it('notices that the file was written since it was opened', async () => {
+    const path = join(await folderOf({ x: 'twelve bytes' }), 'x');
+    const source = await openFileSource(path);
+    expect(await source.read(0, 6)).toEqual(new Uint8Array(Buffer.from('twelve')));
+    await utimes(path, 1, new Date('2020-02-02T02:02:02Z'));
+    const detail = { where: [path], found: '12 bytes, of 2020-02-02T02:02:02.000Z' };
+    expect(await errorOf(source.read(0, 6))).toMatchObject({ code: 'F2C405', detail });
+    await source.close();
+    const again = await openFileSource(path);
+    expect(await again.read(7, 5)).toEqual(new Uint8Array(Buffer.from('bytes')));
+    await appendFile(path, 'and more');
+    expect(await errorOf(again.read(7, 5))).toMatchObject({ code: 'F2C405' });
+    await again.close();
   });
 });
