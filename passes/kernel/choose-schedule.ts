@@ -4,6 +4,7 @@ import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone, partsFor, partsThatDivide } from './axis-spreads.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
+import { encodedDepth } from './schedule-encoded.js';
 import { scheduleRows, scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
@@ -47,7 +48,7 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       return scheduleContraction(facts, target);
     case 'heads':
       return target.stagingPays && target.workgroupMemory > 0
-        ? scheduleHeads(extent('m'), extent('d'), extent('k'), target)
+        ? scheduleHeads(facts, target)
         : scheduleHeadPieces(facts, target);
     case 'attention': {
       const size = extent('d').constant;
@@ -153,7 +154,7 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
     {
       m: spread(rowThreads, rowRegisters, 1),
       n: spread(columnThreads, 1, columns),
-      k: { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
+      k: encodedDepth(facts) ?? { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
       ...batch,
     },
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
@@ -165,7 +166,9 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
  * Whole heads a workgroup: invocations side by side have 4 columns of a head each (or as many more as are left), so that
  * neighbours are in one vector, and sum up squares through workgroup memory.
  */
-function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
+function scheduleHeads(facts: KernelFacts, target: Target): Schedule {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [m, d, k] = ['m', 'd', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
   const size = d.constant ?? 0;
   const vectors = size / 4;
   let together = 1;
@@ -176,7 +179,7 @@ function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
       m: spread(rowThreads, m.constant !== undefined && m.constant < 4 ? 1 : 4, 1),
       h: alone,
       d: spread(together, vectors / together, 4),
-      k: spread(1, 1, vectorOf(k)),
+      k: encodedDepth(facts) ?? spread(1, 1, vectorOf(k)),
     },
     ['d', 'm'],
     2,

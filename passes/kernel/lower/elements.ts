@@ -1,6 +1,15 @@
 import { fieldNamesOf, planeBits } from '../../../ir/decode-element.js';
 import { parseEncoding } from '../../../ir/encoding.js';
-import { bool, convert, i32, integer, multiply, u32 } from '../../../ir/kernel/expressions.js';
+import {
+  bool,
+  constant,
+  convert,
+  i32,
+  integer,
+  integerConstant,
+  multiply,
+  u32,
+} from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type {
@@ -196,6 +205,7 @@ export class Elements {
     const planes = planeBits(encoding);
     return expandDecode(encoding, {
       lanes,
+      isTogether: this.at.sharesTables && this.emitter.isUnconditional,
       field: (name) => {
         const load = fields[names.indexOf(name)] as TileLoad;
         const number = this.loadKept(load, position);
@@ -204,9 +214,10 @@ export class Elements {
         const isFirst = axis !== undefined && knownFactor(column, axis, lanes, this.at) % (32 / bits) === 0;
         if (isFirst) return number;
         const place = this.at.remainder(column, 32 / bits, position);
-        const below = convert(multiply(place, integer(bits)), 'u32');
-        if (below.kind === 'constant' && below.value === 0) return number;
-        return this.emitter.hoist('w', u32, { kind: 'binary', operator: 'shift_right', left: number, right: below });
+        const below = multiply(place, integer(bits));
+        const right = below.kind === 'constant' ? constant(below.value, u32) : convert(below, 'u32');
+        if (integerConstant(right) === 0) return number;
+        return this.emitter.hoist('w', u32, { kind: 'binary', operator: 'shift_right', left: number, right });
       },
       bind: (value, scalar) => this.bind(value, scalar, context),
       hoist: (value, scalar) => this.emitter.hoist('g', { scalar, lanes: 1 }, value),
