@@ -189,8 +189,9 @@ export class Elements {
     const { axis, lanes } = context;
     const isAlong =
       axis !== undefined && this.at.holdsWholeVectors(axis) && decodesVectors(expression, axis, lanes, this.at);
-    const isStill = expression.fields.every(({ conditions }) =>
-      conditions.every((condition) => this.isStillCondition(condition, context)),
+    const isStill = expression.fields.every(
+      (field) =>
+        field.kind === 'load' && field.conditions.every((condition) => this.isStillCondition(condition, context)),
     );
     if (lanes === 1 || (isAlong && isStill)) return this.decodeAt(expression, context);
     const parts = this.everyLane(context).map((position) =>
@@ -202,7 +203,7 @@ export class Elements {
   private decodeAt(expression: TileDecode, context: LaneContext): Expression {
     const { position, axis, lanes } = context;
     const first = axis === undefined ? 1 : knownFactor(expression.column, axis, lanes, this.at);
-    const fields = expression.fields.map((load) => this.loadKept(load, position));
+    const fields = expression.fields.map((field) => this.fieldAt(field, position));
     return this.expand(expression, fields, { first, position, further: 0 }, context);
   }
 
@@ -219,8 +220,8 @@ export class Elements {
     // Of codes of 8 bits the second four are another word.
     const isApart = planeBits(parseEncoding(expression.encoding)).codes === 8;
     const halves = [0, 4].map((further) =>
-      fields.map((load, place) =>
-        this.loadKept(load, isApart && names[place] === 'codes' && further > 0 ? later : position),
+      fields.map((field, place) =>
+        this.fieldAt(field, isApart && names[place] === 'codes' && further > 0 ? later : position),
       ),
     );
     return () =>
@@ -256,6 +257,16 @@ export class Elements {
       bind: (value, scalar) => this.bind(value, scalar, context),
       hoist: (value, scalar) => this.emitter.hoist('g', { scalar, lanes: 1 }, value),
     });
+  }
+
+  /** What neighbours of an encoded row share, by itself: nothing that is computed for other lanes belongs to it. */
+  private fieldAt(field: TileExpression, position: Position): Expression {
+    if (field.kind === 'load') return this.loadKept(field, position);
+    const outer = this.shared;
+    this.shared = undefined;
+    const { value } = this.compute(field, { position, axis: undefined, lanes: 1 });
+    this.shared = outer;
+    return value;
   }
 
   /** An element of a buffer that the kernel only reads. */

@@ -86,10 +86,11 @@ function decodesEights(right: TileDecode, axis: string, kernel: TileKernel, at: 
   const extent = kernel.axes.find(({ name }) => name === axis)?.extent;
   if (extent?.isMultipleOf(8) !== true || !isWholeVector(laneMotion(column, axis, 8, at))) return false;
   const names = fieldNamesOf(parseEncoding(encoding));
-  return fields.every(({ index, conditions }, place) => {
+  return fields.every((field, place) => {
+    if (field.kind !== 'load') return false;
     // Codes of 8 bits are four to a word.
-    const motion = laneMotion(index, axis, names[place] === 'codes' ? 4 : 8, at);
-    return conditions.length === 0 && motion !== undefined && isStill(motion.deltas);
+    const motion = laneMotion(field.index, axis, names[place] === 'codes' ? 4 : 8, at);
+    return field.conditions.length === 0 && motion !== undefined && isStill(motion.deltas);
   });
 }
 
