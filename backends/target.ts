@@ -33,6 +33,8 @@ export interface Target {
   readonly narrowStores?: boolean;
   /** A launch can start as many workgroups as run at once, which walk over its tiles (`walksTiles` of kernels). */
   readonly tileWalks?: boolean;
+  /** A launch may read one part of a buffer and write another. WebGPU forbids it: whole buffers are what it synchronises. */
+  readonly mixedAccess?: boolean;
   /**
    * Invocations are iterations of a loop, on a processor with so many vector registers: schedules keep no more in registers than sums,
    * and other tiles in memory of the invocation, of which there is this much.

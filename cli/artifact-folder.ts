@@ -7,6 +7,7 @@ import type { ByteSource } from '../frontend/checkpoint/index.js';
 import { openFileSource } from '../frontend/checkpoint/node/file-source.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { ArtifactFlux2Model } from '../models/flux2/artifact-model.js';
+import type { MemoryBudget } from '../models/flux2/memory-shares.js';
 import { type Artifact, MANIFEST, openArtifact, sha256, type WeightFile } from '../runtime/artifact.js';
 import { chooseBuild } from '../runtime/artifact/choose-build.js';
 import { decodeManifest } from '../runtime/artifact/manifest.js';
@@ -116,7 +117,11 @@ export function openArtifactFolder(path: string): Promise<Artifact> {
  * A model that runs from the artifact's build for the device. F2C533 when there is none, F2C535 when a file with weights is
  * missing or has changed, F2C53x of the artifact.
  */
-export async function openArtifactModel(path: string, device: Device): Promise<ArtifactFlux2Model> {
+export async function openArtifactModel(
+  path: string,
+  device: Device,
+  memory?: MemoryBudget,
+): Promise<ArtifactFlux2Model> {
   const artifact = await openArtifactFolder(path);
   const { builds, weights } = artifact.manifest;
   const build = await artifact.loadBuild(chooseBuild(path, builds, device));
@@ -128,7 +133,7 @@ export async function openArtifactModel(path: string, device: Device): Promise<A
     for (const file of weights?.files ?? []) sources.push(await openWeightFile(path, file));
     const openWeights = (component: string): ReturnType<typeof artifactWeights> =>
       artifactWeights(path, weights, component, sources);
-    return new ArtifactFlux2Model(artifact, build, device, openWeights, close);
+    return new ArtifactFlux2Model(artifact, build, device, openWeights, close, memory);
   } catch (error) {
     await close();
     throw error;

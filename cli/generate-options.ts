@@ -1,4 +1,6 @@
 /** The options of `generate`, and the request they make. */
+import type { MemoryOptions } from './memory-options.js';
+import type { QuantizeCliOptions } from './quantize-options.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -9,7 +11,8 @@ import { type ComponentOptions, contradiction, type DeviceOptions, integerOf, ty
 import type { ScheduleOptions } from './schedule-options.js';
 import { TensorFile } from './tensor-files.js';
 
-export interface GenerateOptions extends DeviceOptions, ComponentOptions, ReportOptions, ScheduleOptions {
+export interface GenerateOptions
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeCliOptions, ReportOptions, ScheduleOptions {
   readonly model?: string;
   readonly output?: string;
   readonly image?: readonly string[];

@@ -19,6 +19,9 @@ import {
 } from './options.js';
 import { defaultOutput, numberedOutput } from './output-names.js';
 import { createProgressLine } from './progress-line.js';
+import { resolveMemory } from './memory-budget.js';
+import { addMemoryOptions } from './memory-options.js';
+import { addQuantizeOptions } from './quantize-options.js';
 import { addScheduleOption, loadScheduleChoice } from './schedule-options.js';
 
 const examples = `
@@ -26,7 +29,8 @@ Examples:
   $ flux2c generate "a red circle on a white background" -o circle.png
   $ flux2c generate "a yellow star on a blue background" --count 4 --seed 7
   $ flux2c generate "make the circle blue" --image circle.png --cfg-scale 2.5
-  $ flux2c generate "a lighthouse at dawn" --model ./FLUX.2-dev --width 1344 --height 768 --steps 28`;
+  $ flux2c generate "a lighthouse at dawn" --model ./FLUX.2-dev --width 1344 --height 768 --steps 28
+  $ flux2c generate "a lighthouse at dawn" --model ./FLUX.2-dev --memory-budget 8GiB --host-budget 48GiB`;
 
 export function generateCommand(context: CliContext): Command {
   const command = new Command('generate')
@@ -75,7 +79,10 @@ export function generateCommand(context: CliContext): Command {
     )
     .option('--show', 'show the pictures in the terminal (kitty, iTerm2 and sixel graphics)')
     .addHelpText('after', examples);
-  addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'files, seeds and settings'))));
+  addQuantizeOptions(command);
+  addMemoryOptions(
+    addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'files, seeds and settings')))),
+  );
   return command.action((prompt: string | undefined, options: GenerateOptions) => generate(prompt, options, context));
 }
 
@@ -91,7 +98,10 @@ async function generate(prompt: string | undefined, options: GenerateOptions, co
   const device = await context.openDevice(options, notice);
   try {
     const { schedules } = await loadScheduleChoice(options, options.model, device, notice);
-    const model = await context.openModel({ ...options, schedules }, device);
+    const model = await context.openModel(
+      { ...options, schedules, memory: resolveMemory(options, device, notice) },
+      device,
+    );
     const pipeline = new Flux2Pipeline(model, { freeStages: true });
     const latents = options.saveLatents === undefined ? undefined : new LatentRecorder();
     const files: { path: string; metadata: PictureMetadata }[] = [];

@@ -8,8 +8,10 @@ import { componentOf } from '../models/flux2/component-functions.js';
 import type { NetworkName } from '../models/flux2/networks.js';
 import type { VariantName } from '../models/flux2/variants.js';
 import type { CliContext } from './context.js';
+import { addCostOptions, addMemoryOptions, type CostOptions, type MemoryOptions } from './memory-options.js';
 import { dumpCompiled, emitStage } from './inspect/emit.js';
 import { renderInspectPage } from './inspect/html/inspect-page.js';
+import { formatMemories, type MemoryRequestOptions, reportMemory } from './inspect/memory-report.js';
 import { PassRecorder } from './inspect/pass-recorder.js';
 import { formatMetadata, readMetadata } from './inspect/picture.js';
 import { type InspectReport, reportComponents, reportFunction, weightsOf } from './inspect/report.js';
@@ -18,17 +20,28 @@ import { type InspectedFunction, type InspectSubject, withSubject } from './insp
 import { formatReport } from './inspect/summary.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
+import { addQuantizeOptions, type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 import { addScheduleOption, type ScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { chooseTargets } from './target-device.js';
 import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
 import { VERSION } from './version.js';
 
 interface InspectOptions
-  extends ComponentOptions, ReportOptions, PassOptions, ScheduleOptions, SizeOptions, TargetOptions {
+  extends
+    ComponentOptions,
+    CostOptions,
+    MemoryOptions,
+    ReportOptions,
+    PassOptions,
+    QuantizeCliOptions,
+    ScheduleOptions,
+    SizeOptions,
+    TargetOptions {
   readonly config?: VariantName;
   readonly component?: NetworkName;
   readonly build?: string;
   readonly html?: string;
+  readonly memory?: boolean;
 }
 
 const configs: readonly VariantName[] = ['dev', 'klein-9b', 'klein-4b'];
@@ -37,6 +50,8 @@ const help = `
 Examples:
   $ flux2c inspect circle.png
   $ flux2c inspect --config dev --component denoise --html dev.html
+  $ flux2c inspect --config dev --component denoise --target cuda --memory --bandwidth 25
+  $ flux2c inspect --config dev --component denoise --memory-budget 8GiB --html dev-8.html
   $ flux2c inspect --component vae_decoder --emit source --kernel conv2d
   $ flux2c inspect --adapter lavapipe --schedules lavapipe.json
   $ flux2c inspect ./FLUX.2-dev --component denoise --stop-after merge-projections --emit graph`;
@@ -60,8 +75,10 @@ export function inspectCommand(context: CliContext): Command {
     .option('--references <number>', 'reference pictures, of the same size', integerOf('--references', 0, 10))
     .option('--text-tokens <number>', 'tokens of the prompt', integerOf('--text-tokens', 1, 4096))
     .addOption(operandsOption())
+    .option('--memory', 'what it needs in memory, and what smaller budgets cost in time')
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
+  addQuantizeOptions(addCostOptions(addMemoryOptions(command)));
   addPassOptions(addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'the report')));
   return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
 }
@@ -84,7 +101,8 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   const { targets, schedules, origin } = await chooseTargets(options, file, context, notice);
   const leftOut = describeLeftOut(options);
   if (leftOut !== undefined) notice(leftOut);
-  const request = { ...options, targets, schedules, ...(file !== undefined && { model: file }) };
+  const quantize = quantizeOf(options);
+  const request = { ...options, quantize, targets, schedules, ...(file !== undefined && { model: file }) };
   await withSubject(request, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);
@@ -139,7 +157,11 @@ async function report(
     const compiled = subject.compile(name, options.html === undefined ? instruments : [...instruments, recorder]);
     if (options.dumpDir !== undefined) dumpCompiled(join(options.dumpDir, name), compiled);
     try {
-      return [{ compiled, recorder, ...reportFunction(compiled, bindSizesOf(name, sizes), subject.target, choice) }];
+      const bound = bindSizesOf(name, sizes);
+      const memory = wantsMemory(options)
+        ? reportMemory(compiled, bound, subject.target, memoryRequest(options))
+        : undefined;
+      return [{ compiled, recorder, memory, ...reportFunction(compiled, bound, subject.target, choice) }];
     } catch (error) {
       // Sizes that one function does not fit the target with say nothing of the others.
       if (names.length === 1 || !(error instanceof Flux2cError)) throw error;
@@ -156,6 +178,7 @@ async function report(
     components: reportComponents(inspected.map(({ compiled }) => describeWeights(subject, compiled))),
     functions: inspected.map((one) => one.report),
     misfits,
+    ...(wantsMemory(options) && { memory: inspected.flatMap(({ memory }) => memory?.memory ?? []) }),
   };
   if (options.html !== undefined) {
     const page = renderInspectPage({
@@ -169,7 +192,23 @@ async function report(
   if (options.json === true) stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
   else if (options.html !== undefined) {
     if (options.quiet !== true) stdout.write(`${options.html}\n`);
-  } else stdout.write(formatReport(summary, sizes));
+  } else if (summary.memory !== undefined) stdout.write(formatMemories(summary.memory, summary, sizes));
+  else stdout.write(formatReport(summary, sizes));
+}
+
+function wantsMemory({ memory, memoryBudget }: InspectOptions): boolean {
+  return memory === true || memoryBudget !== undefined;
+}
+
+function memoryRequest(options: InspectOptions): MemoryRequestOptions {
+  const { memoryBudget, hostBudget } = options;
+  if (memoryBudget === 'auto')
+    throw contradiction('--memory-budget auto asks a device what is free', 'Say how much: 8GiB.');
+  return {
+    ...options,
+    ...(memoryBudget !== undefined && { budgetBytes: memoryBudget }),
+    ...(hostBudget !== undefined && { hostBytes: hostBudget }),
+  };
 }
 
 function describe(names: readonly NetworkName[], sizes: PictureSizes): ReadonlyMap<NetworkName, string> {

@@ -8,6 +8,9 @@ import type { CliContext } from './context.js';
 import { addComponentOptions, addDeviceOptions, addReportOptions, integersOf } from './options.js';
 import type { ComponentOptions, DeviceOptions, ReportOptions } from './options.js';
 import { createProgressLine, formatSeconds } from './progress-line.js';
+import { resolveMemory } from './memory-budget.js';
+import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
+import { addQuantizeOptions, type QuantizeCliOptions } from './quantize-options.js';
 import { addScheduleOption, loadScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { TensorFile, writeTensors } from './tensor-files.js';
 
@@ -23,7 +26,8 @@ const tellingInputs: Readonly<Record<ComponentName, string>> = {
   vae_decoder: 'latents',
 };
 
-interface RunOptions extends DeviceOptions, ComponentOptions, ReportOptions, ScheduleOptions {
+interface RunOptions
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeCliOptions, ReportOptions, ScheduleOptions {
   readonly component?: ComponentName;
   readonly inputs: string;
   readonly outputs: string;
@@ -52,7 +56,10 @@ export function runCommand(context: CliContext): Command {
     .requiredOption('--outputs <file>', 'safetensors to write the results to')
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 1,3,5', integersOf('--layers', 0))
     .addHelpText('after', help);
-  addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'shapes and times'))));
+  addQuantizeOptions(command);
+  addMemoryOptions(
+    addScheduleOption(addComponentOptions(addDeviceOptions(addReportOptions(command, 'shapes and times')))),
+  );
   return command.action((model: string, options: RunOptions) => run(model, options, context));
 }
 
@@ -64,7 +71,10 @@ async function run(model: string, options: RunOptions, context: CliContext): Pro
   const device = await context.openDevice({ ...options, model }, (sentence) => line.notice(sentence));
   try {
     const { schedules } = await loadScheduleChoice(options, model, device, (sentence) => line.notice(sentence));
-    const opened = await context.openModel({ ...options, model, schedules }, device);
+    const opened = await context.openModel(
+      { ...options, model, schedules, memory: resolveMemory(options, device, (sentence) => line.notice(sentence)) },
+      device,
+    );
     try {
       const network = await opened.open(component, (progress) => line.update(progress), context.signal);
       const names = network.inputs.map(({ name }) => name);

@@ -30,7 +30,11 @@ export class TensorFile {
         const [choice] = stored;
         if (choice === undefined) continue;
         if (stored.length > 1) throw problem(path, name, 'one tensor of this name', `both ${stored.join(' and ')}`);
-        const { dtype, fileDType, shape } = checkpoint.tensors.get(choice)!;
+        const { dtype, fileDType, shape, packed } = checkpoint.tensors.get(choice)!;
+        if (packed !== undefined) {
+          tensors.set(name, { dtype: 'f32', shape, data: Float64Array.from(await checkpoint.readF32(choice)) });
+          continue;
+        }
         if (dtype === undefined) throw problem(path, choice, 'floating-point numbers or integers', fileDType);
         tensors.set(name, hostTensorFromBytes(dtype, shape, await checkpoint.read(choice)));
       }

@@ -1,7 +1,7 @@
 import { Flux2cError } from './diagnostics.js';
 import { bf16ToF32, byteSize, f32ToBf16 } from './dtype.js';
 import type { EncodedRows } from './encoded-rows.js';
-import { encodedFields, encodingForms, type Encoding, type FieldName } from './encoding.js';
+import { encodedFields, encodingForms, findEncoding, type Encoding, type FieldName } from './encoding.js';
 import { encodeRow, leastQuantized } from './quantize.js';
 
 /** Encodes the numbers `begin` to `end`, the `group`-th group of all rows. */
@@ -10,6 +10,15 @@ type EncodeGroup = (begin: number, end: number, group: number) => void;
 /** Whether `encodeRows` makes it: GGUF's blocks are only read. */
 export function canEncode({ text, code, bits }: Encoding): boolean {
   return code.kind !== 'integer' || text === 'int8' || (bits === 4 && text.startsWith('int4'));
+}
+
+/** @throws Flux2cError F2C172 for encodings that only files bring */
+export function requireEncodable(encoding: Encoding): void {
+  if (canEncode(encoding)) return;
+  throw new Flux2cError('F2C172', 'weights cannot be encoded in this way, only read', {
+    expected: encodingForms.filter((form) => canEncode(findEncoding(form.replace('GROUP', '64'))!)).join(', '),
+    found: encoding.text,
+  });
 }
 
 /**
@@ -34,12 +43,7 @@ export function encodeRows(encoding: Encoding, rows: number, columns: number, va
 function groupEncoder(encoding: Encoding, values: Float32Array, fields: EncodedRows): EncodeGroup {
   const codes = fields.get('codes')!;
   const scaleBytes = fields.get('scales')!;
-  if (!canEncode(encoding)) {
-    throw new Flux2cError('F2C172', 'weights cannot be encoded in this way, only read', {
-      expected: encodingForms.filter((form) => !/^q\d/.test(form)).join(', '),
-      found: encoding.text,
-    });
-  }
+  requireEncodable(encoding);
   const { code } = encoding;
   if (code.kind === 'integer' && encoding.bits === 4) {
     return integer4Encoder(values, codes, new Uint16Array(scaleBytes.buffer), fields.get('zeros'));

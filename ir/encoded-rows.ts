@@ -1,5 +1,5 @@
 import { bf16ToF32, f16ToF32, f8e4m3ToF32 } from './dtype.js';
-import { encodedFields, type Encoding, type Factor, type FieldName } from './encoding.js';
+import { type Encoding, type Factor, type FieldName } from './encoding.js';
 
 /** The arrays of some rows of an encoded matrix: little-endian, row-major, as `encodedFields` lists them. */
 export type EncodedRows = ReadonlyMap<FieldName, Uint8Array>;
@@ -14,20 +14,20 @@ export function f8e5m2ToF32(bits: number): number {
  * to, and what runs where they do not reach.
  */
 export function decodeRows(encoding: Encoding, rows: number, columns: number, fields: EncodedRows): Float32Array {
-  const { group = columns, code, scale, offset, hasZeros } = encoding;
-  const widths = new Map(encodedFields(encoding, columns).map((field) => [field.name, field.columns]));
+  const { group = columns, scale, offset, hasZeros } = encoding;
   const view = (name: FieldName): DataView => {
-    const bytes = fields.get(name);
-    if (bytes === undefined) throw new Error(`internal: encoded rows without ${name}`);
+    const bytes = bytesOf(fields, name);
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   };
-  const readCode = codeReader(encoding, view);
+  const numbers = numbersOfCodes(encoding);
+  const codes = new Uint8Array(columns);
   const readScale = factorReader(scale, view, ['scales', 'supers']);
   const readOffset = offset && factorReader(offset.factor, view, ['offsets', 'super_offsets']);
   const zeros = hasZeros ? view('zeros') : undefined;
   const groups = columns / group;
   const values = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
+    unpackCodes(encoding, row, fields, codes);
     for (let at = 0; at < groups; at++) {
       const place = row * groups + at;
       const superPlace = (form: Factor): number =>
@@ -35,11 +35,8 @@ export function decodeRows(encoding: Encoding, rows: number, columns: number, fi
       const factor = readScale(place, superPlace(scale));
       const zero = zeros?.getUint8(place) ?? 0;
       const added = offset && readOffset ? offset.sign * readOffset(place, superPlace(offset.factor)) : undefined;
-      for (let inner = 0; inner < group; inner++) {
-        const column = at * group + inner;
-        const bits = readCode(row, column, widths);
-        const number = code.kind === 'integer' ? bits - code.zero - zero : code.kind === 'table' ? code.values[bits]! : float(code.dtype, bits); // prettier-ignore
-        const product = Math.fround(factor * number);
+      for (let column = at * group; column < (at + 1) * group; column++) {
+        const product = Math.fround(factor * (numbers[codes[column]!]! - zero));
         values[row * columns + column] = added === undefined ? product : Math.fround(product + added);
       }
     }
@@ -47,26 +44,45 @@ export function decodeRows(encoding: Encoding, rows: number, columns: number, fi
   return values;
 }
 
+function bytesOf(fields: EncodedRows, name: FieldName): Uint8Array {
+  const bytes = fields.get(name);
+  if (bytes === undefined) throw new Error(`internal: encoded rows without ${name}`);
+  return bytes;
+}
+
+/** What each code stands for, zero points apart. */
+function numbersOfCodes({ bits, code }: Encoding): Float64Array {
+  return Float64Array.from({ length: 2 ** bits }, (_, at) => {
+    return code.kind === 'integer' ? at - code.zero : code.kind === 'table' ? code.values[at]! : float(code.dtype, at);
+  });
+}
+
 function float(dtype: 'f8e4m3' | 'f8e5m2', bits: number): number {
   return dtype === 'f8e4m3' ? f8e4m3ToF32(bits) : f8e5m2ToF32(bits);
 }
 
-type ReadCode = (row: number, column: number, widths: ReadonlyMap<FieldName, number>) => number;
-
-/** Code j of a row lies in word j / (32 / bits) from its lowest bits on, in either plane. */
-function codeReader({ bits }: Encoding, view: (name: FieldName) => DataView): ReadCode {
-  const codes = view('codes');
-  if (bits === 8) return (row, column, widths) => codes.getUint8(row * widths.get('codes')! * 4 + column);
-  const low: ReadCode = (row, column, widths) =>
-    (codes.getUint8(row * widths.get('codes')! * 4 + (column >> 1)) >> (4 * (column & 1))) & 15;
-  if (bits === 4) return low;
-  const high = view('high');
+/** The codes of a row. Code j lies in word j / (32 / bits) from its lowest bits on, in either plane. */
+function unpackCodes({ bits }: Encoding, row: number, fields: EncodedRows, codes: Uint8Array): void {
+  const columns = codes.length;
+  const low = bytesOf(fields, 'codes');
+  if (bits === 8) {
+    codes.set(low.subarray(row * columns, (row + 1) * columns));
+    return;
+  }
+  for (let column = 0, at = (row * columns) / 2; column < columns; column += 2, at++) {
+    const byte = low[at]!;
+    codes[column] = byte & 15;
+    codes[column + 1] = byte >>> 4;
+  }
+  if (bits === 4) return;
+  const high = bytesOf(fields, 'high');
   const width = bits - 4;
   const perByte = 8 / width;
-  return (row, column, widths) => {
-    const byte = high.getUint8(row * widths.get('high')! * 4 + Math.floor(column / perByte));
-    return low(row, column, widths) | (((byte >> (width * (column % perByte))) & ((1 << width) - 1)) << 4);
-  };
+  const mask = (1 << width) - 1;
+  for (let column = 0, at = (row * columns) / perByte; column < columns; column += perByte, at++) {
+    const byte = high[at]!;
+    for (let inner = 0; inner < perByte; inner++) codes[column + inner]! |= ((byte >>> (width * inner)) & mask) << 4;
+  }
 }
 
 type ReadFactor = (place: number, superPlace: number) => number;

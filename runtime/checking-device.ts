@@ -5,8 +5,8 @@ import type { BoundLaunch, Device, DeviceBuffer, DeviceKernel, Sequence } from '
 import { checkBufferAccess, checkKernel, checkLaunch, checkRange, UsageMeter } from './launch-check.js';
 
 /**
- * What devices without hardware share: bookkeeping of buffers, kernels and sequences, and all checks that WebGPU makes,
- * whatever the target. What a buffer holds and what a launch does is the subclass's.
+ * What devices without hardware share: bookkeeping of buffers, kernels and sequences, and all checks that a device of the
+ * target makes; what the target leaves open they check as WebGPU does. What a buffer holds and what a launch does is the subclass's.
  */
 export abstract class CheckingDevice<Memory> implements Device {
   readonly usage: UsageMeter;
@@ -51,7 +51,7 @@ export abstract class CheckingDevice<Memory> implements Device {
     for (const launch of launches) {
       const kernel = this.kernelOf(launch);
       checkLaunch(this.target, kernel, launch);
-      checkBufferAccess(kernel, launch);
+      checkBufferAccess(this.target, kernel, launch);
       for (const { buffer } of launch.bindings) this.memoryOf(buffer);
     }
     return new CheckedSequence(label, launches);
@@ -85,7 +85,8 @@ export abstract class CheckingDevice<Memory> implements Device {
   }
 
   protected checkCopy(from: DeviceBuffer, to: DeviceBuffer): void {
-    if (from === to) throw misuse('a copy inside of one buffer, which WebGPU forbids', `buffer ${from.label}`);
+    if (from !== to || this.target.mixedAccess === true) return;
+    throw misuse('a copy inside of one buffer, which WebGPU forbids', `buffer ${from.label}`);
   }
 
   private kernelOf(launch: BoundLaunch): ThreadKernel {

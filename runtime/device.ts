@@ -32,8 +32,8 @@ export interface Device {
    */
   readonly prepareKernels?: (kernels: readonly DeviceKernel[]) => void;
   /**
-   * Binds launches once so that they can be run many times. WebGPU refuses (F2C514, naming the launch) a buffer that one
-   * launch binds both read-only and writable, even in disjoint ranges, and overlapping writable ranges.
+   * Binds launches once so that they can be run many times. Refuses (F2C514, naming the launch) overlapping ranges of which
+   * one is writable, and, where the target has no `mixedAccess`, a buffer that one launch binds both read-only and writable.
    */
   record(launches: readonly BoundLaunch[], label: string): Sequence;
   /** Queues a recorded sequence: one command buffer. */
@@ -42,8 +42,59 @@ export interface Device {
   finish(): Promise<void>;
   /** Runs the sequence and gives the nanoseconds of each launch; absent when the device has no clock for that. */
   readonly timeLaunches?: (sequence: Sequence) => Promise<number[]>;
+  /** Copies from host memory that run beside launches; absent where there are none but `write`, which is in order with them. */
+  readonly uploads?: UploadLane;
   readonly usage: DeviceUsage;
+  /** Memory of the device that nobody uses now; absent where devices do not say. */
+  readonly freeBytes?: () => number;
   destroy(): Promise<void>;
+}
+
+/**
+ * Copies from the host that do not wait for launches queued before them, nor launches for them, unless they are told to. They
+ * come one after the other. `finish`, `destroy` and freeing a buffer wait for them, too.
+ */
+export interface UploadLane {
+  /** Host memory that copies come from directly. F2C502 when there is none. */
+  allocate(byteLength: number): UploadBlock;
+  /** The place in the queue that it has now: what is queued so far is before it. For one `upload`, or `drop`. */
+  mark(): QueueMark;
+  /** Takes a mark back that no upload needs. */
+  drop(mark: QueueMark): void;
+  /**
+   * Queues a copy into the buffer behind everything before `after`; without a mark, behind the uploads before it only. The bytes must
+   * stay as they are until it is `finished`.
+   */
+  upload(
+    after: QueueMark | undefined,
+    block: UploadBlock,
+    blockOffset: number,
+    buffer: DeviceBuffer,
+    byteOffset: number,
+    byteLength: number,
+  ): UploadTicket;
+  /** What is queued from now on runs after the copy. */
+  await(ticket: UploadTicket): void;
+  /** Resolves when the copy is done. Rejects as `finish`. */
+  finished(ticket: UploadTicket): Promise<void>;
+}
+
+/** Host memory of an `UploadLane`. */
+export interface UploadBlock {
+  /** Not to be touched once the block is destroyed. */
+  readonly bytes: Uint8Array;
+  /** Only when no copy from it is under way. */
+  destroy(): void;
+}
+
+/** Made by `UploadLane.mark`. */
+export interface QueueMark {
+  readonly kind: 'mark';
+}
+
+/** A copy that was queued. */
+export interface UploadTicket {
+  readonly kind: 'ticket';
 }
 
 /** How many kernels of all are ready. */

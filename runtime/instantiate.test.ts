@@ -191,6 +191,7 @@ describe('instantiatePlan', () => {
     let cut = 0;
     let total = 0;
     let least = 0;
+    let together = 0;
     fc.assert(
       fc.property(randomProgram, fc.constantFrom(16, 64, 256), ({ storages, steps, result }, bindingAlignment) => {
         const program = plan(storages, steps, { results: [value('y', result, [64])] });
@@ -200,11 +201,15 @@ describe('instantiatePlan', () => {
         if (launchesOf(bound).some(({ parameters }) => parameters[0] !== 0)) cut++;
         total += bound.memory.arenaBytes;
         least += bound.memory.lowerBoundBytes;
+        const mixed = instantiatePlan(program, { n: 3 }, { ...target, mixedAccess: true }, kernels);
+        verifyBoundPlan(mixed);
+        together += mixed.memory.arenaBytes;
       }),
       { numRuns: 200 },
     );
     expect(cut).toBeGreaterThan(20);
     expect(total / least).toBeLessThan(1.5);
+    expect(together / least).toBeLessThan(1.1);
   });
 
   it('binds anew only what changes between iterations of a plan as long as the largest model has', () => {
@@ -319,6 +324,37 @@ describe('verifyBoundPlan', () => {
       { ...bound, plan: { ...bound.plan, storages: [storage(0, 'input', 256)] } },
       'only read or only written',
     );
+  });
+
+  describe('where a launch may read and write one buffer', () => {
+    const mixing = { ...roomyTarget, mixedAccess: true };
+    const one = instantiatePlan(chain, {}, mixing, kernels);
+
+    it('accepts other places of it', () => {
+      const copied = plan(
+        [storage(0, 'input', 64), storage(1, 'temporary', 64), storage(2, 'temporary', 64), storage(3, 'result', 64)],
+        [map('a', 0, 1, 64), copy(1, 2, 64), map('c', 2, 3, 64)],
+        { results: [value('y', 3, [64])] },
+      );
+      const bound = instantiatePlan(copied, {}, mixing, kernels);
+      expect(bound.memory.arenas).toEqual([512]);
+      expect(one.memory.arenas).toEqual([512]);
+      for (const sound of [bound, one]) expect(() => verifyBoundPlan(sound)).not.toThrow();
+      const step = bound.steps[1];
+      if (step?.kind !== 'copy') throw new Error('a copy');
+      const near = { ...step, to: { ...step.to, byteOffset: step.from.byteOffset } };
+      expectRefusal({ ...bound, steps: [bound.steps[0]!, near, bound.steps[2]!] }, 'disjoint windows');
+    });
+
+    it('refuses the same place', () => {
+      const shifted = plan(
+        [storage(0, 'result', 256)],
+        [launch('shift', 'map', [binding(0, 'read', 64, 32), binding(0, 'write', 64)], [[64, 64]])],
+      );
+      const bound = instantiatePlan(shifted, {}, { ...mixing, bindingAlignment: 64 }, kernels);
+      const given = { ...bound.plan, storages: [storage(0, 'input', 256)] };
+      expectRefusal({ ...bound, plan: given }, 'disjoint where one is written');
+    });
   });
 });
 

@@ -26,15 +26,21 @@ export function instantiatePlan(
   sizes: DimBinding,
   target: Target,
   kernels: ReadonlyMap<string, PlannedKernel>,
+  options: InstantiateOptions = {},
 ): BoundPlan {
   const scope = new SizeScope(sizes);
   const sized = sizeSteps(plan.steps, scope);
   const liveness = findLifetimes(sized, new Set(plan.results.map(({ storage }) => storage)));
-  const { buffers, placements, memory } = placeStorages(plan, scope, target, liveness);
+  const { buffers, placements, memory } = placeStorages(plan, scope, target, liveness, options.maxWeightBytes);
   const binder = new StepBinder(kernels, { target, storages: plan.storages, placements });
   const steps = binder.bindAll(sized);
   const hostSteps = plan.steps.filter((step): step is HostStep => step.kind === 'host');
   return { plan, sizes, target, buffers, placements, hostSteps, steps, memory };
+}
+
+export interface InstantiateOptions {
+  /** Larger weights are divided into buffers of their own, and launches with them. Default: the target's largest buffer. */
+  readonly maxWeightBytes?: number;
 }
 
 /** What of a kernel a plan is instantiated with. */

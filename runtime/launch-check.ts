@@ -58,24 +58,25 @@ function checkTiles(
 }
 
 /**
- * What WebGPU forbids in one dispatch: a buffer bound both read-only and writable, whatever the ranges (the whole buffer
- * is the unit of synchronisation), and two writable bindings whose ranges overlap. Throws F2C514.
+ * What one launch must not bind: two ranges with bytes in common of which one is written, and, for targets without
+ * `mixedAccess`, a buffer both read-only and writable, whatever the ranges. Throws F2C514.
  */
-export function checkBufferAccess(kernel: ThreadKernel, launch: BoundLaunch): void {
+export function checkBufferAccess(target: Target, kernel: ThreadKernel, launch: BoundLaunch): void {
   launch.bindings.forEach((first, firstIndex) => {
     launch.bindings.slice(firstIndex + 1).forEach((second, distance) => {
       const one = kernel.buffers[firstIndex];
       const other = kernel.buffers[firstIndex + 1 + distance];
       if (one === undefined || other === undefined || first.buffer !== second.buffer) return;
       if (one.access === 'read' && other.access === 'read') return;
-      const mixed = one.access === 'read' || other.access === 'read';
+      const isMixed = one.access === 'read' || other.access === 'read';
+      const isForbidden = isMixed && target.mixedAccess !== true;
       const overlap =
         first.byteOffset < second.byteOffset + second.byteLength &&
         second.byteOffset < first.byteOffset + first.byteLength;
-      if (!mixed && !overlap) return;
-      throw new Flux2cError('F2C514', 'internal: WebGPU forbids these bindings of one buffer in a launch', {
+      if (!isForbidden && !overlap) return;
+      throw new Flux2cError('F2C514', 'internal: these bindings of one buffer do not go together in a launch', {
         where: [`launch ${launch.label}`, `kernel ${kernel.name}`, `buffer ${first.buffer.label}`],
-        expected: mixed ? 'read-only and writable bindings in different buffers' : 'disjoint writable ranges',
+        expected: isForbidden ? 'read-only and writable bindings in different buffers' : 'disjoint ranges',
         found: `${one.name} (${one.access}) and ${other.name} (${other.access})`,
       });
     });

@@ -1,41 +1,9 @@
 import { byteSize } from '../ir/dtype.js';
 import type { WeightPart } from '../ir/graph/graph.js';
 import { encodeBf16Row, encodeRow, scaleOfBf16Row, scaleOfRow } from '../ir/quantize.js';
+import type { KeptArrays } from './kept-arrays.js';
+import { aligned, type Rows } from './row-bytes.js';
 import { pieceBytes } from './weight-provider.js';
-
-/** Rows (indices of the first axis) of a weight or of an ingredient of one, in the declared element type. */
-export interface Rows {
-  readonly count: number;
-  readonly rowBytes: number;
-  read(first: number, count: number): Promise<Uint8Array>;
-}
-
-/**
- * Scales of rows that have been read in 8 bits, until they are asked for: plans load values before their scales, and one pass
- * over the file gives both. 4 bytes a row.
- */
-export class KeptScales {
-  private readonly kept = new Map<string, { readonly scales: Float32Array; known: number }>();
-
-  /** Keeps the scales of rows from `first` on, if those of all rows before are there. */
-  keep(of: WeightPart, first: number, scales: Float32Array, rows: number): void {
-    const key = JSON.stringify(of);
-    const entry = this.kept.get(key) ?? { scales: new Float32Array(rows), known: 0 };
-    if (first > entry.known) return;
-    entry.scales.set(scales, first);
-    entry.known = Math.max(entry.known, first + scales.length);
-    this.kept.set(key, entry);
-  }
-
-  /** Scales of some rows, if they are there. With the last row's all are forgotten. */
-  take(of: WeightPart, first: number, count: number): Float32Array | undefined {
-    const key = JSON.stringify(of);
-    const entry = this.kept.get(key);
-    if (entry === undefined || first + count > entry.known) return undefined;
-    if (first + count === entry.scales.length) this.kept.delete(key);
-    return entry.scales.slice(first, first + count);
-  }
-}
 
 /**
  * Rows in 8 bits, or their scales. What they are made of is read a piece at a time.
@@ -47,8 +15,9 @@ export function quantizedRows(
   of: WeightPart,
   source: Rows,
   from: 'bf16' | 'f32',
-  kept: KeptScales,
+  kept: KeptArrays,
 ): Rows {
+  const key = JSON.stringify(of);
   const size = source.rowBytes / byteSize(from);
   const rowsOfPiece = Math.max(1, Math.floor(pieceBytes / source.rowBytes));
   /** Scales of rows, and their codes where there is room for them. */
@@ -67,12 +36,12 @@ export function quantizedRows(
   };
   if (kind === 'row_scales') {
     const read = async (first: number, count: number): Promise<Uint8Array> =>
-      bytesOf(kept.take(of, first, count) ?? (await quantize(first, count)));
+      kept.take(key, 'scales', first, count) ?? bytesOf(await quantize(first, count));
     return { count: source.count, rowBytes: byteSize('f32'), read };
   }
   const read = async (first: number, count: number): Promise<Uint8Array> => {
     const codes = new Uint8Array(count * size);
-    kept.keep(of, first, await quantize(first, count, codes), source.count);
+    kept.keep(key, first, count, source.count, new Map([['scales', bytesOf(await quantize(first, count, codes))]]));
     return codes;
   };
   return { count: source.count, rowBytes: size, read };
@@ -97,11 +66,6 @@ function quantizeF32Rows(bytes: Uint8Array): QuantizeElements {
     const row = elements.subarray(begin, end);
     return codes === undefined ? scaleOfRow(row) : encodeRow(row, codes);
   };
-}
-
-/** Typed arrays need an aligned start, which a part of a file may not have. */
-function aligned(bytes: Uint8Array, width: number): Uint8Array {
-  return bytes.byteOffset % width === 0 ? bytes : bytes.slice();
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {

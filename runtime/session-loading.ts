@@ -4,29 +4,30 @@ import type { Plan, PlanStep } from '../ir/plan.js';
 import type { DeviceKernel } from './device.js';
 import { forEachParallel } from './for-each-parallel.js';
 import type { LoadableKernel } from './plan/bound-plan.js';
-import type { SessionOptions, SessionProgress } from './session.js';
+import type { BudgetedMemory } from './session-budget.js';
+import type { SessionOptions, SessionProgress } from './session-options.js';
 import { throwIfAborted } from './step-runner.js';
 import { countWeightBytes } from './weight-provider.js';
 import type { LoadedWeight, WeightStore } from './weight-store.js';
 
-/**
- * Compiles the function's kernels and loads its weights, both at once. `loaded` gets each weight as it is there, also when
- * something fails then. Errors as `Session.create`.
- */
-export async function loadSession(
-  options: SessionOptions,
-  store: WeightStore,
-  loaded: Map<string, LoadedWeight>,
-): Promise<void> {
-  const { plan, device, onProgress } = options;
+/** Where weights go: a store, which gives each to `loaded` as it is there, also when something fails then; or a budget's memory. */
+export type WeightGoal = { readonly store: WeightStore; readonly loaded: Map<string, LoadedWeight> } | BudgetedMemory;
+
+/** Compiles the function's kernels and loads its weights, both at once. Errors as `Session.create`. */
+export async function loadSession(options: SessionOptions, goal: WeightGoal): Promise<void> {
+  const { plan, device, onProgress, memory } = options;
   const kernels = kernelsOf(plan, options.kernels);
   const order = new ProgressOrder(onProgress);
   const loadKernels = async (signal: AbortSignal): Promise<void> => {
     await device.loadKernels(kernels, (done, total) => onProgress?.({ stage: 'kernels', done, total }), signal);
     order.release();
   };
-  const putWeights = (signal: AbortSignal): Promise<void> =>
-    loadWeights({ ...options, onProgress: (progress) => order.report(progress), signal }, store, loaded);
+  const report = (progress: SessionProgress): void => order.report(progress);
+  const putWeights = async (signal: AbortSignal): Promise<void> => {
+    if ('store' in goal) await loadWeights({ ...options, onProgress: report, signal }, goal.store, goal.loaded);
+    else if (memory?.sizes !== undefined)
+      await goal.arrange(memory.sizes, (done, total) => report({ stage: 'weights', done, total }), signal);
+  };
   await forEachParallel([loadKernels, putWeights], 2, (part, signal) => part(signal), options.signal);
 }
 

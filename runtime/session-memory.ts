@@ -1,51 +1,70 @@
 import type { BoundPlan, PlannedBuffer } from './plan/bound-plan.js';
 import type { Device, DeviceBuffer } from './device.js';
-import type { LoadedWeight } from './weight-store.js';
+
+/** What slots are for: `boundary` is inputs, results and what the host computes. */
+export type SlotKind = 'arena' | 'ring' | 'boundary';
 
 /**
- * The buffers of a session besides its weights. They only grow: runs of other sizes use the same ones, a larger one
- * replaces a smaller one.
+ * The buffers of a session besides its weights. They only grow unless there is a budget: runs of other sizes use the same
+ * ones, a larger one replaces a smaller one.
  */
 export class SessionMemory {
   /** By what a buffer is for: the n-th arena, the n-th input ... */
   private readonly slots = new Map<string, DeviceBuffer>();
 
-  constructor(
-    private readonly device: Device,
-    private readonly weights: ReadonlyMap<string, LoadedWeight>,
-  ) {}
+  constructor(private readonly device: Device) {}
 
   /**
-   * Device buffers for the plan's, in its order. `onReplace` is called before the first buffer is replaced: whatever was
-   * recorded on the old ones is of no use any more.
+   * Device buffers for the plan's, in its order; those of weights from `weightBuffer`. `onReplace` is called before the first
+   * buffer is replaced: whatever was recorded on the old ones is of no use any more.
    */
-  provide(bound: BoundPlan, onReplace: () => void): readonly DeviceBuffer[] {
+  provide(
+    bound: BoundPlan,
+    weightBuffer: (buffer: PlannedBuffer, index: number) => DeviceBuffer,
+    onReplace: () => void,
+  ): readonly DeviceBuffer[] {
+    this.makeSlots(bound, onReplace);
     const names = nameSlots(bound.buffers);
-    const outgrown = bound.buffers.filter((buffer, index) => {
-      const slot = this.slots.get(names[index] as string);
-      return slot !== undefined && slot.byteLength < buffer.byteLength;
-    });
+    return bound.buffers.map((buffer, index) =>
+      buffer.kind === 'weight' ? weightBuffer(buffer, index) : this.slots.get(names[index] as string)!,
+    );
+  }
+
+  /** Makes what the plan needs besides weights. */
+  makeSlots(bound: BoundPlan, onReplace: () => void): void {
+    const names = nameSlots(bound.buffers);
+    const needed = bound.buffers.flatMap((buffer, index) =>
+      buffer.kind === 'weight' ? [] : [{ ...buffer, name: names[index] as string }],
+    );
+    const outgrown = needed.filter(
+      ({ name, byteLength }) => (this.slots.get(name)?.byteLength ?? Infinity) < byteLength,
+    );
     if (outgrown.length > 0) onReplace();
     // All that is too small goes before anything larger comes, so that both never take room at once.
-    for (const buffer of outgrown) this.destroySlot(names[bound.buffers.indexOf(buffer)] as string);
-    return bound.buffers.map((buffer, index) => {
-      if (buffer.weight !== undefined) return this.weightBuffer(buffer);
-      const name = names[index] as string;
-      let slot = this.slots.get(name);
-      if (slot === undefined) {
-        slot = this.device.createBuffer(buffer.byteLength, buffer.label);
-        this.slots.set(name, slot);
-      }
-      return slot;
+    for (const { name } of outgrown) this.destroySlot(name);
+    for (const { name, label, byteLength } of needed) {
+      if (!this.slots.has(name)) this.slots.set(name, this.device.createBuffer(byteLength, label));
+    }
+  }
+
+  /** Frees what the plan does not use. What is larger than it needs stays where all of it takes at most so many bytes. */
+  shrink(bound: BoundPlan, mostBytes: number): void {
+    const names = nameSlots(bound.buffers);
+    const needed = new Map<string, number>();
+    bound.buffers.forEach(({ kind, byteLength }, index) => {
+      if (kind !== 'weight') needed.set(names[index] as string, byteLength);
     });
+    for (const name of [...this.slots.keys()]) if (!needed.has(name)) this.destroySlot(name);
+    let bytes = 0;
+    for (const [name, byteLength] of needed) bytes += Math.max(byteLength, this.slots.get(name)?.byteLength ?? 0);
+    if (bytes <= mostBytes) return;
+    for (const [name, slot] of [...this.slots]) if (slot.byteLength > needed.get(name)!) this.destroySlot(name);
   }
 
   /** Bytes of the buffers of a kind, as they are now. */
-  countBytes(kind: 'arena' | 'boundary'): number {
+  countBytes(kind: SlotKind): number {
     let bytes = 0;
-    for (const [name, { byteLength }] of this.slots) {
-      if (name.startsWith('arena') === (kind === 'arena')) bytes += byteLength;
-    }
+    for (const [name, { byteLength }] of this.slots) if (kindOf(name) === kind) bytes += byteLength;
     return bytes;
   }
 
@@ -57,12 +76,6 @@ export class SessionMemory {
     this.slots.get(name)?.destroy();
     this.slots.delete(name);
   }
-
-  private weightBuffer({ weight, label }: PlannedBuffer): DeviceBuffer {
-    const buffer = weight === undefined ? undefined : this.weights.get(weight.name)?.buffers[weight.segment];
-    if (buffer === undefined) throw new Error(`internal: the weight ${label} is not loaded`);
-    return buffer;
-  }
 }
 
 function nameSlots(buffers: readonly PlannedBuffer[]): readonly string[] {
@@ -72,4 +85,9 @@ function nameSlots(buffers: readonly PlannedBuffer[]): readonly string[] {
     counts.set(kind, count + 1);
     return `${kind} ${count}`;
   });
+}
+
+function kindOf(slot: string): SlotKind {
+  if (slot.startsWith('arena')) return 'arena';
+  return slot.startsWith('ring') ? 'ring' : 'boundary';
 }

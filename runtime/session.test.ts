@@ -256,7 +256,10 @@ describe('Session', () => {
       arenaBytes: 64,
       lowerBoundBytes: 64,
       boundaryBytes: 64,
+      ringBytes: 0,
       peakBytes: device.usage.peakBytes,
+      hostBytes: 0,
+      hostPeakBytes: 0,
     });
     await run(40);
     const grown = device.usage.bytes;

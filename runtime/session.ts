@@ -2,78 +2,26 @@ import { Flux2cError } from '../ir/diagnostics.js';
 import type { DimBinding } from '../ir/dim.js';
 import type { HostTensor } from '../ir/host-tensor.js';
 import type { Plan, PlanValue, Storage } from '../ir/plan.js';
-import type { Device, DeviceBuffer } from './device.js';
+import type { DeviceBuffer } from './device.js';
 import { decodeStorage, encodeStorage, fromHostTensor, toHostTensor } from './host-array.js';
 import type { HostArray } from './host-array.js';
 import { runHostSteps } from './host-steps.js';
 import { instantiatePlan } from './instantiate.js';
-import type { BoundLoop, BoundPlan, LoadableKernel } from './plan/bound-plan.js';
+import type { BoundLoop, BoundPlan } from './plan/bound-plan.js';
 import { roundUp } from './plan/storage-layout.js';
 import { bindInputs } from './session-inputs.js';
+import { type Arrangement, BudgetedMemory, type OnLoad, sizesKey } from './session-budget.js';
 import { loadSession } from './session-loading.js';
 import { SessionMemory } from './session-memory.js';
+import type { RunOptions, SessionMemoryReport, SessionOptions, StepInfo } from './session-options.js';
 import { cancelled, StepRunner, throwIfAborted } from './step-runner.js';
 import type { LoopObserver } from './step-runner.js';
-import type { WeightProvider } from './weight-provider.js';
 import { WeightStore } from './weight-store.js';
 import type { LoadedWeight } from './weight-store.js';
 
 export type { HostArray } from './host-array.js';
-
-export interface SessionOptions {
-  readonly plan: Plan;
-  /** At least those that the plan names. */
-  readonly kernels: ReadonlyMap<string, LoadableKernel>;
-  readonly device: Device;
-  readonly weights: WeightProvider;
-  /** Shares weights with other sessions of the device. Default: a store of its own. */
-  readonly store?: WeightStore;
-  readonly onProgress?: (progress: SessionProgress) => void;
-  /** Ends `Session.create`, compilers that it has started included, with F2C522 whose cause is the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-/** Weights count bytes, kernels count kernels. */
-export interface SessionProgress {
-  readonly stage: 'weights' | 'kernels';
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface RunOptions {
-  /** Sizes that no input determines. */
-  readonly sizes?: DimBinding;
-  /** After each iteration of a loop; the next one waits for the promise. Not needed for progress: that is `onStepDone`. */
-  readonly onStep?: (info: StepInfo) => void | Promise<void>;
-  /** When an iteration of a loop has ended, in order. Nothing waits for it: the device is an iteration ahead. */
-  readonly onStepDone?: (info: Pick<StepInfo, 'symbol' | 'index' | 'count'>) => void;
-  /** Ends the run before the next iteration, with F2C522 whose cause is the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-export interface StepInfo {
-  /** The loop's symbol in the module. */
-  readonly symbol: string;
-  /** From 0. */
-  readonly index: number;
-  readonly count: number;
-  /** Names that `read` takes. */
-  readonly carried: readonly string[];
-  /** A carried value as the iteration left it. Only until `onStep` is done. */
-  read(name: string): Promise<Float32Array>;
-}
-
-/** Bytes on the device. */
-export interface SessionMemoryReport {
-  readonly weightBytes: number;
-  /** Temporaries: what the arenas take, and the most that was live at once for the last run's sizes. */
-  readonly arenaBytes: number;
-  readonly lowerBoundBytes: number;
-  /** Inputs, results and what the host computes. */
-  readonly boundaryBytes: number;
-  /** The device's peak, other sessions' memory included. */
-  readonly peakBytes: number;
-}
+export type { SessionBudget } from './session-budget.js';
+export type { RunOptions, SessionMemoryReport, SessionOptions, SessionProgress, StepInfo } from './session-options.js';
 
 interface Prepared {
   readonly bound: BoundPlan;
@@ -96,12 +44,14 @@ export class Session {
     private readonly options: SessionOptions,
     private readonly store: WeightStore,
     private readonly loaded: ReadonlyMap<string, LoadedWeight>,
+    private readonly budgeted: BudgetedMemory | undefined,
   ) {
-    this.memoryPool = new SessionMemory(options.device, loaded);
+    this.memoryPool = new SessionMemory(options.device);
   }
 
   /**
-   * Puts the function's weights on the device and loads its kernels.
+   * Puts the function's weights on the device and loads its kernels. With a budget: the weights that stay there for the expected
+   * sizes, none if there are no such sizes.
    *
    * @throws F2C314 a kernel is missing, F2C52x weights that do not fit, F2C50x no room, F2C522 cancelled; nothing stays on the device then
    */
@@ -109,14 +59,16 @@ export class Session {
     const { plan, device, signal } = options;
     const store = options.store ?? new WeightStore(device);
     const loaded = new Map<string, LoadedWeight>();
+    const budgeted = options.memory && new BudgetedMemory(device, options.weights, options.memory);
     try {
-      await loadSession(options, store, loaded);
+      await loadSession(options, budgeted ?? { store, loaded });
       await device.finish();
     } catch (error) {
+      budgeted?.destroy();
       await Promise.all([...loaded.keys()].map((name) => store.release(name)));
       throw nameFunction(signal?.aborted === true && error === signal.reason ? cancelled(error) : error, plan);
     }
-    return new Session(options, store, loaded);
+    return new Session(options, store, loaded, budgeted);
   }
 
   get plan(): Plan {
@@ -128,14 +80,19 @@ export class Session {
   }
 
   get memory(): SessionMemoryReport {
-    let weightBytes = 0;
+    const { budgeted, lowerBoundBytes } = this;
+    const slots = budgeted ?? this.memoryPool;
+    let weightBytes = budgeted?.weightBytes ?? 0;
     for (const { byteLength } of this.loaded.values()) weightBytes += byteLength;
     return {
       weightBytes,
-      arenaBytes: this.memoryPool.countBytes('arena'),
-      lowerBoundBytes: this.lowerBoundBytes,
-      boundaryBytes: this.memoryPool.countBytes('boundary'),
+      arenaBytes: slots.countBytes('arena'),
+      lowerBoundBytes,
+      boundaryBytes: slots.countBytes('boundary'),
+      ringBytes: slots.countBytes('ring'),
       peakBytes: this.options.device.usage.peakBytes,
+      hostBytes: budgeted?.hostUsage.bytes ?? 0,
+      hostPeakBytes: budgeted?.hostUsage.peakBytes ?? 0,
     };
   }
 
@@ -166,17 +123,19 @@ export class Session {
     await this.queue;
     this.forget();
     this.memoryPool.destroy();
+    this.budgeted?.destroy();
     await Promise.all([...this.loaded.keys()].map((name) => this.store.release(name)));
   }
 
   private async runNow(
     inputs: ReadonlyMap<string, HostArray>,
-    { sizes: known = {}, onStep, onStepDone, signal }: RunOptions,
+    { sizes: known = {}, onStep, onStepDone, onLoad, signal }: RunOptions,
   ): Promise<ReadonlyMap<string, HostArray>> {
     const { device, plan, weights } = this.options;
     throwIfAborted(signal);
     const sizes = bindInputs(plan, inputs, known);
-    const prepared = this.prepare(sizes);
+    const report = onLoad && ((done: number, total: number) => onLoad({ stage: 'weights', done, total }));
+    const prepared = await this.prepare(sizes, report, signal);
     const { bound, runner } = prepared;
     this.lowerBoundBytes = bound.memory.lowerBoundBytes;
     const values = new Map<number, HostTensor>();
@@ -215,14 +174,12 @@ export class Session {
     return input === undefined ? undefined : toHostTensor(inputs.get(input.name) as HostArray);
   }
 
-  private prepare(sizes: DimBinding): Prepared {
-    const key = JSON.stringify(Object.entries(sizes).sort(([a], [b]) => (a < b ? -1 : 1)));
+  private async prepare(sizes: DimBinding, onLoad?: OnLoad, signal?: AbortSignal): Promise<Prepared> {
+    const key = sizesKey(sizes);
     let prepared = this.prepared.get(key);
     if (prepared === undefined) {
-      const { plan, device, kernels } = this.options;
-      const bound = instantiatePlan(plan, sizes, device.target, kernels);
-      const buffers = this.memoryPool.provide(bound, () => this.forget());
-      prepared = { bound, buffers, runner: new StepRunner(device, buffers) };
+      const { bound, buffers, startTransfers } = await this.arrange(sizes, onLoad, signal);
+      prepared = { bound, buffers, runner: new StepRunner(this.options.device, buffers, startTransfers) };
     }
     // Last in the map is last used.
     this.prepared.delete(key);
@@ -233,6 +190,26 @@ export class Session {
       this.prepared.delete(oldest);
     }
     return prepared;
+  }
+
+  private async arrange(sizes: DimBinding, onLoad?: OnLoad, signal?: AbortSignal): Promise<Arrangement> {
+    const { plan, device, kernels } = this.options;
+    if (this.budgeted !== undefined) {
+      // Memory is arranged for one run's sizes at a time.
+      this.forget();
+      return this.budgeted.arrange(sizes, onLoad, signal);
+    }
+    const bound = instantiatePlan(plan, sizes, device.target, kernels);
+    const buffers = this.memoryPool.provide(
+      bound,
+      ({ weight, label }) => {
+        const buffer = weight && this.loaded.get(weight.name)?.buffers[weight.segment];
+        if (buffer === undefined) throw new Error(`internal: the weight ${label} is not loaded`);
+        return buffer;
+      },
+      () => this.forget(),
+    );
+    return { bound, buffers };
   }
 
   private forget(): void {

@@ -1,6 +1,15 @@
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { Device, DeviceBuffer, Sequence } from './device.js';
-import type { BoundLoop, BoundStep, PlannedCopy, PlannedLaunch } from './plan/bound-plan.js';
+import type {
+  BoundLoop,
+  BoundStep,
+  PlannedArrival,
+  PlannedCopy,
+  PlannedFetch,
+  PlannedLaunch,
+} from './plan/bound-plan.js';
+import { fetchOrder, Iterations } from './streaming/fetch-order.js';
+import type { PieceTransfers } from './streaming/piece-transfers.js';
 
 /** Who looks at loops while they run. */
 export interface LoopObserver {
@@ -11,11 +20,19 @@ export interface LoopObserver {
 }
 
 /** Runs of launches as one sequence, and what stands between them. */
-type Recorded = Sequence | PlannedCopy | BoundLoop;
+type Recorded = Sequence | PlannedCopy | PlannedFetch | PlannedArrival | BoundLoop;
 
 interface RecordedSteps {
   readonly parts: readonly Recorded[];
   readonly isKept: boolean;
+}
+
+/** What is the same for all steps of a run. */
+interface Run {
+  readonly observer: LoopObserver;
+  readonly signal: AbortSignal | undefined;
+  readonly iterations: Iterations;
+  readonly transfers: PieceTransfers | undefined;
 }
 
 /**
@@ -29,12 +46,25 @@ export class StepRunner {
   constructor(
     private readonly device: Device,
     private readonly buffers: readonly DeviceBuffer[],
+    private readonly startTransfers?: (order: Iterator<number>) => PieceTransfers,
   ) {}
 
-  /** Queues all steps; loops are waited for with at most two iterations in flight. Throws F2C522 when it is cancelled. */
+  /**
+   * Queues all steps; loops are waited for with at most two iterations in flight. Weights that are streamed come as far ahead
+   * as the plan allows. Throws F2C522 when it is cancelled, what reading weights throws, F2C51x.
+   */
   async run(steps: readonly BoundStep[], observer: LoopObserver = {}, signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal);
-    await this.execute(this.record(steps, true, 'steps'), observer, signal);
+    const recorded = this.record(steps, true, 'steps');
+    const iterations = new Iterations();
+    const transfers = this.startTransfers?.(fetchOrder(steps, iterations));
+    try {
+      await this.execute(recorded, { observer, signal, iterations, transfers }, true);
+    } catch (error) {
+      await transfers?.end().catch(() => undefined);
+      throw error;
+    }
+    await transfers?.end();
   }
 
   destroy(): void {
@@ -57,7 +87,6 @@ export class StepRunner {
         continue;
       }
       flush();
-      if (step.kind === 'fetch' || step.kind === 'arrival') throw new Error('internal: weights are not streamed yet');
       parts.push(step);
     }
     flush();
@@ -81,26 +110,34 @@ export class StepRunner {
     return this.device.record(bound, label);
   }
 
-  private async execute(recorded: RecordedSteps, observer: LoopObserver, signal?: AbortSignal): Promise<void> {
+  /** @param isLast whether these are the steps of a loop's last iteration, or of none */
+  private async execute(recorded: RecordedSteps, run: Run, isLast: boolean): Promise<void> {
+    const { transfers, signal } = run;
     for (const part of recorded.parts) {
       if (!('kind' in part)) this.device.run(part);
-      else if (part.kind === 'loop') await this.loop(part, observer, signal);
-      else {
+      else if (part.kind === 'loop') await this.loop(part, run);
+      else if (part.kind === 'copy') {
         const [from, to] = [part.from, part.to].map(({ buffer }) => this.buffers[buffer] as DeviceBuffer);
         this.device.copy(from!, part.from.byteOffset, to!, part.to.byteOffset, part.byteLength);
-      }
+      } else if (transfers === undefined) throw new Error('internal: weights are streamed without a budget');
+      else if (part.kind === 'arrival') {
+        throwIfAborted(signal);
+        const arrival = transfers.arrive(part.piece);
+        if (arrival !== undefined) await unlessAborted(arrival, signal);
+      } else if (!(part.isAhead && isLast)) transfers.fetch(part.piece);
     }
   }
 
-  private async loop(loop: BoundLoop, observer: LoopObserver, signal?: AbortSignal): Promise<void> {
+  private async loop(loop: BoundLoop, run: Run): Promise<void> {
+    const { observer, signal, iterations } = run;
     const prepare = (index: number): RecordedSteps =>
-      this.record(loop.iteration(index), loop.isUniform, `${loop.symbol} = ${loop.isUniform ? 'any' : index}`);
+      this.record(iterations.of(loop, index), loop.isUniform, `${loop.symbol} = ${loop.isUniform ? 'any' : index}`);
     let current = prepare(0);
     let previous: { readonly steps: RecordedSteps; readonly done: Promise<void> } | undefined;
     try {
       for (let index = 0; index < loop.count; index++) {
         throwIfAborted(signal);
-        await this.execute(current, observer, signal);
+        await this.execute(current, run, index + 1 === loop.count);
         const done = this.device.finish().then(() => observer.onDone?.(loop, index));
         // Awaited below, but perhaps after something else has failed.
         done.catch(() => undefined);
@@ -135,4 +172,19 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 
 export function cancelled(reason: unknown): Flux2cError {
   return new Flux2cError('F2C522', 'the run was cancelled', { cause: reason });
+}
+
+/** Rejects with F2C522 as soon as the signal aborts. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return work;
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(cancelled(signal.reason));
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }

@@ -4,11 +4,10 @@ import type { WeightDeclaration } from '../ir/graph/graph.js';
 import { equalTypes, printType } from '../ir/graph/types.js';
 import type { StorageType } from '../ir/kernel/thread.js';
 import type { Device, DeviceBuffer } from './device.js';
-import { convertToStorage } from './host-array.js';
 import { segmentWeight } from './plan/storage-layout.js';
-import type { WeightSegment } from './plan/storage-layout.js';
 import { countWeightBytes } from './weight-provider.js';
 import type { WeightProvider } from './weight-provider.js';
+import { putWeight, WriteThrottle } from './weight-upload.js';
 
 /** A weight on the device: its segments in order, one unless it is larger than a buffer. */
 export interface LoadedWeight {
@@ -23,15 +22,14 @@ interface Entry {
   users: number;
 }
 
-// A device keeps staging copies of writes until they have run.
-const maxUnfinishedBytes = 256 * 2 ** 20;
-
 /** The weights on one device, by name, so that the functions of a model share them. */
 export class WeightStore {
   private readonly entries = new Map<string, Entry>();
-  private unfinishedBytes = 0;
+  private readonly throttle: WriteThrottle;
 
-  constructor(private readonly device: Device) {}
+  constructor(private readonly device: Device) {
+    this.throttle = new WriteThrottle(device);
+  }
 
   /**
    * Uploads a weight, or counts one more user of it. Every call must be paid back by `release`.
@@ -90,89 +88,12 @@ export class WeightStore {
         found: printType(type),
       });
     }
-    const buffers: DeviceBuffer[] = [];
-    try {
-      segments.forEach(({ byteLength }, index) => {
-        buffers.push(this.device.createBuffer(byteLength, segments.length === 1 ? name : `${name} part ${index}`));
-      });
-      const upload = new Upload(this.device, buffers, segments);
-      let received = 0;
-      for await (const piece of provider.read(declaration)) {
-        received += piece.byteLength;
-        if (received > countWeightBytes(declaration)) break;
-        upload.push(convertToStorage(piece, type.dtype, storage));
-        onBytes(piece.byteLength);
-        await this.throttle(piece.byteLength);
-      }
-      if (received !== countWeightBytes(declaration)) {
-        throw new Flux2cError('F2C523', 'a weight is not as long as it is declared', {
-          where: [`@${name}`],
-          expected: `${countWeightBytes(declaration)} bytes for ${printType(type)}`,
-          found: received > countWeightBytes(declaration) ? 'more' : `${received} bytes`,
-        });
-      }
-      upload.end();
-    } catch (error) {
-      for (const buffer of buffers) buffer.destroy();
-      throw error;
-    }
+    const buffers = await putWeight(this.device, { declaration, storage, segments }, provider, {
+      label: (index) => (segments.length === 1 ? name : `${name} part ${index}`),
+      onBytes,
+      throttle: this.throttle,
+    });
     return { buffers, byteLength: segments.reduce((sum, { byteLength }) => sum + byteLength, 0) };
-  }
-
-  private async throttle(bytes: number): Promise<void> {
-    this.unfinishedBytes += bytes;
-    if (this.unfinishedBytes < maxUnfinishedBytes) return;
-    this.unfinishedBytes = 0;
-    await this.device.finish();
-  }
-}
-
-/** Writes a stream of bytes over the segments of a weight, in whole words. */
-class Upload {
-  private rest = new Uint8Array(0);
-  private segment = 0;
-  private written = 0;
-
-  constructor(
-    private readonly device: Device,
-    private readonly buffers: readonly DeviceBuffer[],
-    private readonly segments: readonly WeightSegment[],
-  ) {}
-
-  push(bytes: Uint8Array): void {
-    let all = bytes;
-    if (this.rest.byteLength > 0) {
-      all = new Uint8Array(this.rest.byteLength + bytes.byteLength);
-      all.set(this.rest);
-      all.set(bytes, this.rest.byteLength);
-    }
-    const whole = all.byteLength - (all.byteLength % 4);
-    this.rest = all.slice(whole);
-    this.write(all.subarray(0, whole));
-  }
-
-  /** The last word, padded with zeros. */
-  end(): void {
-    if (this.rest.byteLength === 0) return;
-    const word = new Uint8Array(4);
-    word.set(this.rest);
-    this.rest = new Uint8Array(0);
-    this.write(word);
-  }
-
-  private write(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.byteLength;) {
-      const buffer = this.buffers[this.segment];
-      const room = (this.segments[this.segment]?.byteLength ?? 0) - this.written;
-      if (buffer === undefined) throw new Error('internal: a weight has more bytes than its buffers');
-      const length = Math.min(room, bytes.byteLength - at);
-      this.device.write(buffer, this.written, bytes.subarray(at, at + length));
-      at += length;
-      this.written += length;
-      if (this.written < (this.segments[this.segment]?.byteLength ?? 0)) continue;
-      this.segment++;
-      this.written = 0;
-    }
   }
 }
 

@@ -1,15 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { portableWebgpu } from '../backends/target.js';
 import type { Target } from '../backends/target.js';
-import { bf16ToF32, f32ToBf16 } from '../ir/dtype.js';
-import type { Module } from '../ir/graph/graph.js';
 import { interpretFunction } from '../ir/graph/interpret.js';
 import { materializeWeight } from '../ir/graph/weights.js';
-import { compareTensors, countElements } from '../ir/host-tensor.js';
+import { compareTensors } from '../ir/host-tensor.js';
 import type { HostTensor } from '../ir/host-tensor.js';
-import { createModule } from '../frontend/index.js';
-import type { TransformerConfig } from '../models/flux2/config.js';
-import { addDenoise } from '../models/flux2/denoise.js';
 import { variants } from '../models/flux2/variants.js';
 import type { VariantName } from '../models/flux2/variants.js';
 import { compileModule } from '../passes/compile.js';
@@ -21,76 +16,15 @@ import { flattenSteps } from '../runtime/plan/bound-plan.js';
 import { verifyBoundPlan } from '../runtime/plan/verify-bound-plan.js';
 import { Session } from '../runtime/session.js';
 import { memoryWeights } from '../runtime/weight-provider.js';
-import { Random } from './random.js';
-
-const small: TransformerConfig = {
-  inChannels: 8,
-  outChannels: 8,
-  hidden: 32,
-  heads: 2,
-  headDim: 16,
-  doubleBlocks: 1,
-  singleBlocks: 1,
-  textWidth: 12,
-  mlpHidden: 48,
-  ropeAxes: [4, 4, 4, 4],
-  ropeTheta: 2000,
-  timestepChannels: 16,
-  eps: 1e-6,
-  guidanceEmbeds: false,
-};
-
-function build(transformer: TransformerConfig, cfg: boolean): Module {
-  const module = createModule();
-  addDenoise(module, transformer, { guidance: transformer.guidanceEmbeds, cfg, references: true }, () => 'bf16');
-  return module.build();
-}
-
-const random = new Random(5);
-
-function tensor(shape: readonly number[], scale: number): HostTensor {
-  const data = Float64Array.from({ length: countElements(shape) }, () => Math.fround(random.between(-scale, scale)));
-  return { dtype: 'f32', shape, data };
-}
-
-/** (t, h, w, l) of tokens in a row. */
-function ids(count: number, t: number, axis: number): HostTensor {
-  const data = new Float64Array(count * 4);
-  for (let token = 0; token < count; token++) {
-    data[token * 4] = t;
-    data[token * 4 + axis] = token;
-  }
-  return { dtype: 'i32', shape: [count, 4], data };
-}
+import { buildDenoise, denoiseInputs, denoiseTensors, smallTransformer } from './small-denoise.js';
 
 describe('a small denoising loop, compiled', () => {
-  const module = build(small, true);
-  const tensors = new Map<string, HostTensor>();
-  for (const { source, type } of module.weights.values()) {
-    if (source.kind !== 'tensor') throw new Error('the model declares plain tensors');
-    const shape = type.shape.map((dim) => dim.evaluate({}));
-    const data = tensor(shape, 0.3).data.map((value) => bf16ToF32(f32ToBf16(value)));
-    tensors.set(source.tensor, { dtype: 'bf16', shape, data });
-  }
+  const module = buildDenoise(smallTransformer, true);
+  const tensors = denoiseTensors(module);
   const weights = memoryWeights(tensors);
   const compiled = compileModule(module, portableWebgpu, { print: () => '' });
   const plan = compiled.plans.get('denoise_cfg');
   if (plan === undefined) throw new Error('no plan');
-
-  function makeInputs(img: number, txt: number, ref: number): ReadonlyMap<string, HostTensor> {
-    return new Map<string, HostTensor>([
-      ['noise', tensor([1, img, 8], 1)],
-      ['prompt_embeds', tensor([1, txt, 12], 1)],
-      ['negative_prompt_embeds', tensor([1, txt, 12], 1)],
-      ['cfg_scale', { dtype: 'f32', shape: [], data: Float64Array.of(3) }],
-      ['reference_latents', tensor([1, ref, 8], 1)],
-      ['img_ids', ids(img, 0, 2)],
-      ['ref_ids', ids(ref, 10, 1)],
-      ['txt_ids', ids(txt, 0, 3)],
-      ['timesteps', { dtype: 'f32', shape: [2], data: Float64Array.of(1, 0.5) }],
-      ['sigma_deltas', { dtype: 'f32', shape: [2], data: Float64Array.of(-0.5, -0.5) }],
-    ]);
-  }
 
   async function run(target: Target, inputs: ReadonlyMap<string, HostTensor>): Promise<HostArray> {
     const device = new InterpreterDevice(target);
@@ -114,7 +48,7 @@ describe('a small denoising loop, compiled', () => {
     [60, 5, 3],
     [7, 4, 0],
   ])('gives what the graph says, for %i image, %i text and %i reference tokens', async (img, txt, ref) => {
-    const inputs = makeInputs(img, txt, ref);
+    const inputs = denoiseInputs(img, txt, ref);
     const weightOf = (name: string): HostTensor =>
       materializeWeight(module.weights.get(name)!, (source) => tensors.get(source)!);
     const wanted = interpretFunction(module, 'denoise_cfg', inputs, weightOf, { precision: 'f64' }).get('latents')!;
@@ -144,7 +78,7 @@ describe('plans of the released models', () => {
     // 1024² fits the limits that every WebGPU adapter has.
     ['klein-4b', portableWebgpu, 0.82e9],
   ] as readonly (readonly [VariantName, Target, number])[])('%s is sound at 1024²', (variant, target, most) => {
-    const compiled = compileModule(build(variants[variant].transformer, false), target, { print: () => '' });
+    const compiled = compileModule(buildDenoise(variants[variant].transformer, false), target, { print: () => '' });
     const plan = compiled.plans.get('denoise')!;
     const sizes = { batch: 1, img: 4096, txt: 512, ref: 0, steps: 4 };
     const { memory, ...bound } = instantiatePlan(plan, sizes, target, compiled.kernels);

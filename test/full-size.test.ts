@@ -1,5 +1,6 @@
-/** The released models at 1024², planned and run through on a device that computes nothing. */
+/** The released models at 1024² and other sizes, planned, and run through on a device that computes nothing. */
 import { afterAll, describe, expect, it } from 'vitest';
+import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import { kernelPrinter } from '../backends/print-kernel.js';
 import { portableWebgpu, type Target } from '../backends/target.js';
 import type { DimBinding } from '../ir/dim.js';
@@ -8,7 +9,7 @@ import { countElements } from '../ir/host-tensor.js';
 import { buildFunction } from '../models/flux2/component-functions.js';
 import type { NetworkName } from '../models/flux2/networks.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
-import { compileModule } from '../passes/compile.js';
+import { compileModule, type CompileOptions } from '../passes/compile.js';
 import type { CompiledModule } from '../passes/compiled.js';
 import { fromHostTensor, type HostArray } from '../runtime/host-array.js';
 import { instantiatePlan } from '../runtime/instantiate.js';
@@ -32,11 +33,16 @@ const zeroWeights: WeightProvider = {
   },
 };
 
-function compile(variant: VariantName, name: NetworkName, target: Target): CompiledModule {
+function compile(
+  variant: VariantName,
+  name: NetworkName,
+  target: Target,
+  operands: CompileOptions['operands'] = 'f32',
+): CompiledModule {
   const { transformer, autoencoder, textEncoder, textEncoderOutLayers } = variants[variant];
   const description = { name: variant, pipeline: undefined, transformer, autoencoder, textEncoder };
   const module = buildFunction(description, name, () => 'bf16', textEncoderOutLayers);
-  return compileModule(module, target, { print: kernelPrinter(target) });
+  return compileModule(module, target, { print: kernelPrinter(target), operands });
 }
 
 function zeroInputs({ plan, sizes }: BoundPlan): ReadonlyMap<string, HostArray> {
@@ -126,6 +132,42 @@ const functions: readonly (readonly [VariantName, NetworkName, readonly Row[]])[
   ['klein-4b', 'text_encoder', [{ what: 'portable', sizes: { batch: 2, txt: 512 }, target: portableWebgpu }]],
 ];
 
+interface Build {
+  readonly what: string;
+  readonly target: Target;
+  readonly operands: CompileOptions['operands'];
+  /** The device's, where it has more than kernels rely on. */
+  readonly planned?: Target;
+}
+
+const builds: readonly Build[] = [
+  { what: 'webgpu', target: portableWebgpu, operands: 'f32', planned: desktop },
+  { what: 'mma', target: cudaTarget(['sm_80']), operands: 'stored' },
+  { what: 'wgmma', target: cudaTarget(['sm_90a']), operands: 'stored' },
+  { what: 'wgmma, fp8', target: cudaTarget(['sm_90a']), operands: 'fp8' },
+];
+const denoiseSizes: readonly DimBinding[] = [
+  textToImage,
+  oneReference,
+  fourReferences,
+  large,
+  { ...textToImage, img: 1024 },
+  { ...textToImage, img: 1024, ref: 1024 },
+  { ...textToImage, img: 48 * 84 },
+  { ...textToImage, batch: 2 },
+];
+const pictureSizes: readonly DimBinding[] = [square, { batch: 1, h: 32, w: 32 }, { batch: 1, h: 48, w: 84 }];
+const placedFunctions: readonly (readonly [VariantName, NetworkName, readonly DimBinding[]])[] = [
+  ['dev', 'denoise', denoiseSizes],
+  ['dev', 'text_encoder', [{ batch: 1, txt: 512 }]],
+  ['dev', 'vae_encoder', pictureSizes],
+  ['dev', 'vae_decoder', [...pictureSizes, { ...square, batch: 2 }]],
+  ['klein-4b', 'denoise', denoiseSizes],
+  ['klein-4b', 'denoise_cfg', denoiseSizes],
+  ['klein-9b', 'denoise', denoiseSizes],
+  ['klein-9b', 'denoise_cached', denoiseSizes],
+];
+
 /** Peak resident memory of this process, which runs nothing else. */
 const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
 
@@ -146,7 +188,7 @@ describe('released models at 1024² and 512 tokens of text', () => {
       dev denoise, portable: 27 kernels, 6023 launches, 1501 a step, arenas 998 MiB of 998, weights 61461 MiB, bindings up to 124 MiB
       dev denoise, portable, 1 reference: 27 kernels, 13320 launches, 3325 a step, arenas 2054 MiB of 2054, weights 61461 MiB, bindings up to 128 MiB
       dev denoise, desktop, 1 reference: 27 kernels, 1343 launches, 333 a step, arenas 2054 MiB of 2054, weights 61461 MiB, bindings up to 864 MiB
-      dev text_encoder, portable: 13 kernels, 392 launches, arenas 92 MiB of 84, weights 33081 MiB, bindings up to 108 MiB
+      dev text_encoder, portable: 13 kernels, 392 launches, arenas 86 MiB of 84, weights 33081 MiB, bindings up to 108 MiB
       dev vae_encoder, portable, 256²: 35 kernels, 103 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
       dev vae_encoder, portable: 35 kernels, 171 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 128 MiB
       dev vae_encoder, desktop: 35 kernels, 123 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
@@ -162,11 +204,24 @@ describe('released models at 1024² and 512 tokens of text', () => {
       klein-4b denoise_cfg, portable, 1 reference: 25 kernels, 2658 launches, 664 a step, arenas 1957 MiB of 1957, weights 7392 MiB, bindings up to 126 MiB
       klein-4b denoise_cfg, desktop, 1 reference: 25 kernels, 652 launches, 163 a step, arenas 1957 MiB of 1957, weights 7392 MiB, bindings up to 816 MiB
       klein-4b denoise_cached, portable: 39 kernels, 937 launches, 230 a step, arenas 499 MiB of 499, weights 7392 MiB, bindings up to 108 MiB
-      klein-4b denoise_cached, portable, 1 reference: 39 kernels, 1141 launches, 230 a step, arenas 5659 MiB of 5587, weights 7392 MiB, bindings up to 108 MiB
-      klein-4b denoise_cached, desktop, 1 reference: 39 kernels, 788 launches, 160 a step, arenas 5659 MiB of 5587, weights 7392 MiB, bindings up to 216 MiB
+      klein-4b denoise_cached, portable, 1 reference: 39 kernels, 1141 launches, 230 a step, arenas 5587 MiB of 5587, weights 7392 MiB, bindings up to 108 MiB
+      klein-4b denoise_cached, desktop, 1 reference: 39 kernels, 788 launches, 160 a step, arenas 5587 MiB of 5587, weights 7392 MiB, bindings up to 216 MiB
       klein-4b text_encoder, portable: 13 kernels, 245 launches, arenas 72 MiB of 58, weights 5940 MiB, bindings up to 48 MiB
       "
     `);
+  });
+
+  it.each(placedFunctions)('%s %s has arenas for what lives at one time, hardly more', (variant, name, sizes) => {
+    for (const { what, target, operands, planned = target } of builds) {
+      const compiled = compile(variant, name, target, operands);
+      for (const binding of sizes) {
+        const bound = instantiatePlan(compiled.plans.get(name)!, binding, planned, compiled.kernels);
+        verifyBoundPlan(bound);
+        const { arenas, arenaBytes, lowerBoundBytes } = bound.memory;
+        expect(arenaBytes / lowerBoundBytes, `${what} ${JSON.stringify(binding)}`).toBeLessThanOrEqual(1.1);
+        if (planned.mixedAccess === true) expect(arenas).toHaveLength(1);
+      }
+    }
   });
 
   it('never takes 2 GiB', () => {

@@ -45,6 +45,7 @@ export function cudaTarget(architectures: readonly CudaArchitecture[]): Target {
     ...(isHopper ? { tensorCopies: true } : {}),
     narrowStores: true,
     tileWalks: true,
+    mixedAccess: true,
     ...(architectures.every((name) => name !== 'sm_80' && name !== 'sm_86') && { fp8: true }),
     maxWorkgroupInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,

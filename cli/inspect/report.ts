@@ -13,6 +13,7 @@ import type { ScheduleChoice, ScheduleOrigin } from '../schedule-options.js';
 import { describeKernel, type KernelFacts } from './describe-kernel.js';
 import { blockOf } from './label-block.js';
 import type { InspectedFunction, InspectedKernel, InspectSubject } from './subject.js';
+import type { FunctionMemory } from './memory-report.js';
 import { leastTraffic } from './traffic.js';
 
 export interface Work {
@@ -83,6 +84,8 @@ export interface InspectReport {
   readonly functions: readonly FunctionReport[];
   /** Functions that do not fit the target with these sizes, and why. */
   readonly misfits: readonly { readonly name: NetworkName; readonly reason: string }[];
+  /** Where it was asked for. */
+  readonly memory?: readonly FunctionMemory[];
 }
 
 /** Binds the plan to the sizes and counts. Errors of `instantiatePlan`: sizes that do not fit the target; F2C315 of the verifier. */

@@ -8,20 +8,28 @@ import type { Plan } from '../../ir/plan.js';
 import { buildFunction, componentOf } from '../../models/flux2/component-functions.js';
 import { pixelsPerToken } from '../../models/flux2/config.js';
 import { describeModel, describeRelease } from '../../models/flux2/compiled-model.js';
+import { collectExpectedWeights } from '../../models/flux2/expected-weights.js';
 import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
-import { mayQuantize } from '../../models/flux2/quantized-tensors.js';
+import { chooseEncodings, mayQuantize, type QuantizeOptions } from '../../models/flux2/quantized-tensors.js';
 import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
-import { type CompileOptions, type Operands, pipelineOptionsOf, prepareModule } from '../../passes/compile.js';
+import {
+  type CompileOptions,
+  type EncodingOf,
+  type Operands,
+  pipelineOptionsOf,
+  prepareModule,
+} from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
 import { graphPassesFor } from '../../passes/pipeline.js';
 import { chooseBuild } from '../../runtime/artifact/choose-build.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { isArtifact, openArtifactFolder } from '../artifact-folder.js';
+import { checkKept } from '../open-model.js';
 import { type ComponentOptions, contradiction } from '../options.js';
 import type { BuildTarget } from '../target-options.js';
 
@@ -87,6 +95,8 @@ export interface SubjectRequest extends ComponentOptions {
   readonly operands?: Operands;
   /** In place of the chosen ones, by kernel key; an artifact has its own. */
   readonly schedules?: CompileOptions['schedules'];
+  /** Default: weights are held as they are stored; an artifact has its own. */
+  readonly quantize?: QuantizeOptions | undefined;
 }
 
 /** What models and configurations are compiled for, and how. */
@@ -105,15 +115,25 @@ export async function withSubject<T>(
   request: SubjectRequest,
   use: (subject: InspectSubject) => Promise<T>,
 ): Promise<T> {
-  const { model: path, config, targets, build, device, operands, schedules, ...components } = request;
+  const { model: path, config, targets, build, device, operands, schedules, quantize, ...components } = request;
   const compiling: Compiling = { targets, build, operands: operands ?? 'stored', schedules };
   if (config !== undefined) {
     const description = describeRelease(config, components);
-    return use(describedSubject(config, 'configuration', description, () => () => 'bf16', compiling));
+    const encodingOf = (name: NetworkName, module: Module): EncodingOf | undefined => {
+      const component = componentOf[name];
+      const table = new Map(
+        [...collectExpectedWeights(module, component)].map(([tensor, shape]) => [tensor, { shape }]),
+      );
+      return chooseEncodings(component, { table, encodingOf: () => undefined }, quantize);
+    };
+    return use(describedSubject(config, 'configuration', description, { typesOf: () => () => 'bf16', encodingOf }, compiling)); // prettier-ignore
   }
   if (path !== undefined && (await isArtifact(path))) {
-    if (operands !== undefined) {
-      throw contradiction('the operands of an artifact were chosen when it was compiled', 'Leave out --operands.');
+    if (operands !== undefined || quantize !== undefined) {
+      throw contradiction(
+        'operands and encodings of an artifact were chosen when it was compiled',
+        'Leave out --operands, --quantize and --keep.',
+      );
     }
     return use(await artifactSubject(path, build, device));
   }
@@ -126,17 +146,29 @@ export async function withSubject<T>(
       const loaded = model[component];
       return loaded === undefined ? () => 'f32' : storedTypes(component, loaded);
     };
-    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), typesOf, compiling));
+    checkKept(quantize, model);
+    const encodingOf = (name: NetworkName): EncodingOf | undefined => {
+      const component = componentOf[name];
+      const loaded = model[component];
+      return loaded && chooseEncodings(component, loaded, quantize);
+    };
+    return await use(describedSubject(model.name, 'checkpoint', describeModel(model), { typesOf, encodingOf }, compiling)); // prettier-ignore
   } finally {
     await closeModel(model);
   }
+}
+
+/** How weights are stored, and are to be held on the device. */
+interface StoredWeights {
+  readonly typesOf: (name: NetworkName) => WeightDTypes;
+  readonly encodingOf: (name: NetworkName, module: Module) => EncodingOf | undefined;
 }
 
 function describedSubject(
   name: string,
   source: InspectSubject['source'],
   description: Flux2Description,
-  typesOf: (name: NetworkName) => WeightDTypes,
+  { typesOf, encodingOf }: StoredWeights,
   { targets, build: wanted, operands, schedules }: Compiling,
 ): InspectSubject {
   const families = new Map<string, BuildTarget>();
@@ -148,7 +180,10 @@ function describedSubject(
   const chosen = nameBuild(name, families, wanted);
   const { target } = families.get(chosen)!;
   const { transformer, autoencoder, textEncoder, pipeline } = description;
-  const options = { print: kernelPrinter(target), operands, mayQuantize };
+  const optionsOf = (fn: NetworkName, module: Module): CompileOptions => {
+    const held = encodingOf(fn, module);
+    return { print: kernelPrinter(target), operands, mayQuantize, ...(held && { encodingOf: held }) };
+  };
   const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
   const build = (fn: NetworkName): Module => {
     const layers = fn === 'text_encoder' && pipeline === undefined ? lastLayer(description) : undefined;
@@ -164,12 +199,18 @@ function describedSubject(
     defaults: sizeDefaults(description),
     build,
     runPasses: (fn, instruments) => {
-      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize));
-      return runGraphPasses(build(fn), passes, target, instruments);
+      const module = build(fn);
+      const { encodingOf: held } = optionsOf(fn, module);
+      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize, held));
+      return runGraphPasses(module, passes, target, instruments);
     },
-    prepare: (fn) => prepareModule(build(fn), target, options),
+    prepare: (fn) => {
+      const module = build(fn);
+      return prepareModule(module, target, optionsOf(fn, module));
+    },
     compile: (fn, instruments) => {
-      const { plans, kernels } = prepareModule(build(fn), target, { ...options, instruments })(schedules);
+      const module = build(fn);
+      const { plans, kernels } = prepareModule(module, target, { ...optionsOf(fn, module), instruments })(schedules);
       return { name: fn, plan: plans.get(fn)!, kernels };
     },
   };

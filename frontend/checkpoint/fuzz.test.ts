@@ -1,36 +1,26 @@
 import { describe, expect, it } from 'vitest';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { canonicalizeAutoencoder } from './autoencoder-layout.js';
-import { memorySource, type ByteSource } from './byte-source.js';
+import { memorySource } from './byte-source.js';
 import { joinFiles } from './checkpoint.js';
 import { detectAutoencoder, detectTextEncoder, detectTransformer } from './detect.js';
 import { canonicalizeTransformer } from './flux2-layout.js';
+import {
+  flipBits,
+  judge,
+  type Outcomes,
+  pick,
+  type Random,
+  randomNumbers,
+  watchedSource,
+} from '../../test/mutations.js';
 import { readSafetensorsHeader, readTensorF32, type SafetensorsFile } from './safetensors.js';
 import { encodeSafetensors, type TensorData } from './safetensors-writer.js';
 import { checkShards, parseShardIndex } from './shard-index.js';
 import { canonicalizeTextEncoder } from './text-encoder-layout.js';
 
-/** Mulberry32: 32 bits of state, so a failure is repeated from its seed alone. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-type Random = (below: number) => number;
-
 const lies = ['-1', '0', '1', '3', '255', '1e3', '1e999', '-0', '2147483648', '4294967296', '9007199254740993', 'null'];
 const words = ['{', '}', '[', ']', '"', ',', ':', '\\', '\\u', '"__proto__"', '"dtype"', '"F4"', 'true', '\u0000', 'é'];
-
-function pick<T>(random: Random, items: readonly T[]): T {
-  const item = items[random(items.length)];
-  if (item === undefined) throw new Error('nothing to pick from');
-  return item;
-}
 
 /** Replaces one of the numbers of a text by a lie. */
 function lieAboutNumber(random: Random, text: string): string {
@@ -46,15 +36,6 @@ function splice(random: Random, text: string): string {
   const piece = random(2) === 0 ? pick(random, words) : text.slice(from, from + random(60));
   const at = random(text.length);
   return text.slice(0, at) + piece + text.slice(at + random(2) * random(20));
-}
-
-function flipBits(random: Random, bytes: Uint8Array, end: number): Uint8Array {
-  const flipped = bytes.slice();
-  for (let count = 1 + random(4); count > 0; count--) {
-    const at = random(Math.max(1, end));
-    flipped[at] = (flipped[at] ?? 0) ^ (1 << random(8));
-  }
-  return flipped;
 }
 
 function mutateText(random: Random, text: string): string {
@@ -99,36 +80,6 @@ function makeFile(names: readonly string[]): Uint8Array<ArrayBuffer> {
     return [name, { dtype, shape: [3, 2], data: new Uint8Array(6 * width[dtype]) }];
   });
   return encodeSafetensors(new Map(tensors), new Map([['format', 'pt']]));
-}
-
-/** Fails the test when anything is asked for that is larger than the file. */
-function watchedSource(bytes: Uint8Array): ByteSource {
-  const source = memorySource('fuzzed.safetensors', bytes);
-  return {
-    ...source,
-    read: (offset, length) => {
-      if (length > bytes.length) throw new Error(`${length} bytes asked of a file of ${bytes.length}`);
-      return source.read(offset, length);
-    },
-  };
-}
-
-interface Outcomes {
-  read: number;
-  readonly refused: Map<string, number>;
-}
-
-/** Runs the action; anything but success or an error for users fails the test, with the seed that repeats it. */
-async function judge(outcomes: Outcomes, seed: number, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-    outcomes.read += 1;
-  } catch (error) {
-    if (!(error instanceof Flux2cError)) throw new Error(`seed ${seed}`, { cause: error });
-    if (!/^F2C4\d\d$/.test(error.code)) throw new Error(`seed ${seed}: code ${error.code}`, { cause: error });
-    if (error.format().length > 10_000) throw new Error(`seed ${seed}: a message of ${error.format().length}`);
-    outcomes.refused.set(error.code, (outcomes.refused.get(error.code) ?? 0) + 1);
-  }
 }
 
 const files = [

@@ -1,5 +1,7 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { DType } from '../../ir/dtype.js';
+import type { EncodedRows } from '../../ir/encoded-rows.js';
+import type { Encoding, FieldName } from '../../ir/encoding.js';
 import type { Checkpoint, CheckpointTensor } from './checkpoint.js';
 import { quoteName, quoteShape } from './quote.js';
 import { widenToF32 } from './widen.js';
@@ -19,6 +21,8 @@ export interface WeightSlice {
   readonly fileDType: string;
   readonly shape: readonly number[];
   readonly parts: readonly SlicePart[];
+  /** What the rows are stored in, if not as numbers (`packed` of the tensor): `q4_k`, `nf4:64`. */
+  readonly encoding?: Encoding;
 }
 
 /** The weights of a component under the names the compiler uses (diffusers' own), whatever the file's layout. */
@@ -64,7 +68,8 @@ function makeSlice({ name, tensor, rows, shape }: SliceRequest): WeightSlice {
   const count = ranges.reduce((sum, range) => sum + range.count, 0);
   const natural = tensor.shape.length === 0 ? [] : [count, ...tensor.shape.slice(1)];
   const parts = ranges.map((range) => ({ tensor: tensor.name, rowOffset: range.offset, rows: range.count }));
-  return { name, dtype, fileDType, shape: shape ?? natural, parts };
+  const encoding = tensor.packed?.encoding;
+  return { name, dtype, fileDType, shape: shape ?? natural, parts, ...(encoding && { encoding }) };
 }
 
 /**
@@ -83,7 +88,10 @@ export function cutRows(tensor: CheckpointTensor, count: number): readonly { off
   return Array.from({ length: count }, (_, index) => ({ offset: (index * rows) / count, count: rows / count }));
 }
 
-/** Where the bytes of a slice are, in order: for programs that copy or map them without this reader. */
+/**
+ * Where the bytes of a slice are, in order: for programs that copy or map them without this reader.
+ * @throws Flux2cError F2C403, F2C414 for packed tensors
+ */
 export function locateSlice(
   checkpoint: Checkpoint,
   slice: WeightSlice,
@@ -96,7 +104,7 @@ export function locateSlice(
 
 /**
  * The bytes of a slice, little-endian, row-major, in the file's element type.
- * @throws Flux2cError F2C403 when the checkpoint lacks a part, F2C401/F2C402 when reading fails
+ * @throws Flux2cError F2C403 when the checkpoint lacks a part, F2C414 for packed tensors, F2C401/F2C402 when reading fails
  */
 export async function readSlice(checkpoint: Checkpoint, slice: WeightSlice): Promise<Uint8Array<ArrayBuffer>> {
   const located = slice.parts.map((part) => locatePart(checkpoint, part));
@@ -113,9 +121,79 @@ export async function readSlice(checkpoint: Checkpoint, slice: WeightSlice): Pro
   return bytes;
 }
 
-/** The values of a slice, widened as `readTensorF32` does. */
+/** The values of a slice, widened as `readTensorF32` does or unpacked. */
 export async function readSliceF32(checkpoint: Checkpoint, slice: WeightSlice): Promise<Float32Array> {
-  return widenToF32(await readSlice(checkpoint, slice), slice.fileDType, [checkpoint.name, quoteName(slice.name)]);
+  if (!isPacked(checkpoint, slice)) {
+    return widenToF32(await readSlice(checkpoint, slice), slice.fileDType, [checkpoint.name, quoteName(slice.name)]);
+  }
+  return readPackedRows(checkpoint, slice, 0, countRows(slice));
+}
+
+export function isPacked({ tensors }: Checkpoint, { parts }: WeightSlice): boolean {
+  return parts.some(({ tensor }) => tensors.get(tensor)?.packed !== undefined);
+}
+
+/** The numbers of some rows of a packed slice. */
+export async function readPackedRows(
+  checkpoint: Checkpoint,
+  slice: WeightSlice,
+  first: number,
+  count: number,
+): Promise<Float32Array> {
+  const pieces: Float32Array[] = [];
+  for (const { tensor, rowOffset, rows } of cutParts(slice, first, count)) {
+    pieces.push(await findTensor(checkpoint, tensor).packed!.readRows(rowOffset, rows));
+  }
+  const [only] = pieces;
+  if (only !== undefined && pieces.length === 1) return only;
+  const values = new Float32Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let end = 0;
+  for (const piece of pieces) {
+    values.set(piece, end);
+    end += piece.length;
+  }
+  return values;
+}
+
+/** The arrays of some rows of a slice with an encoding. */
+export async function readEncodedRows(
+  checkpoint: Checkpoint,
+  slice: WeightSlice,
+  first: number,
+  count: number,
+): Promise<EncodedRows> {
+  const pieces: EncodedRows[] = [];
+  for (const { tensor, rowOffset, rows } of cutParts(slice, first, count)) {
+    pieces.push(await findTensor(checkpoint, tensor).packed!.readEncodedRows(rowOffset, rows));
+  }
+  const [only] = pieces;
+  if (only !== undefined && pieces.length === 1) return only;
+  const joined = new Map<FieldName, Uint8Array>();
+  for (const name of only?.keys() ?? []) {
+    const field = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.get(name)!.byteLength, 0));
+    let end = 0;
+    for (const piece of pieces) {
+      field.set(piece.get(name)!, end);
+      end += piece.get(name)!.byteLength;
+    }
+    joined.set(name, field);
+  }
+  return joined;
+}
+
+/** The parts of a slice that rows `first` to `first + count - 1` are in, cut to these. */
+function cutParts({ parts }: WeightSlice, first: number, count: number): readonly SlicePart[] {
+  let start = 0;
+  return parts.flatMap(({ tensor, rowOffset, rows }) => {
+    const from = Math.max(first, start) - start;
+    const to = Math.min(first + count, start + rows) - start;
+    start += rows;
+    return from < to ? [{ tensor, rowOffset: rowOffset + from, rows: to - from }] : [];
+  });
+}
+
+function countRows({ parts }: WeightSlice): number {
+  return parts.reduce((sum, { rows }) => sum + rows, 0);
 }
 
 interface LocatedPart {
@@ -125,14 +203,23 @@ interface LocatedPart {
   readonly byteLength: number;
 }
 
+function findTensor(checkpoint: Checkpoint, name: string): CheckpointTensor {
+  const tensor = checkpoint.tensors.get(name);
+  if (tensor !== undefined) return tensor;
+  throw new Flux2cError('F2C403', 'the checkpoint has no such tensor', { where: [checkpoint.name, quoteName(name)] });
+}
+
 function locatePart(checkpoint: Checkpoint, part: SlicePart): LocatedPart {
-  const tensor = checkpoint.tensors.get(part.tensor);
-  if (tensor === undefined) {
-    throw new Flux2cError('F2C403', 'the checkpoint has no such tensor', {
-      where: [checkpoint.name, quoteName(part.tensor)],
+  const tensor = findTensor(checkpoint, part.tensor);
+  if (tensor.packed !== undefined) {
+    throw new Flux2cError('F2C414', 'the weights are not stored as numbers of a type that can be copied', {
+      where: [tensor.file, quoteName(part.tensor)],
+      expected: 'F32, F16 or BF16',
+      found: tensor.fileDType,
+      hint: 'Run the checkpoint itself, or take the one of full precision.',
     });
   }
-  // Whole rows are whole bytes in every type that is split; a row of a block-quantised type is whole blocks.
+  // Whole rows are whole bytes in every type that is split.
   const rowBytes = tensor.byteLength / Math.max(1, tensor.shape[0] ?? 1);
   return { tensor, byteOffset: part.rowOffset * rowBytes, byteLength: part.rows * rowBytes };
 }

@@ -110,7 +110,7 @@ async function readHeaderLength(source: ByteSource): Promise<number> {
 function refuseOtherFormats(source: ByteSource, start: Uint8Array): void {
   const magic = String.fromCharCode(...start.subarray(0, 4));
   const hints: ReadonlyMap<string, string> = new Map([
-    ['GGUF', 'This is a GGUF file: pass it where GGUF is read, or use a safetensors file of the same model.'],
+    ['GGUF', 'This is a GGUF file: one is a checkpoint by itself, no shard of one.'],
     ['PK\u0003\u0004', 'This is a zip file, probably a PyTorch pickle: convert it to safetensors first.'],
     ['vers', 'This is a Git LFS pointer, not the weights: run `git lfs pull`.'],
   ]);

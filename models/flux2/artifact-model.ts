@@ -7,6 +7,7 @@ import { kernelsOf } from '../../runtime/session-loading.js';
 import type { WeightProvider } from '../../runtime/weight-provider.js';
 import { chatFormatOf } from './chat-format.js';
 import { decodeDescription } from './description-json.js';
+import { type MemoryBudget, MemoryShares } from './memory-shares.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import type { ReportProgress } from './progress.js';
 import { openSessionNetwork } from './session-network.js';
@@ -27,9 +28,11 @@ export type OpenWeights = (component: string) => WeightProvider;
 export class ArtifactFlux2Model implements Flux2Model {
   readonly description: Flux2Description;
   readonly maxTensorBytes: number;
+  private readonly shares: MemoryShares | undefined;
 
   /**
-   * `build` is the one for the device (`chooseBuild`), `closeWeights` ends what `openWeights` gives. F2C530 when the model's
+   * `build` is the one for the device (`chooseBuild`), `closeWeights` ends what `openWeights` gives, `memory` is for all functions that
+   * are open. F2C530 when the model's
    * configurations are malformed.
    */
   constructor(
@@ -38,7 +41,9 @@ export class ArtifactFlux2Model implements Flux2Model {
     private readonly device: Device,
     private readonly openWeights: OpenWeights,
     private readonly closeWeights: () => Promise<void>,
+    memory?: MemoryBudget,
   ) {
+    this.shares = memory && new MemoryShares(memory);
     this.description = decodeDescription(artifact.manifest.model as JsonValue, 'manifest.json');
     this.maxTensorBytes = device.target.maxBufferBytes;
   }
@@ -50,7 +55,11 @@ export class ArtifactFlux2Model implements Flux2Model {
     }
   }
 
-  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {
+  get hasBudget(): boolean {
+    return this.shares !== undefined;
+  }
+
+  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside = false): Promise<Network> {
     const fn = this.artifact.manifest.functions.get(name);
     const plan = this.build.plans.get(name);
     if (fn === undefined || plan === undefined) {
@@ -61,7 +70,12 @@ export class ArtifactFlux2Model implements Flux2Model {
       });
     }
     const weights = this.openWeights(fn.component);
-    return openSessionNetwork({ plan, kernels: this.build.kernels, device: this.device, weights }, report, signal);
+    const memory = this.shares?.take(isBeside);
+    return openSessionNetwork(
+      { plan, kernels: this.build.kernels, device: this.device, weights, memory },
+      report,
+      signal,
+    );
   }
 
   async openTokenizer(): Promise<PromptTokenizer> {

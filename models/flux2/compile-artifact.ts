@@ -19,6 +19,8 @@ export interface CompileRequest {
   readonly target: Target;
   /** Element types of the stored weights. */
   readonly dtypesOf: (component: Component) => WeightDTypes;
+  /** How stored weights are held on the device (`chooseEncodings`); default: as numbers. */
+  readonly encodingOf?: (component: Component) => CompileOptions['encodingOf'];
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
   /** Default: `stored`. */
@@ -50,11 +52,13 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
     const component = componentOf[name];
     const module = buildFunction(description, name, dtypesOf(component), layers);
     const instruments = instrumentsOf?.(name);
+    const encodingOf = request.encodingOf?.(component);
     const compiled = compileModule(module, target, {
       print: kernelPrinter(target),
       operands,
       cache,
       mayQuantize,
+      ...(encodingOf && { encodingOf }),
       ...(schedules && { schedules }),
       ...(instruments && { instruments }),
     });

@@ -9,10 +9,11 @@ import { checkpointWeights } from '../../runtime/weights.js';
 import { chatFormatOf } from './chat-format.js';
 import { buildFunction, componentOf } from './component-functions.js';
 import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, storedTypes } from './load-model.js';
+import { type MemoryBudget, MemoryShares } from './memory-shares.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import { pipelineConfigOf, withCachedReferences } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
-import { mayQuantize } from './quantized-tensors.js';
+import { chooseEncodings, mayQuantize, type QuantizeOptions } from './quantized-tensors.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 import { type VariantName, variants } from './variants.js';
@@ -24,11 +25,16 @@ export interface CompiledModelOptions extends LoadOptions {
   readonly operands?: CompileOptions['operands'];
   /** In place of the chosen ones, by kernel key. */
   readonly schedules?: CompileOptions['schedules'];
+  /** What all functions that are open may take together. Default: as much as they need. */
+  readonly memory?: MemoryBudget | undefined;
+  /** Weights to be encoded while they are loaded. Those that the files hold encoded are kept as they are. */
+  readonly quantize?: QuantizeOptions;
 }
 
 export class CompiledFlux2Model implements Flux2Model {
   readonly description: Flux2Description;
   readonly maxTensorBytes: number;
+  private readonly shares: MemoryShares | undefined;
   private readonly cache = new KernelCache();
   /** Compiled ahead and not opened yet. */
   private readonly prepared = new Map<NetworkName, CompiledModule>();
@@ -39,6 +45,7 @@ export class CompiledFlux2Model implements Flux2Model {
     private readonly device: Device,
     private readonly options: CompiledModelOptions = {},
   ) {
+    this.shares = options.memory && new MemoryShares(options.memory);
     this.description = describeModel(loaded);
     this.maxTensorBytes = device.target.maxBufferBytes;
   }
@@ -59,28 +66,39 @@ export class CompiledFlux2Model implements Flux2Model {
     prepareAll().catch(() => undefined);
   }
 
-  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network> {
+  get hasBudget(): boolean {
+    return this.shares !== undefined;
+  }
+
+  async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside = false): Promise<Network> {
     const { checkpoint, table } = this.requireComponent(componentOf[name]);
     report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
     const { plans, kernels } = this.prepared.get(name) ?? this.compile(name);
     this.prepared.delete(name);
     const weights = checkpointWeights(checkpoint, table);
-    return openSessionNetwork({ plan: plans.get(name)!, kernels, device: this.device, weights }, report, signal);
+    const memory = this.shares?.take(isBeside);
+    return openSessionNetwork(
+      { plan: plans.get(name)!, kernels, device: this.device, weights, memory },
+      report,
+      signal,
+    );
   }
 
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */
   compile(name: NetworkName): CompiledModule {
     const component = componentOf[name];
-    const dtypes = storedTypes(component, this.requireComponent(component));
+    const loaded = this.requireComponent(component);
+    const dtypes = storedTypes(component, loaded);
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
     const { target } = this.device;
-    const { instruments, operands = 'stored', schedules } = this.options;
+    const { instruments, operands = 'stored', schedules, quantize } = this.options;
     return compileModule(module, target, {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
       ...(schedules && { schedules }),
       operands,
       mayQuantize,
+      encodingOf: chooseEncodings(component, loaded, quantize),
       cache: this.cache,
     });
   }

@@ -1,5 +1,5 @@
 /** A network's configuration: from the `config.json` beside its weights, otherwise from the shapes of the weights. */
-import { detectAutoencoder, detectTransformer, type WeightTable } from '../../frontend/checkpoint/index.js';
+import { type Checkpoint, detectAutoencoder, detectTransformer, type WeightTable } from '../../frontend/checkpoint/index.js'; // prettier-ignore
 import { Flux2cError } from '../../ir/diagnostics.js';
 import {
   type AutoencoderConfig,
@@ -9,6 +9,7 @@ import {
   type TextEncoderConfig,
   type TransformerConfig,
 } from './config.js';
+import { textEncoderConfigOfGguf } from './gguf-config.js';
 import type { ComponentFiles } from './model-files.js';
 import { findVariant, variants } from './variants.js';
 
@@ -73,10 +74,19 @@ export async function readAutoencoderConfig(files: ComponentFiles, table: Weight
   };
 }
 
-/** The text encoder's configuration; without a file that of the released model with the same embedding table. */
-export async function readTextEncoderConfig(files: ComponentFiles, table: WeightTable): Promise<TextEncoderConfig> {
+/**
+ * The text encoder's configuration; without a file what GGUF weights say themselves, otherwise that of the released model with the same
+ * embedding table.
+ */
+export async function readTextEncoderConfig(
+  files: ComponentFiles,
+  table: WeightTable,
+  checkpoint: Checkpoint,
+): Promise<TextEncoderConfig> {
   const text = await files.readText(CONFIG_FILE);
   if (text !== undefined) return parseTextEncoderConfig(text, `${files.name} › ${CONFIG_FILE}`);
+  const own = textEncoderConfigOfGguf(checkpoint, table);
+  if (own !== undefined) return own;
   const shape = table.get('model.embed_tokens.weight')?.shape ?? [];
   const [vocabulary, hidden] = shape;
   const released = Object.values(variants).find(

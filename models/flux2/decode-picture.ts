@@ -15,7 +15,7 @@ export interface PictureShape {
 }
 
 /** What a plan or a device says when a tensor or a launch is too large for it, or memory is short. */
-const tooLarge: ReadonlySet<string> = new Set(['F2C311', 'F2C312', 'F2C502']);
+const tooLarge: ReadonlySet<string> = new Set(['F2C311', 'F2C312', 'F2C317', 'F2C502']);
 
 /** Smaller tiles would be mostly overlap. */
 const smallestTile = 16;
@@ -27,7 +27,7 @@ const smallestTile = 16;
 export class PictureDecoder {
   private limit: number | undefined;
 
-  /** @throws the device's F2C311, F2C312 or F2C502 when not even the smallest tile fits, and whatever `run` throws */
+  /** @throws the device's F2C311, F2C312, F2C317 or F2C502 when not even the smallest tile fits, and whatever `run` throws */
   async decode(
     run: RunDecoder,
     latents: Float32Array,

@@ -11,7 +11,9 @@ import {
 } from '../../frontend/checkpoint/index.js';
 import { createModule } from '../../frontend/index.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
+import { isFloat } from '../../ir/dtype.js';
 import type { Module } from '../../ir/graph/graph.js';
+import type { EncodingOf } from '../../passes/compile.js';
 import { addVaeDecoder, addVaeEncoder, unusedAutoencoderWeights } from './autoencoder.js';
 import type { AutoencoderConfig, TextEncoderConfig, TransformerConfig } from './config.js';
 import { readAutoencoderConfig, readTextEncoderConfig, readTransformerConfig } from './component-config.js';
@@ -35,6 +37,8 @@ export interface LoadedComponent<Config> {
   readonly checkpoint: Checkpoint;
   /** The weights under diffusers' names. */
   readonly table: WeightTable;
+  /** How a weight is stored, if in fewer bits than its numbers (`ir/encoding.ts`), by its name in the table. */
+  readonly encodingOf: EncodingOf;
 }
 
 /** The networks of a model that its files hold; what a command needs of the others is an error there. */
@@ -67,14 +71,15 @@ export async function loadModel(files: ModelFiles, options: LoadOptions = {}): P
   const open = async <Config>(
     name: Exclude<ComponentName, 'tokenizer'>,
     canonicalize: (checkpoint: Checkpoint) => WeightTable,
-    readConfig: (component: ComponentFiles, table: WeightTable) => Promise<Config>,
+    readConfig: (component: ComponentFiles, table: WeightTable, checkpoint: Checkpoint) => Promise<Config>,
   ): Promise<LoadedComponent<Config> | undefined> => {
     const component = files.components[name];
     if (component === undefined) return undefined;
     const checkpoint = await component.openCheckpoint();
     opened.push(checkpoint);
     const table = canonicalize(checkpoint);
-    return { config: await readConfig(component, table), checkpoint, table };
+    const config = await readConfig(component, table, checkpoint);
+    return { config, checkpoint, table, encodingOf: (tensor) => table.get(tensor)?.encoding?.text };
   };
   try {
     const transformer = await open('transformer', canonicalizeTransformer, readTransformerConfig);
@@ -111,11 +116,10 @@ export function storedTypes(component: Component, { table, checkpoint }: LoadedC
   return (name) => {
     const slice = table.get(name.slice(component.length + 1));
     if (slice === undefined) throw missingWeight(checkpoint, name);
-    // Scales of fp8 are tensors of their own, which are not read yet.
-    if (slice.dtype !== undefined && slice.dtype !== 'f8e4m3') return slice.dtype;
+    if (slice.dtype !== undefined && isFloat(slice.dtype)) return slice.dtype;
     throw new Flux2cError('F2C414', `weights of type ${slice.fileDType} are not supported`, {
       where: [checkpoint.name, slice.name],
-      expected: 'F32, F16 or BF16',
+      expected: 'F32, F16 or BF16, or codes with their scales beside them',
       found: slice.fileDType,
       hint: 'Take the checkpoint of full precision.',
     });

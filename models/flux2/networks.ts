@@ -63,8 +63,12 @@ export interface Flux2Model {
   /**
    * Compiles or loads a function and puts its weights on the device. F2C618 when the model lacks what it needs; F2C522 after an
    * abort, which ends compilers that are at work.
+   *
+   * @param isBeside other functions will be open at the same time: of a model's budget it takes half of what is left
    */
-  open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal): Promise<Network>;
+  open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside?: boolean): Promise<Network>;
+  /** Whether the model keeps to a budget of memory; without one `isBeside` makes no difference. */
+  readonly hasBudget?: boolean;
   /** F2C618 when the model has no tokenizer. */
   openTokenizer(): Promise<PromptTokenizer>;
   close(): Promise<void>;

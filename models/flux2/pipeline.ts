@@ -98,6 +98,9 @@ export class Flux2Pipeline {
     );
     const { prompt, negative } = await this.encodeBoth(request, settings, observer);
     const references = await this.encodeReferences(request.references ?? [], observer);
+    // What is open at the same time has to share a budget: the decoder says first what it takes.
+    const isBeside = observer.preview !== undefined || settings.count > settings.batchSize;
+    if (this.model.hasBudget === true && isBeside) await this.open('vae_decoder', observer, true);
     const pictures: GeneratedPicture[] = [];
     const decodeMeter: { current?: StageMeter } = {};
     for (let first = 0; first < settings.count; first += settings.batchSize) {
@@ -324,10 +327,10 @@ export class Flux2Pipeline {
     }
   }
 
-  private async open(name: NetworkName, observer: GenerateObserver): Promise<Network> {
+  private async open(name: NetworkName, observer: GenerateObserver, isBeside = false): Promise<Network> {
     const known = this.networks.get(name);
     if (known !== undefined) return known;
-    const network = await this.model.open(name, observer.onProgress, observer.signal);
+    const network = await this.model.open(name, observer.onProgress, observer.signal, isBeside);
     this.networks.set(name, network);
     return network;
   }

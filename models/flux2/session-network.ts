@@ -2,8 +2,10 @@
 import type { Plan } from '../../ir/plan.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
-import { type HostArray, Session } from '../../runtime/session.js';
+import { planWithinBudget } from '../../runtime/memory/plan-memory.js';
+import { type HostArray, Session, type SessionBudget, type SessionProgress } from '../../runtime/session.js';
 import type { WeightProvider } from '../../runtime/weight-provider.js';
+import type { MemoryBudget, MemoryShare } from './memory-shares.js';
 import type { Network, NetworkInput, NetworkTensor, RunObserver } from './networks.js';
 import type { ReportProgress } from './progress.js';
 
@@ -12,26 +14,46 @@ export interface NetworkParts {
   readonly kernels: ReadonlyMap<string, LoadableKernel>;
   readonly device: Device;
   readonly weights: WeightProvider;
+  /** What the function may take; it is given back when the network is destroyed. Default: as much as it needs. */
+  readonly memory?: MemoryShare | undefined;
 }
 
-/** Loads weights and kernels; errors as `Session.create`. */
+/** Loads weights and kernels, with a budget kernels only: what stays on the device depends on a run's sizes. Errors as `Session.create`. */
 export async function openSessionNetwork(
-  parts: NetworkParts,
+  { memory: share, ...parts }: NetworkParts,
   report: ReportProgress | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Network> {
-  const session = await Session.create({
-    ...parts,
-    ...(signal && { signal }),
-    onProgress: ({ stage, done, total }) =>
-      report?.({ stage: stage === 'weights' ? 'load' : 'compile', step: done, of: total, secondsLeft: undefined }),
-  });
+  const onProgress = ({ stage, done, total }: SessionProgress): void =>
+    report?.({ stage: stage === 'weights' ? 'load' : 'compile', step: done, of: total, secondsLeft: undefined });
+  let session: Session;
+  try {
+    const memory = share && budgetOf(parts, share);
+    session = await Session.create({ ...parts, ...(memory && { memory }), ...(signal && { signal }), onProgress });
+  } catch (error) {
+    share?.release();
+    throw error;
+  }
   return {
     inputs: session.inputs.map(({ name, dtype, shape }): NetworkInput => {
       return { name, dtype: dtype === 'f32' ? 'f32' : 'i32', shape: shape.map((dim) => dim.text) };
     }),
-    run: async (inputs, observer) => toTensors(await session.run(toArrays(inputs), toRunOptions(observer))),
-    destroy: () => session.destroy(),
+    run: async (inputs, observer) =>
+      toTensors(await session.run(toArrays(inputs), { ...toRunOptions(observer), onLoad: onProgress })),
+    destroy: async () => {
+      await session.destroy();
+      share?.release();
+    },
+  };
+}
+
+function budgetOf({ plan, kernels, device }: NetworkParts, { deviceBytes, hostBytes }: MemoryBudget): SessionBudget {
+  const host = hostBytes === undefined ? {} : { hostBytes };
+  const request = { deviceBytes, ...host, isBeside: device.uploads !== undefined };
+  return {
+    deviceBytes,
+    ...host,
+    plan: (sizes) => planWithinBudget(plan, sizes, device.target, kernels, request).bound,
   };
 }
 

@@ -38,7 +38,7 @@ const innerPath: Decoder<string> = (value, at) => {
 const file: Decoder<ArtifactFile> = object({ path: innerPath, sha256: digest });
 
 /** What kernels for CUDA could always rely on; flux2c did not write it before it had names for it. */
-const alwaysOfCuda = { narrowStores: true, tileWalks: true } as const;
+const alwaysOfCuda = { narrowStores: true, tileWalks: true, mixedAccess: true } as const;
 
 const target: Decoder<Target> = (value, at) => {
   const required = {
@@ -60,6 +60,7 @@ const target: Decoder<Target> = (value, at) => {
     tensorCopies: boolean,
     narrowStores: boolean,
     tileWalks: boolean,
+    mixedAccess: boolean,
     fp8: boolean,
     loops: object({ vectorRegisters: count, memoryBytes: count }),
   };

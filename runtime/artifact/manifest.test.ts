@@ -31,8 +31,8 @@ describe('manifest', () => {
   });
 
   it('knows what kernels for CUDA could rely on before it was written', async () => {
-    const { narrowStores, tileWalks, ...old } = cudaTarget(['sm_90a']);
-    expect([narrowStores, tileWalks]).toEqual([true, true]);
+    const { narrowStores, tileWalks, mixedAccess, ...old } = cudaTarget(['sm_90a']);
+    expect([narrowStores, tileWalks, mixedAccess]).toEqual([true, true, true]);
     expect(await kept(old)).toEqual(cudaTarget(['sm_90a']));
     expect(await kept({ ...old, tileWalks: false })).toMatchObject({ narrowStores: true, tileWalks: false });
   });

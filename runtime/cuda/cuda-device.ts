@@ -9,6 +9,7 @@ import { CudaKernelLibrary } from './cuda-kernels.js';
 import { asCudaBuffer, CudaBuffer, EventPool, ReadBlocks, UploadRing } from './cuda-memory.js';
 import { CudaQueue } from './cuda-queue.js';
 import { CudaSequence, recordCudaSequence } from './cuda-sequence.js';
+import { CudaUploadLane } from './cuda-uploads.js';
 import { type CudaContext, type CudaDriver, type CudaStream, offsetPointer } from './driver.js';
 import type { DescribeKernel, KernelCompiler } from './kernel-compiler.js';
 
@@ -41,18 +42,19 @@ export function createCudaDevice(options: CudaDeviceOptions): Device {
   return new CudaDevice(options, requireArchitecture(options.gpu));
 }
 
-/** Everything is queued in order on one stream; sequences are graphs from their first run on. */
+/** Everything but uploads is queued in order on one stream; sequences are graphs from their first run on. */
 class CudaDevice implements Device {
   readonly kind = 'cuda';
   readonly target: Target;
   readonly description: string;
   readonly usage: UsageMeter;
+  readonly uploads: CudaUploadLane;
   private readonly calls: CudaCalls;
   private readonly context: CudaContext;
   private readonly stream: CudaStream;
   private readonly queue: CudaQueue;
   private readonly library: CudaKernelLibrary;
-  private readonly uploads: UploadRing;
+  private readonly writes: UploadRing;
   private readonly readBlocks: ReadBlocks;
   private readonly timers: EventPool;
   private readonly buffers = new Set<CudaBuffer>();
@@ -80,8 +82,9 @@ class CudaDevice implements Device {
       throw error;
     }
     const { chunks, chunkBytes } = options.staging ?? { chunks: 4, chunkBytes: 8 * 2 ** 20 };
-    this.queue = new CudaQueue(calls, this.stream);
-    this.uploads = new UploadRing(calls, this.stream, chunkBytes, chunks);
+    this.queue = new CudaQueue(calls, this.stream, () => this.uploads.busyStreams);
+    this.uploads = new CudaUploadLane(calls, this.stream, this.queue);
+    this.writes = new UploadRing(calls, this.stream, chunkBytes, chunks);
     this.readBlocks = new ReadBlocks(calls, keptReadBytes);
     this.timers = new EventPool(calls, true);
     const blockMemory = this.target.workgroupMemory;
@@ -118,7 +121,7 @@ class CudaDevice implements Device {
     this.requireLive();
     const { pointer, label } = asCudaBuffer(buffer);
     checkRange('write', buffer, byteOffset, bytes.byteLength);
-    this.uploads.write(offsetPointer(pointer, byteOffset), bytes, [`write to ${label}`]);
+    this.writes.write(offsetPointer(pointer, byteOffset), bytes, [`write to ${label}`]);
     this.queue.add();
   }
 
@@ -188,6 +191,11 @@ class CudaDevice implements Device {
     else recorded.run(this.stream);
   }
 
+  freeBytes(): number {
+    this.requireLive();
+    return this.calls.run('memoryInfo', []).free;
+  }
+
   async finish(): Promise<void> {
     this.requireLive();
     await this.queue.drain([]);
@@ -219,13 +227,14 @@ class CudaDevice implements Device {
   async destroy(): Promise<void> {
     if (this.isDestroyed) return;
     const { calls } = this;
-    calls.runQuietly('streamSynchronize', this.stream);
+    this.queue.synchronize();
     this.isDestroyed = true;
     for (const sequence of [...this.sequences]) sequence.destroy();
     for (const buffer of [...this.buffers]) buffer.destroy();
     this.queue.destroy();
     this.library.destroy();
     this.uploads.destroy();
+    this.writes.destroy();
     this.readBlocks.destroy();
     this.timers.destroy();
     calls.runQuietly('streamDestroy', this.stream);
@@ -237,7 +246,7 @@ class CudaDevice implements Device {
     this.buffers.delete(buffer);
     this.usage.remove(buffer.byteLength);
     // What is queued may use the memory. Those who free buffers have nearly always finished before.
-    if (!this.isDestroyed && this.queue.isBusy) this.calls.runQuietly('streamSynchronize', this.stream);
+    if (!this.isDestroyed && this.queue.isBusy) this.queue.synchronize();
     this.calls.runQuietly('memoryFree', buffer.pointer);
   }
 

@@ -1,6 +1,6 @@
 import type { CudaCalls } from './cuda-calls.js';
 import { EventPool } from './cuda-memory.js';
-import type { CudaStream } from './driver.js';
+import type { CudaEvent, CudaStream } from './driver.js';
 
 /** Waiting looks again at once for this long: short runs end within it. */
 const eagerMs = 2;
@@ -16,9 +16,11 @@ export class CudaQueue {
   private reached = 0;
   private due: (() => void)[] = [];
 
+  /** @param beside other streams whose work counts too, those that have some */
   constructor(
     private readonly calls: CudaCalls,
     private readonly stream: CudaStream,
+    private readonly beside: () => readonly CudaStream[] = () => [],
   ) {
     this.events = new EventPool(calls, false);
   }
@@ -41,27 +43,38 @@ export class CudaQueue {
 
   /** Resolves when all that is queued now is done. Rejects with F2C512 or F2C540 when any of it failed. */
   async drain(where: readonly string[]): Promise<void> {
-    const event = this.events.take();
+    const streams = [this.stream, ...this.beside()];
+    const events = streams.map(() => this.events.take());
     const count = this.queued;
     const due = this.due.splice(0);
     try {
-      this.calls.run('eventRecord', where, event, this.stream, false);
-      const started = performance.now();
-      while (!this.calls.run('eventQuery', where, event)) {
-        await new Promise<void>((resolve) => {
-          if (performance.now() - started < eagerMs) setImmediate(resolve);
-          else setTimeout(resolve, 1);
-        });
-      }
+      events.forEach((event, at) => this.calls.run('eventRecord', where, event, streams[at]!, false));
+      for (const event of events) await untilReached(this.calls, event, where);
       this.reached = Math.max(this.reached, count);
     } finally {
-      this.events.giveBack(event);
+      for (const event of events) this.events.giveBack(event);
       for (const action of due) action();
     }
+  }
+
+  /** Blocks the thread until all that is queued is done. */
+  synchronize(): void {
+    for (const stream of [this.stream, ...this.beside()]) this.calls.runQuietly('streamSynchronize', stream);
   }
 
   destroy(): void {
     for (const action of this.due.splice(0)) action();
     this.events.destroy();
+  }
+}
+
+/** Asks for an event until it is reached. Rejects with F2C512 or F2C540 when what is before it failed. */
+export async function untilReached(calls: CudaCalls, event: CudaEvent, where: readonly string[]): Promise<void> {
+  const started = performance.now();
+  while (!calls.run('eventQuery', where, event)) {
+    await new Promise<void>((resolve) => {
+      if (performance.now() - started < eagerMs) setImmediate(resolve);
+      else setTimeout(resolve, 1);
+    });
   }
 }

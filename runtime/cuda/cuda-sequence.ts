@@ -135,7 +135,7 @@ export function recordCudaSequence(
       });
     }
     checkLaunch(target, loaded.kernel, launch);
-    checkBufferAccess(loaded.kernel, launch);
+    checkBufferAccess(target, loaded.kernel, launch);
     return {
       label: launch.label,
       kernel: launch.kernel,
@@ -145,6 +145,7 @@ export function recordCudaSequence(
       sharedBytes: loaded.sharedBytes,
       parameters: launch.parameters,
       tensorMaps: encodeTensorMaps(calls, loaded.kernel, launch, label),
+      spans: launch.bindings.map(({ byteLength }) => byteLength),
       pointers: launch.bindings.map(({ buffer, byteOffset }) => {
         const owned = asCudaBuffer(buffer);
         buffers.add(owned);

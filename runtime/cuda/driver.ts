@@ -67,6 +67,8 @@ export interface CudaLaunch {
   readonly stream: CudaStream;
   /** The kernel's arguments: pointers, tensor maps by value, then one structure of these integers unless there are none. */
   readonly pointers: readonly DevicePointer[];
+  /** Bytes from each pointer on that the launch may touch: nothing of CUDA's, what drivers of tests hold it to. */
+  readonly spans: readonly number[];
   readonly tensorMaps: readonly EncodedTensorMap[];
   readonly parameters: Int32Array;
 }

@@ -23,15 +23,33 @@ interface Member {
   readonly byteOffset: number;
 }
 
-/** Positions that a list of members is for: most temporaries live for a few. */
-const slotLength = 16;
-
 interface Arena {
   byteLength: number;
+  /** In order of their offsets. */
   readonly members: Member[];
-  /** Those that live in each slot of positions, in order of their offsets: nobody else can be in the way there. */
-  readonly slots: Map<number, Member[]>;
-  readonly storages: Set<number>;
+}
+
+/** What does not change between the layouts that are tried. */
+interface Problem extends ArenaLimits {
+  /** Storages that must not share an arena. */
+  readonly conflicts: ReadonlyMap<number, ReadonlySet<number>>;
+  /** Bytes of arenas that are as good as can be. */
+  readonly enough: number;
+}
+
+interface Layout {
+  readonly arenas: readonly Arena[];
+  readonly byteLength: number;
+  /** The first that made the arenas larger than is enough; absent where they are not. */
+  readonly excessive?: ArenaRequest;
+  /** Pairs of temporaries that were looked at: what making the layout cost. */
+  readonly comparisons: number;
+}
+
+/** How a layout is made: greedily in this order, and, where growth is equal, in a new arena or in an old one. */
+interface Attempt {
+  readonly ordered: readonly ArenaRequest[];
+  readonly prefersNew: boolean;
 }
 
 type Order = (a: ArenaRequest, b: ArenaRequest) => number;
@@ -40,6 +58,11 @@ const bySize: Order = (a, b) => b.byteLength - a.byteLength || a.first - b.first
 const bySizeAndTime: Order = (a, b) => area(b) - area(a) || bySize(a, b);
 const byTime: Order = (a, b) => b.last - b.first - (a.last - a.first) || bySize(a, b);
 
+/** Released models need up to 60 repairs, most of them fewer than 10. */
+const mostRepairs = 64;
+/** Counted, not timed: the same plan has the same layout everywhere. A few tens of milliseconds. */
+const mostComparisons = 2 ** 23;
+
 function area(request: ArenaRequest): number {
   return request.byteLength * (request.last - request.first + 1);
 }
@@ -47,8 +70,12 @@ function area(request: ArenaRequest): number {
 /**
  * Places temporaries in arenas so that no two that live at the same time overlap and no two that conflict share an
  * arena. Greedy: in a fixed order, each at the lowest free offset of the arena that grows least. Of six such layouts (three orders;
- * equal growth in an old arena or in a new one) the smallest is taken: which is best depends on the plan, and each takes
- * about a millisecond for a thousand temporaries.
+ * where storages conflict, equal growth in an old arena or in a new one) the smallest is taken: which is best depends on the plan, and
+ * each takes about a millisecond for a thousand temporaries. Where that is more than what is live at one time, the layout is repaired:
+ * the temporary that found no room is placed first, all others after it as before, again and again. The smallest layout of all is the
+ * result.
+ *
+ * @param conflicts storages that must not share an arena; none where a launch may read and write one buffer
  */
 export function placeInArenas(
   requests: readonly ArenaRequest[],
@@ -56,73 +83,91 @@ export function placeInArenas(
   limits: ArenaLimits,
 ): ArenaLayout {
   const least = measureLowerBound(requests);
-  let best: readonly Arena[] | undefined;
+  const padded = requests.map((request) => ({ ...request, byteLength: roundUp(request.byteLength, limits.alignment) }));
+  const problem: Problem = { ...limits, conflicts, enough: measureLowerBound(padded) };
+  let best: Layout = { arenas: [], byteLength: Infinity, comparisons: 0 };
+  let start: Attempt = { ordered: [], prefersNew: false };
   for (const order of [bySize, bySizeAndTime, byTime]) {
     const ordered = [...requests].sort(order);
-    for (const prefersNew of [false, true]) {
-      if (best !== undefined && totalBytes(best) === least) break;
-      const arenas = placeGreedily(ordered, conflicts, limits, prefersNew);
-      if (best === undefined || isSmaller(arenas, best)) best = arenas;
+    for (const prefersNew of conflicts.size === 0 ? [false] : [false, true]) {
+      if (best.byteLength === least) break;
+      const layout = placeGreedily({ ordered, prefersNew }, problem);
+      if (!isSmaller(layout, best)) continue;
+      best = layout;
+      start = { ordered, prefersNew };
     }
   }
-  const chosen = best ?? [];
+  const { arenas } = repair(best, start, problem);
   const places = new Map(
-    chosen.flatMap(({ members }, arena) =>
+    arenas.flatMap(({ members }, arena) =>
       members.map(({ request, byteOffset }) => [request.storage, { arena, byteOffset }] as const),
     ),
   );
-  return { arenas: chosen.map(({ byteLength }) => byteLength), places };
+  return { arenas: arenas.map(({ byteLength }) => byteLength), places };
 }
 
-function isSmaller(a: readonly Arena[], b: readonly Arena[]): boolean {
-  const [bytesA, bytesB] = [totalBytes(a), totalBytes(b)];
-  return bytesA < bytesB || (bytesA === bytesB && a.length < b.length);
+function isSmaller(a: Layout, b: Layout): boolean {
+  return a.byteLength < b.byteLength || (a.byteLength === b.byteLength && a.arenas.length < b.arenas.length);
 }
 
-function totalBytes(arenas: readonly Arena[]): number {
-  return arenas.reduce((sum, { byteLength }) => sum + byteLength, 0);
+/** Goes on from each layout, better or not: a way to a better one may lead over worse ones. */
+function repair(first: Layout, { ordered: order, prefersNew }: Attempt, problem: Problem): Layout {
+  let best = first;
+  let current = first;
+  let ordered = order;
+  let comparisons = 0;
+  for (let repairs = 0; repairs < mostRepairs && comparisons < mostComparisons; repairs++) {
+    const { excessive } = current;
+    if (excessive === undefined) break;
+    ordered = [excessive, ...ordered.filter((request) => request !== excessive)];
+    current = placeGreedily({ ordered, prefersNew }, problem);
+    comparisons += current.comparisons;
+    if (isSmaller(current, best)) best = current;
+  }
+  return best;
 }
 
-function placeGreedily(
-  ordered: readonly ArenaRequest[],
-  conflicts: ReadonlyMap<number, ReadonlySet<number>>,
-  { alignment, maxBytes }: ArenaLimits,
-  prefersNew: boolean,
-): readonly Arena[] {
+function placeGreedily({ ordered, prefersNew }: Attempt, problem: Problem): Layout {
   const arenas: Arena[] = [];
+  const arenaOf = new Map<number, Arena>();
+  let byteLength = 0;
+  let excessive: ArenaRequest | undefined;
+  let comparisons = 0;
   for (const request of ordered) {
-    const enemies = conflicts.get(request.storage);
+    const forbidden = new Set<Arena | undefined>();
+    for (const enemy of problem.conflicts.get(request.storage) ?? []) forbidden.add(arenaOf.get(enemy));
     let chosen: Arena | undefined;
     let chosenOffset = 0;
     let leastGrowth = prefersNew ? request.byteLength - 1 : request.byteLength;
     for (const arena of arenas) {
-      if (enemies !== undefined && sharesAny(enemies, arena.storages)) continue;
-      const byteOffset = findLowestOffset(arena, request, alignment);
+      if (forbidden.has(arena)) continue;
+      const byteOffset = findLowestOffset(arena, request, problem.alignment);
+      comparisons += arena.members.length;
       const end = byteOffset + request.byteLength;
       const growth = Math.max(0, end - arena.byteLength);
-      if (end > maxBytes || growth > leastGrowth || (chosen !== undefined && growth === leastGrowth)) continue;
+      if (end > problem.maxBytes || growth > leastGrowth || (chosen !== undefined && growth === leastGrowth)) continue;
       chosen = arena;
       chosenOffset = byteOffset;
       leastGrowth = growth;
+      if (growth === 0) break;
     }
     if (chosen === undefined) {
-      chosen = { byteLength: 0, members: [], slots: new Map(), storages: new Set() };
+      chosen = { byteLength: 0, members: [] };
       arenas.push(chosen);
+      leastGrowth = request.byteLength;
     }
     insert(chosen, { request, byteOffset: chosenOffset });
+    arenaOf.set(request.storage, chosen);
+    byteLength += leastGrowth;
+    if (byteLength > problem.enough) excessive ??= request;
   }
-  return arenas;
-}
-
-function sharesAny(some: ReadonlySet<number>, others: ReadonlySet<number>): boolean {
-  for (const item of some) if (others.has(item)) return true;
-  return false;
+  return { arenas, byteLength, comparisons, ...(excessive && { excessive }) };
 }
 
 /** The lowest aligned offset at which the request overlaps no member that lives at the same time. */
-function findLowestOffset(arena: Arena, request: ArenaRequest, alignment: number): number {
+function findLowestOffset({ members }: Arena, request: ArenaRequest, alignment: number): number {
   let offset = 0;
-  for (const { request: other, byteOffset } of membersAround(arena, request)) {
+  for (const { request: other, byteOffset } of members) {
     if (other.last < request.first || request.last < other.first) continue;
     if (offset + request.byteLength <= byteOffset) return offset;
     offset = Math.max(offset, roundUp(byteOffset + other.byteLength, alignment));
@@ -130,27 +175,15 @@ function findLowestOffset(arena: Arena, request: ArenaRequest, alignment: number
   return offset;
 }
 
-/** In order of their offsets, at least the members that live at the same time. */
-function membersAround(arena: Arena, request: ArenaRequest): readonly Member[] {
-  const lists = slotsOf(request).map((slot) => arena.slots.get(slot) ?? []);
-  if (lists.length === 1) return lists[0]!;
-  return [...new Set(lists.flat())].sort((a, b) => a.byteOffset - b.byteOffset);
-}
-
-function slotsOf({ first, last }: Lifetime): readonly number[] {
-  const start = Math.floor(first / slotLength);
-  return Array.from({ length: Math.floor(last / slotLength) - start + 1 }, (_, at) => start + at);
-}
-
 function insert(arena: Arena, member: Member): void {
-  for (const slot of slotsOf(member.request)) {
-    const list = arena.slots.get(slot) ?? [];
-    arena.slots.set(slot, list);
-    const place = list.findIndex(({ byteOffset }) => byteOffset > member.byteOffset);
-    list.splice(place < 0 ? list.length : place, 0, member);
+  const { members } = arena;
+  let [low, high] = [0, members.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((members[middle] as Member).byteOffset > member.byteOffset) high = middle;
+    else low = middle + 1;
   }
-  arena.members.push(member);
-  arena.storages.add(member.request.storage);
+  members.splice(low, 0, member);
   arena.byteLength = Math.max(arena.byteLength, member.byteOffset + member.request.byteLength);
 }
 

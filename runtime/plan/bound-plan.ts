@@ -127,7 +127,10 @@ export interface MemoryReport {
   readonly lowerBoundBytes: number;
   /** Inputs, results and what the host computes. */
   readonly boundaryBytes: number;
+  /** Those that stay on the device. */
   readonly weightBytes: number;
+  /** Where the others take turns. */
+  readonly ringBytes?: number;
 }
 
 /** What the runtime needs of a compiled kernel; a compiler's `CompiledKernel` is one. */

@@ -19,7 +19,7 @@ export interface Lifetime {
 export interface Liveness {
   /** Of the storages that device steps use. */
   readonly lifetimes: ReadonlyMap<number, Lifetime>;
-  /** Storages that must not lie in one buffer: one is read and the other written by the same step. */
+  /** Storages that must not lie in one buffer without `Target.mixedAccess`: one is read and the other written by the same step. */
   readonly conflicts: ReadonlyMap<number, ReadonlySet<number>>;
   /** Steps in the walk. */
   readonly length: number;

@@ -17,11 +17,17 @@ export interface PlacedStorages {
 
 /**
  * Gives every storage that a device step uses its place: temporaries in arenas, everything else in a buffer of its own,
- * weights in several where one would be too large.
+ * weights in several where one would be too large, or has more than `maxWeightBytes`.
  *
  * @throws F2C311 a storage that is larger than the target's buffers
  */
-export function placeStorages(plan: Plan, scope: SizeScope, target: Target, liveness: Liveness): PlacedStorages {
+export function placeStorages(
+  plan: Plan,
+  scope: SizeScope,
+  target: Target,
+  liveness: Liveness,
+  maxWeightBytes = target.maxBufferBytes,
+): PlacedStorages {
   const buffers: PlannedBuffer[] = [];
   const placements: (Placement | undefined)[] = plan.storages.map(() => undefined);
   const requests: ArenaRequest[] = [];
@@ -40,7 +46,9 @@ export function placeStorages(plan: Plan, scope: SizeScope, target: Target, live
     }
     if (storage.kind === 'weight') {
       const name = storage.weight ?? storage.label;
-      const segments = segmentWeight(shapes.get(name) ?? [elements], storage.storage, target);
+      const shape = shapes.get(name) ?? [elements];
+      const small = { ...target, maxBufferBytes: Math.min(maxWeightBytes, target.maxBufferBytes) };
+      const segments = segmentWeight(shape, storage.storage, small) ?? segmentWeight(shape, storage.storage, target);
       if (segments === undefined) rejectSize(plan, storage, byteLength, target);
       const placed = segments.map((segment, index) => {
         const buffer = buffers.length;
@@ -61,7 +69,7 @@ export function placeStorages(plan: Plan, scope: SizeScope, target: Target, live
     memory.boundaryBytes += byteLength;
   }
   const limits = { alignment: alignmentOf(target), maxBytes: target.maxBufferBytes };
-  const layout = placeInArenas(requests, liveness.conflicts, limits);
+  const layout = placeInArenas(requests, target.mixedAccess === true ? new Map() : liveness.conflicts, limits);
   const firstArena = buffers.length;
   layout.arenas.forEach((byteLength, index) => buffers.push({ kind: 'arena', label: `arena ${index}`, byteLength }));
   for (const { storage: id, byteLength } of requests) {

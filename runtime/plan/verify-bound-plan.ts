@@ -4,8 +4,9 @@ import type { BoundPlan, BoundStep, PlannedBinding, PlannedBuffer, PlannedCopy, 
 
 /**
  * Checks a bound plan without trusting how it was made: windows inside of their storages and buffers, aligned and
- * within the target's limits; no buffer both read and written by one launch; and, by walking the steps and remembering
- * whose contents each range of a buffer has, that nothing is read that was not written or has been overwritten since.
+ * within the target's limits; no buffer both read and written by one launch, or, where the target has `mixedAccess`, no byte;
+ * and, by walking the steps and remembering whose contents each range of a buffer has, that nothing is read that was not
+ * written or has been overwritten since.
  *
  * @throws F2C315 with the launch, what was expected and what was found
  */
@@ -71,7 +72,12 @@ class Verifier {
 
   private copy(copy: PlannedCopy): void {
     const { from, to, byteLength, label } = copy;
-    if (from.buffer === to.buffer) reject([label], 'a copy between two buffers', `both are buffer ${to.buffer}`);
+    if (from.buffer === to.buffer) {
+      const isForbidden = this.bound.target.mixedAccess !== true;
+      if (isForbidden) reject([label], 'a copy between two buffers', `both are buffer ${to.buffer}`);
+      const apart = Math.abs(from.byteOffset - to.byteOffset);
+      if (apart < byteLength) reject([label], 'a copy between disjoint windows', `${byteLength} bytes, ${apart} apart`);
+    }
     for (const { storage, buffer, byteOffset } of [from, to]) {
       this.inStorage([label], { storage, buffer, byteOffset, byteLength, access: 'read' }, 4);
     }
@@ -106,12 +112,13 @@ class Verifier {
       for (const other of bindings.slice(index + 1)) {
         if (binding.buffer !== other.buffer || (binding.access === 'read' && other.access === 'read')) continue;
         const pair = `${binding.access} and ${other.access} of ${buffers[binding.buffer]?.label}`;
-        if (binding.access === 'read' || other.access === 'read') {
+        const isMixed = binding.access === 'read' || other.access === 'read';
+        if (isMixed && target.mixedAccess !== true) {
           reject(where, 'a buffer that is only read or only written by a launch', pair);
         }
         const start = Math.max(binding.byteOffset, other.byteOffset);
         const end = Math.min(binding.byteOffset + binding.byteLength, other.byteOffset + other.byteLength);
-        if (start < end) reject(where, 'written windows that are disjoint', `${pair} at ${start}..${end}`);
+        if (start < end) reject(where, 'windows that are disjoint where one is written', `${pair} at ${start}..${end}`);
       }
     });
   }

@@ -96,7 +96,7 @@ export function recordSequence(
         where: [`launch ${launch.label}`, `kernel ${launch.kernel}`],
       });
     checkLaunch(target, loaded.kernel, launch);
-    checkBufferAccess(loaded.kernel, launch);
+    checkBufferAccess(target, loaded.kernel, launch);
     checkParameterCount(loaded.kernel, launch);
     let parameterOffset: number | undefined;
     if (launch.parameters.length > 0) {

@@ -11,7 +11,7 @@ export interface MockKernel {
   /** How many it takes; none when left out. */
   readonly tensorMaps?: number;
   readonly blockSize: number;
-  /** Gets memory from each pointer to the end of its allocation. */
+  /** Gets as much memory from each pointer on as the launch says that it touches. */
   run(buffers: readonly Uint8Array[], parameters: Int32Array, grid: readonly [number, number, number]): void;
 }
 

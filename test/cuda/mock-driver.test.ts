@@ -42,7 +42,7 @@ describe('the mock driver', () => {
     return memory;
   };
   const launch = (x: DevicePointer, y: DevicePointer, on = stream, more: object = {}): number =>
-    driver.launchKernel({ function: kernel, grid: [1, 1, 1], blockSize: 4, sharedBytes: 0, stream: on, pointers: [x, y], tensorMaps: [], parameters: Int32Array.of(4), ...more }); // prettier-ignore
+    driver.launchKernel({ function: kernel, grid: [1, 1, 1], blockSize: 4, sharedBytes: 0, stream: on, pointers: [x, y], spans: [4, 4], tensorMaps: [], parameters: Int32Array.of(4), ...more }); // prettier-ignore
   /** x on the device with 1, 2, 3, 4 in it, and y. */
   const filled = (): readonly [DevicePointer, DevicePointer] => {
     const [x, y] = [allocate(), allocate()];

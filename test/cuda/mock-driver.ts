@@ -119,7 +119,8 @@ export class MockCudaDriver extends MockMemoryDriver implements CudaDriver {
     const result = this.enter('launchKernel');
     const called = this.object<MockFunction>(launch.function, 'function');
     const { kernel, name, module, maxSharedBytes } = called;
-    const { grid, blockSize, sharedBytes, pointers, parameters, tensorMaps } = launch;
+    const { grid, blockSize, sharedBytes, pointers, spans, parameters, tensorMaps } = launch;
+    if (spans.length !== pointers.length) throw new CudaViolation(`${name} is launched with ${spans.length} spans`);
     if (pointers.length !== kernel.buffers.length || parameters.length !== kernel.parameters)
       throw new CudaViolation(`${name} is launched with ${pointers.length} pointers and ${parameters.length} integers`);
     if (tensorMaps.length !== (kernel.tensorMaps ?? 0))
@@ -131,7 +132,7 @@ export class MockCudaDriver extends MockMemoryDriver implements CudaDriver {
         `${name} is launched with ${sharedBytes} bytes of shared memory and has not asked for them`,
       );
     const accesses = pointers.map((pointer, index) => {
-      return this.memory.access(pointer, undefined, kernel.buffers[index]!.access !== 'read');
+      return this.memory.access(pointer, spans[index]!, kernel.buffers[index]!.access !== 'read');
     });
     const values = parameters.slice();
     const mapped = tensorMaps.map((map) => this.tensorMaps.accessOf(map));

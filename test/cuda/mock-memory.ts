@@ -59,12 +59,12 @@ export class AddressSpace {
     return allocation;
   }
 
-  /** `byteLength` bytes from an address on, or up to the end of what lies there. */
-  access(address: bigint, byteLength: number | undefined, writes: boolean): Access {
+  /** `byteLength` bytes from an address on. */
+  access(address: bigint, byteLength: number, writes: boolean): Access {
     const allocation = this.allocations.findLast((candidate) => candidate.address <= address);
     if (allocation === undefined) throw new CudaViolation(`no ${this.kind} memory at ${address.toString(16)}`);
     const start = Number(address - allocation.address);
-    const end = byteLength === undefined ? allocation.bytes.byteLength : start + byteLength;
+    const end = start + byteLength;
     if (start >= allocation.bytes.byteLength || end > allocation.bytes.byteLength) {
       throw new CudaViolation(
         `bytes ${start} to ${end} are out of the ${allocation.bytes.byteLength} of ${describe(allocation)}`,

@@ -28,7 +28,7 @@ describe('tensor maps of the mock driver', () => {
   const encode = (changed: Partial<TensorMapDescription> = {}): EncodedTensorMap =>
     driver.tensorMapEncode({ storage: 'bf16', address: allocate(), extents: [64, 2], byteStrides: [256], boxes: [64, 8], ...changed }).value; // prettier-ignore
   const launch = (tensorMaps: readonly EncodedTensorMap[]): number =>
-    driver.launchKernel({ function: kernel, grid: [1, 1, 1], blockSize: 32, sharedBytes: 0, stream, pointers: [], tensorMaps, parameters: new Int32Array(0) }); // prettier-ignore
+    driver.launchKernel({ function: kernel, grid: [1, 1, 1], blockSize: 32, sharedBytes: 0, stream, pointers: [], spans: [], tensorMaps, parameters: new Int32Array(0) }); // prettier-ignore
 
   const broken: readonly (readonly [string, () => unknown, RegExp])[] = [
     ['at an odd address', () => encode({ address: offsetPointer(allocate(), 8) }), /the misaligned address/],

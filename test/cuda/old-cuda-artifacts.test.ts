@@ -60,8 +60,8 @@ async function writeVersion3(name: string, architectures: readonly CudaArchitect
   }
   rewriteManifest(path, (fields) => {
     const { target: now, ...old } = withoutBuilds(fields);
-    const { narrowStores, tileWalks, ...then } = now as Json;
-    expect([narrowStores, tileWalks]).toEqual([true, true]);
+    const { narrowStores, tileWalks, mixedAccess, ...then } = now as Json;
+    expect([narrowStores, tileWalks, mixedAccess]).toEqual([true, true, true]);
     return { ...old, target: then, version: 3 };
   });
   return path;

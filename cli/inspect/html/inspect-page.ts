@@ -8,8 +8,10 @@ import type { FunctionReport, InspectReport } from '../report.js';
 import type { InspectedFunction } from '../subject.js';
 import { renderGraph } from './graph-section.js';
 import { renderKernels } from './kernels-section.js';
+import type { ReportedMemory } from '../memory-report.js';
 import { renderMemory } from './memory-section.js';
 import { renderPasses } from './passes-section.js';
+import { renderStream } from './stream-section.js';
 import { describeBuilds } from '../summary.js';
 import { toneOf } from './tones.js';
 import { renderWeights } from './weights-section.js';
@@ -27,6 +29,8 @@ export interface PageFunction {
   readonly compiled: InspectedFunction;
   readonly bound: BoundPlan;
   readonly recorder: PassRecorder;
+  /** Where it was asked for: a plan within a budget, as of the last of them. */
+  readonly memory?: ReportedMemory | undefined;
 }
 
 export function renderInspectPage({ report, functions, sizes, version }: InspectPageInput): string {
@@ -81,7 +85,7 @@ function renderOverview(
 }
 
 function renderFunction(
-  { report, compiled, bound, recorder }: PageFunction,
+  { report, compiled, bound, recorder, memory }: PageFunction,
   sizes: ReadonlyMap<string, string>,
 ): Content {
   return [
@@ -98,6 +102,9 @@ function renderFunction(
               { title: 'passes', body: renderPasses(recorder) },
             ]),
         { title: 'memory', body: renderMemory(bound) },
+        ...(memory === undefined
+          ? []
+          : [{ title: 'streaming', body: renderStream(memory.planned, memory.memory.costs, memory.isBeside) }]),
         { title: 'weights', body: renderWeights(compiled.plan) },
       ],
       'sub',

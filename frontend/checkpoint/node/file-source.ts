@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { checkRange, type ByteSource } from '../byte-source.js';
@@ -6,7 +7,8 @@ import { checkRange, type ByteSource } from '../byte-source.js';
 const LARGEST_READ = 2 ** 30;
 
 /**
- * Opens a file for random access; it may be larger than 4 GiB. The handle is held until `close`.
+ * Opens a file for random access; it may be larger than 4 GiB. The handle is held until `close`. Reads give F2C405 once the file's size
+ * or time is not what it was when it was opened: numbers of two files must not mix.
  * @throws Flux2cError F2C401, naming the file, when it does not exist, is no ordinary file or cannot be opened
  */
 export async function openFileSource(path: string): Promise<ByteSource> {
@@ -19,10 +21,16 @@ export async function openFileSource(path: string): Promise<ByteSource> {
     });
   }
   const handle = await explainFailure(path, 'opened', () => open(path, 'r'));
+  const opened = await explainFailure(path, 'opened', () => handle.stat());
   return {
     name: path,
-    size: status.size,
-    read: (offset, length) => readRange(path, handle, status.size, offset, length),
+    size: opened.size,
+    read: async (offset, length) => {
+      const bytes = await readRange(path, handle, opened.size, offset, length);
+      // Afterwards, so that what was written while the file was read is noticed, too.
+      requireUnchanged(path, opened, await explainFailure(path, 'read', () => handle.stat()));
+      return bytes;
+    },
     close: () => explainFailure(path, 'closed', () => handle.close()),
   };
 }
@@ -69,4 +77,16 @@ async function readRange(
     done += bytesRead;
   }
   return bytes;
+}
+
+/** Throws F2C405. */
+function requireUnchanged(path: string, opened: Stats, now: Stats): void {
+  if (opened.size === now.size && opened.mtimeMs === now.mtimeMs) return;
+  const describe = ({ size, mtime }: Stats): string => `${size} bytes, of ${mtime.toISOString()}`;
+  throw new Flux2cError('F2C405', 'the file changed while it was in use', {
+    where: [path],
+    expected: describe(opened),
+    found: describe(now),
+    hint: 'Leave files with weights as they are while a model runs from them, and open it again.',
+  });
 }

@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { copyFile, mkdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Flux2cError } from '../../../ir/diagnostics.js';
+import { writeGguf } from '../../../test/raw-files.js';
 import { encodeSafetensors } from '../safetensors-writer.js';
 import { openFileSource } from './file-source.js';
 import { openCheckpoint } from './open-checkpoint.js';
@@ -57,6 +58,19 @@ describe('openCheckpoint', () => {
     expect((await errorOf(checkpoint.read('c'))).detail.where).toEqual([path, 'c']);
     await checkpoint.close();
     expect((await errorOf(checkpoint.read('a'))).code).toBe('F2C401');
+  });
+
+  it('opens a GGUF file, and a folder with one', async () => {
+    const folder = await folderOf({});
+    const matrix = { type: 'F32', shape: [1, 2], bytes: new Uint8Array(Float32Array.of(3, 4).buffer) };
+    await writeFile(join(folder, 'flux.gguf'), writeGguf(new Map([['a', matrix]])));
+    for (const path of [folder, join(folder, 'flux.gguf')]) {
+      const checkpoint = await openCheckpoint(path);
+      expect(await checkpoint.readF32('a')).toEqual(Float32Array.of(3, 4));
+      await checkpoint.close();
+    }
+    await writeFile(join(folder, 'other.gguf'), writeGguf(new Map([['a', matrix]])));
+    expect((await errorOf(openCheckpoint(folder))).format()).toMatch(/F2C422[^]*flux\.gguf, other\.gguf/);
   });
 
   it('opens a folder of shards', async () => {
@@ -191,5 +205,20 @@ describe('openFileSource', () => {
     await truncate(path, 5);
     expect((await errorOf(source.read(0, 12))).detail).toMatchObject({ expected: '12 bytes', found: '5 bytes' });
     await source.close();
+  });
+
+  it('notices that the file was written since it was opened', async () => {
+    const path = join(await folderOf({ x: 'twelve bytes' }), 'x');
+    const source = await openFileSource(path);
+    expect(await source.read(0, 6)).toEqual(new Uint8Array(Buffer.from('twelve')));
+    await utimes(path, 1, new Date('2020-02-02T02:02:02Z'));
+    const detail = { where: [path], found: '12 bytes, of 2020-02-02T02:02:02.000Z' };
+    expect(await errorOf(source.read(0, 6))).toMatchObject({ code: 'F2C405', detail });
+    await source.close();
+    const again = await openFileSource(path);
+    expect(await again.read(7, 5)).toEqual(new Uint8Array(Buffer.from('bytes')));
+    await appendFile(path, 'and more');
+    expect(await errorOf(again.read(7, 5))).toMatchObject({ code: 'F2C405' });
+    await again.close();
   });
 });

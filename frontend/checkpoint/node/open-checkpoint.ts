@@ -4,6 +4,7 @@ import { Flux2cError } from '../../../ir/diagnostics.js';
 import type { ByteSource } from '../byte-source.js';
 import { joinFiles, readCheckpoint, type Checkpoint } from '../checkpoint.js';
 import { listFirst, quoteName } from '../quote.js';
+import { recognizePackedTensors } from '../recognize-packed.js';
 import { readSafetensorsHeader, type SafetensorsFile } from '../safetensors.js';
 import { checkShards, MAXIMUM_INDEX_BYTES, parseShardIndex } from '../shard-index.js';
 import { explainFailure, openFileSource } from './file-source.js';
@@ -12,7 +13,7 @@ const INDEX_SUFFIX = '.safetensors.index.json';
 const SHARD_NAME = /-\d+-of-\d+\.safetensors$/;
 
 /**
- * Opens a checkpoint: a safetensors file, a shard index, or a folder (such as `transformer` of a diffusers checkpoint)
+ * Opens a checkpoint: a safetensors or GGUF file, a shard index, or a folder (such as `transformer` of a diffusers checkpoint)
  * with one of either. In a folder with several, `diffusion_pytorch_model` and `model` win over variants of these
  * (`model.fp16`), and those over other names.
  * @throws Flux2cError F2C401 (file system), F2C41x (a file), F2C420/F2C421 (the index), F2C422 (nothing there or
@@ -35,6 +36,7 @@ async function chooseFile(folder: string): Promise<string> {
   const candidates = [
     ...entries.filter((name) => name.endsWith(INDEX_SUFFIX)),
     ...files.filter((name) => !SHARD_NAME.test(name)),
+    ...entries.filter((name) => name.endsWith('.gguf')),
   ].sort();
   const best = Math.min(...candidates.map(preference));
   const preferred = candidates.filter((name) => preference(name) === best);
@@ -49,7 +51,7 @@ async function chooseFile(folder: string): Promise<string> {
   }
   throw new Flux2cError('F2C422', 'the folder has no checkpoint', {
     where: [folder],
-    expected: `a *.safetensors file, or shards and their *${INDEX_SUFFIX}`,
+    expected: `a *.safetensors or *.gguf file, or shards and their *${INDEX_SUFFIX}`,
     found: shards.length > 0 ? `shards without an index: ${listFirst(shards.map(quoteName), 5)}` : 'neither',
     ...(entries.includes('model_index.json')
       ? { hint: 'This is the folder of a whole pipeline: name a component in it, such as transformer or vae.' }
@@ -84,7 +86,7 @@ async function openShards(name: string, indexPath: string): Promise<Checkpoint> 
       files.set(shard, await readSafetensorsHeader(source));
     }
     checkShards(index, files);
-    return joinFiles(name, [...files.values()]);
+    return await recognizePackedTensors(joinFiles(name, [...files.values()]));
   } catch (error) {
     await Promise.all(opened.map((source) => source.close()));
     throw error;

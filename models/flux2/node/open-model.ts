@@ -23,7 +23,7 @@ const folders: readonly ComponentName[] = ['transformer', 'vae', 'text_encoder',
 const optionOf: Readonly<Record<ComponentName, string>> = {
   transformer: '--model DIR with a transformer folder, or --model FILE',
   vae: '--vae DIR|FILE',
-  text_encoder: '--text-encoder DIR',
+  text_encoder: '--text-encoder DIR|FILE',
   tokenizer: '--tokenizer DIR',
 };
 
@@ -43,7 +43,7 @@ export function embeddedCheckpoint(): string {
 
 /**
  * The files of the model at `path` (default: the embedded checkpoint): a folder with `model_index.json`, a folder of
- * component folders, one component's folder, or a safetensors file of one component. Errors: F2C401 nothing there,
+ * component folders, one component's folder, or a safetensors or GGUF file of one component. Errors: F2C401 nothing there,
  * F2C617 not a model.
  */
 export async function openModelFiles(path?: string, options: OpenModelOptions = {}): Promise<ModelFiles> {
@@ -52,7 +52,7 @@ export async function openModelFiles(path?: string, options: OpenModelOptions = 
   if (status === undefined) {
     throw new Flux2cError('F2C401', 'there is no such model', {
       where: [root],
-      hint: '--model takes a folder in diffusers layout, a folder of one component or a safetensors file.',
+      hint: '--model takes a folder in diffusers layout, a folder of one component or a safetensors or GGUF file.',
     });
   }
   const found = status.isDirectory() ? await openFolder(root) : await openSingle(root);
@@ -102,7 +102,7 @@ export function identifyComponent(names: readonly string[]): Exclude<ComponentNa
   if (some(/(^|\.)(double_blocks|transformer_blocks|single_transformer_blocks|single_blocks)\.\d+\./)) {
     return 'transformer';
   }
-  if (some(/(^|\.)embed_tokens\.weight$/)) return 'text_encoder';
+  if (some(/(^|\.)embed_tokens\.weight$|^token_embd\.weight$/)) return 'text_encoder';
   return some(/(^|\.)decoder\.conv_(in|out)\./) ? 'vae' : undefined;
 }
 

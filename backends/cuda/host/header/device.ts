@@ -47,11 +47,32 @@ struct Request {
   long long offset = 0;
 };
 
+/** The largest sum of bytes, in whole multiples of the alignment, that live at one time. */
+inline long long least_bytes(const std::vector<Request>& requests) {
+  std::map<int, long long> changes;
+  for (const Request& request : requests) {
+    changes[request.first] += round_up(request.bytes, alignment);
+    changes[request.last + 1] -= round_up(request.bytes, alignment);
+  }
+  long long live = 0, most = 0;
+  for (const auto& [step, change] : changes) most = std::max(most, live += change);
+  return most;
+}
+
+struct Placed {
+  std::vector<Request> requests;
+  long long bytes = 0;
+  /** The first request that ends behind what would be enough, or as many as there are. */
+  size_t excessive = 0;
+};
+
 /** Greedy: in the order given, each at the lowest offset where it meets nothing that lives at the same time. */
-inline long long place_in_order(std::vector<Request>& requests) {
+inline Placed place_in_order(std::vector<Request> requests, long long enough) {
   std::vector<const Request*> placed;
   long long end = 0;
-  for (Request& request : requests) {
+  size_t excessive = requests.size();
+  for (size_t at = 0; at < requests.size(); at++) {
+    Request& request = requests[at];
     long long offset = 0;
     for (const Request* other : placed) {
       if (other->last < request.first || request.last < other->first) continue;
@@ -60,32 +81,42 @@ inline long long place_in_order(std::vector<Request>& requests) {
     }
     request.offset = offset;
     end = std::max(end, offset + request.bytes);
+    if (end > enough) excessive = std::min(excessive, at);
     const auto behind = [&](const Request* other) { return other->offset > offset; };
     placed.insert(std::find_if(placed.begin(), placed.end(), behind), &request);
   }
-  return end;
+  return {std::move(requests), end, excessive};
 }
 
-/** Places temporaries; of three orders the one that needs the least memory. Returns the bytes of all. */
+/**
+ * Places temporaries; of three orders the one that needs the least memory. While that is more than what is live at one
+ * time, the request that found no room goes first. Returns the bytes of all.
+ */
 inline long long place_temporaries(std::vector<Request>& requests) {
   const auto steps = [](const Request& request) { return double(request.last - request.first + 1); };
   const auto size = [](const Request& request) { return double(request.bytes); };
   const std::function<double(const Request&)> keys[] = {
       size, [&](const Request& request) { return size(request) * steps(request); }, steps};
-  std::vector<Request> best;
-  long long least = 0;
+  const long long enough = least_bytes(requests);
+  Placed best;
   for (const auto& key : keys) {
     std::vector<Request> ordered = requests;
     std::stable_sort(ordered.begin(), ordered.end(), [&](const Request& a, const Request& b) {
-      return key(a) != key(b) ? key(a) > key(b) : size(a) > size(b);
+      if (key(a) != key(b)) return key(a) > key(b);
+      return a.bytes != b.bytes ? a.bytes > b.bytes : a.first < b.first;
     });
-    const long long bytes = place_in_order(ordered);
-    if (!best.empty() && bytes >= least) continue;
-    best = std::move(ordered);
-    least = bytes;
+    Placed placed = place_in_order(std::move(ordered), enough);
+    if (best.requests.empty() || placed.bytes < best.bytes) best = std::move(placed);
   }
-  requests = std::move(best);
-  return least;
+  Placed current = best;
+  for (int repairs = 0; repairs < 64 && current.excessive < current.requests.size(); repairs++) {
+    const auto first = current.requests.begin();
+    std::rotate(first, first + std::ptrdiff_t(current.excessive), first + std::ptrdiff_t(current.excessive) + 1);
+    current = place_in_order(std::move(current.requests), enough);
+    if (current.bytes < best.bytes) best = current;
+  }
+  requests = std::move(best.requests);
+  return best.bytes;
 }
 
 class Device {

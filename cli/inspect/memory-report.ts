@@ -1,0 +1,203 @@
+/** What a function needs in memory, and what budgets cost in time. */
+import type { Target } from '../../backends/target.js';
+import type { DimBinding } from '../../ir/dim.js';
+import type { NetworkName } from '../../models/flux2/networks.js';
+import { printBudget } from '../../runtime/memory/byte-budget.js';
+import { type DeviceCosts, usualCosts } from '../../runtime/memory/device-costs.js';
+import { leastBudget, type PlannedMemory, planWithinBudget, uploadsBeside } from '../../runtime/memory/plan-memory.js';
+import type { CostOptions } from '../memory-options.js';
+import { formatBytes, formatDuration, formatTable, type Column } from './format.js';
+import type { InspectReport } from './report.js';
+import { describeSizes, type PictureSizes } from './sizes.js';
+import type { InspectedFunction } from './subject.js';
+
+export interface MemoryRequestOptions extends CostOptions {
+  /** Default: several, from the smallest that works to all that there is. */
+  readonly budgetBytes?: number;
+  readonly hostBytes?: number;
+}
+
+export interface FunctionMemory {
+  readonly name: NetworkName;
+  /** Everything on the device. */
+  readonly wholeBytes: number;
+  /** With less the function does not run. */
+  readonly leastBytes: number;
+  readonly arenaBytes: number;
+  readonly boundaryBytes: number;
+  readonly costs: DeviceCosts;
+  readonly budgets: readonly BudgetReport[];
+}
+
+/** Seconds are predictions. */
+export interface BudgetReport {
+  readonly budgetBytes: number;
+  readonly deviceBytes: number;
+  readonly residentBytes: number;
+  readonly ringBytes: number;
+  /** Uploaded in a step, or in a run without steps. */
+  readonly streamedBytes: number;
+  /** Streamed weights that host memory keeps. */
+  readonly hostBytes: number;
+  readonly launches: number;
+  /** Reading what stays on the device and what host memory keeps from their files. */
+  readonly loadSeconds: number;
+  readonly stepSeconds: number;
+  readonly idealStepSeconds: number;
+  /** A run, without loading. */
+  readonly seconds: number;
+}
+
+export interface ReportedMemory {
+  readonly memory: FunctionMemory;
+  /** The plan of the one budget that was asked for, or of the middle one. */
+  readonly planned: PlannedMemory;
+  /** Uploads run beside launches. */
+  readonly isBeside: boolean;
+}
+
+/** Errors of `planWithinBudget`. */
+export function reportMemory(
+  { name, plan, kernels }: InspectedFunction,
+  sizes: DimBinding,
+  target: Target,
+  options: MemoryRequestOptions,
+): ReportedMemory {
+  const costs = costsOf(target, options);
+  const { hostBytes } = options;
+  const planFor = (deviceBytes: number): PlannedMemory =>
+    planWithinBudget(plan, sizes, target, kernels, {
+      deviceBytes,
+      costs,
+      ...(hostBytes !== undefined && { hostBytes }),
+    });
+  const whole = planFor(Infinity);
+  const leastBytes = leastBudget(plan, sizes, target, kernels);
+  const budgets = options.budgetBytes === undefined ? ladder(leastBytes, whole.deviceBytes) : [options.budgetBytes];
+  const planned = budgets.map((budget) => ({ budget, plan: budget >= whole.deviceBytes ? whole : planFor(budget) }));
+  const memory: FunctionMemory = {
+    name,
+    wholeBytes: whole.deviceBytes,
+    leastBytes,
+    arenaBytes: whole.bound.memory.arenaBytes,
+    boundaryBytes: whole.bound.memory.boundaryBytes,
+    costs,
+    budgets: planned.map(({ budget, plan: one }) => describe(budget, one, costs)),
+  };
+  return { memory, planned: planned[planned.length >> 1]!.plan, isBeside: uploadsBeside(target) };
+}
+
+function costsOf(target: Target, { bandwidth, disk, compute }: CostOptions): DeviceCosts {
+  return {
+    ...usualCosts(target),
+    ...(bandwidth !== undefined && { uploadBytes: bandwidth * 1e9 }),
+    ...(disk !== undefined && { diskBytes: disk * 1e9 }),
+    ...(compute !== undefined && { flop: compute * 1e12 }),
+  };
+}
+
+/** Memory that devices have, between the least and all; quarters where none of them is. */
+function ladder(least: number, whole: number): readonly number[] {
+  const usual = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80].map((gibibytes) => gibibytes * 2 ** 30);
+  const between = usual.filter((bytes) => bytes > least && bytes < whole);
+  const quarters = [1, 2, 3].map((part) => Math.ceil(least + (part * (whole - least)) / 4));
+  return [...new Set([least, ...(between.length > 0 ? between : quarters), whole])].filter((bytes) => bytes >= least);
+}
+
+function describe(
+  budgetBytes: number,
+  { bound, prediction, deviceBytes }: PlannedMemory,
+  costs: DeviceCosts,
+): BudgetReport {
+  const { stepSeconds, idealStepSeconds, seconds, streamedBytes } = prediction;
+  const kept = new Map((bound.streamed ?? []).filter(({ isKept }) => isKept).map(({ weight, segment, byteLength }) => [`${weight} ${segment}`, byteLength])); // prettier-ignore
+  const hostBytes = [...kept.values()].reduce((sum, bytes) => sum + bytes, 0);
+  const loop = bound.steps.find((step) => step.kind === 'loop');
+  const steps = loop?.kind === 'loop' && loop.count > 0 ? loop.iteration(0) : bound.steps;
+  return {
+    budgetBytes,
+    deviceBytes,
+    residentBytes: bound.memory.weightBytes,
+    ringBytes: bound.memory.ringBytes ?? 0,
+    streamedBytes,
+    hostBytes,
+    loadSeconds: (bound.memory.weightBytes + hostBytes) / costs.diskBytes,
+    launches: steps.filter(({ kind }) => kind === 'launch').length,
+    stepSeconds,
+    idealStepSeconds,
+    seconds,
+  };
+}
+
+/** All functions, and what a picture needs that goes through them one after the other. */
+export function formatMemories(
+  memories: readonly FunctionMemory[],
+  { functions, misfits }: Pick<InspectReport, 'functions' | 'misfits'>,
+  sizes: PictureSizes,
+): string {
+  const lines = memories.flatMap((memory) => {
+    const steps = functions.find(({ name }) => name === memory.name)?.steps ?? 0;
+    return [...formatMemory(memory, `${memory.name}  ${describeSizes(memory.name, sizes)}`, steps > 0), ''];
+  });
+  for (const { name, reason } of misfits) {
+    lines.push(`${name}  ${describeSizes(name, sizes)}`, ...reason.split('\n').map((line) => `  ${line}`), '');
+  }
+  const largest = memories.reduce<FunctionMemory | undefined>((most, one) => (most !== undefined && most.leastBytes >= one.leastBytes ? most : one), undefined); // prettier-ignore
+  if (memories.length > 1 && largest !== undefined) {
+    lines.push(
+      `A picture, whose functions have the memory one after the other, needs ${printBudget(largest.leastBytes)}, for ${largest.name}.`,
+    );
+  }
+  return `${lines.join('\n').trimEnd()}\n`;
+}
+
+const left = (title: string): Column => ({ title, align: 'left' });
+const right = (title: string): Column => ({ title, align: 'right' });
+
+function formatMemory(
+  { wholeBytes, leastBytes, arenaBytes, boundaryBytes, costs, budgets }: FunctionMemory,
+  title: string,
+  hasSteps: boolean,
+): readonly string[] {
+  return [
+    title,
+    `  all on the device  ${formatBytes(wholeBytes)}: weights ${formatBytes(wholeBytes - arenaBytes - boundaryBytes)}, arenas ${formatBytes(arenaBytes)}, inputs and results ${formatBytes(boundaryBytes)}`,
+    `  smallest budget    ${printBudget(leastBytes)}`,
+    `  predicted for      ${formatRate(costs.flop / 1e12)} TFLOP/s, ${formatRate(costs.uploadBytes / 1e9)} GB/s to the device, ${formatRate(costs.diskBytes / 1e9)} GB/s from files`,
+    '',
+    ...formatTable(
+      [
+        left('budget'),
+        right('taken'),
+        right('weights that stay'),
+        right('ring'),
+        right(hasSteps ? 'streamed a step' : 'streamed'),
+        right('in host memory'),
+        ...(hasSteps ? [right('launches'), right('step'), right('of the least')] : []),
+        right('load'),
+        right('run'),
+      ],
+      budgets.map((one) => [
+        one.budgetBytes === wholeBytes ? 'all' : printBudget(one.budgetBytes),
+        formatBytes(one.deviceBytes),
+        formatBytes(one.residentBytes),
+        formatBytes(one.ringBytes),
+        formatBytes(one.streamedBytes),
+        formatBytes(one.hostBytes),
+        ...(hasSteps
+          ? [
+              `${one.launches}`,
+              formatDuration(one.stepSeconds * 1e3),
+              `${(one.stepSeconds / one.idealStepSeconds).toFixed(2)} ×`,
+            ]
+          : []),
+        formatDuration(one.loadSeconds * 1e3),
+        formatDuration(one.seconds * 1e3),
+      ]),
+    ),
+  ];
+}
+
+function formatRate(value: number): string {
+  return Number(value.toPrecision(3)).toString();
+}
