@@ -22,6 +22,7 @@ import { printHostFiles } from './compile-host.js';
 import { reportCompiled } from './compile-report.js';
 import { mustPack, packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
+import { checkKept } from './open-model.js';
 import {
   addComponentOptions,
   addReportOptions,

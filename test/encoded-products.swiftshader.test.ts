@@ -6,9 +6,12 @@ const device = await openTestDevice('swiftshader', 'encoded weights');
 if (device !== undefined) {
   describe('encoded weights on swiftshader', () => {
     afterAll(() => device.destroy());
-    describeEncodedProducts(() => device, [
-      [5, 33],
-      [19, 40],
-    ]);
+    describeEncodedProducts(
+      () => device,
+      [
+        [5, 33],
+        [19, 40],
+      ],
+    );
   });
 }

@@ -19,7 +19,10 @@ describe('encoded weights on the processor', () => {
 
 describe.each([
   ['any WebGPU adapter', portableWebgpu],
-  ['a driver in software', { ...portableWebgpu, stagingPays: false, subgroups: { min: 8, max: 8 }, maxStorageBuffers: 16 }],
+  [
+    'a driver in software',
+    { ...portableWebgpu, stagingPays: false, subgroups: { min: 8, max: 8 }, maxStorageBuffers: 16 },
+  ],
 ] as const)('encoded weights, interpreted for %s', (_, target) => {
   const device = new InterpreterDevice(target);
   describeEncodedProducts(() => device, sizes);
