@@ -132,6 +132,7 @@ async function compileDescribed(
   if (!options.cubin && options.target !== 'cuda')
     throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
   const quantize = quantizeOf(options);
+  if (loaded !== undefined) checkKept(quantize, loaded);
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
     const { targets, schedules } = await chooseTargets(options, undefined, context, (sentence) =>
