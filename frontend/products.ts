@@ -33,7 +33,10 @@ export function matmul<A extends FloatType, B extends FloatType, RA extends numb
  * it is decoded where it is multiplied and takes no memory as numbers. F2C114 for an `encoding` that there is none of, F2C115 for
  * arrays that are not its own.
  */
-export function dequantize(arrays: readonly Tensor<DType, 2>[], encoding: string): Tensor<'f32', 2> {
+export function dequantize(
+  arrays: readonly [Tensor<DType, 2>, ...Tensor<DType, 2>[]],
+  encoding: string,
+): Tensor<'f32', 2> {
   return emitOne('dequantize', arrays, { encoding });
 }
 
