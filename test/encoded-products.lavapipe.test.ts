@@ -1,4 +1,5 @@
 import { afterAll, describe } from 'vitest';
+import { describeGoldenMatrices } from './encoded-golden.js';
 import { describeEncodedProducts } from './encoded-products.js';
 import { openTestDevice } from './golden-on-device.js';
 
@@ -6,6 +7,7 @@ const device = await openTestDevice('lavapipe', 'encoded weights');
 if (device !== undefined) {
   describe('encoded weights on lavapipe', () => {
     afterAll(() => device.destroy());
+    describeGoldenMatrices(() => device);
     describeEncodedProducts(
       () => device,
       [
