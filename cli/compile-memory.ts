@@ -2,8 +2,10 @@
 import { smallerTile } from '../models/flux2/decode-picture.js';
 import type { Flux2Description, NetworkName } from '../models/flux2/networks.js';
 import type { ArtifactMemory } from '../runtime/artifact.js';
+import { usualCosts } from '../runtime/memory/device-costs.js';
+import { planWithinBudget } from '../runtime/memory/plan-memory.js';
 import type { CompiledBuild } from './compile-builds.js';
-import { type BudgetReport, reportMemory } from './inspect/memory-report.js';
+import { type BudgetReport, describeBudget } from './inspect/memory-report.js';
 import { bindSizesOf, type PictureSizes, resolveSizes } from './inspect/sizes.js';
 import { type InspectedFunction, sizeDefaults } from './inspect/subject.js';
 import type { MemoryOptions } from './memory-options.js';
@@ -66,10 +68,12 @@ function planFunction(
   sizes: PictureSizes,
   { deviceBytes, hostBytes }: ArtifactMemory,
 ): PlannedFunction {
-  const request = { budgetBytes: deviceBytes, ...(hostBytes !== undefined && { hostBytes }) };
+  const costs = usualCosts(target);
   const plan = (of: PictureSizes): PlannedFunction => {
-    const [report] = reportMemory(fn, bindSizesOf(fn.name, of), target, request).memory.budgets;
-    return { name: fn.name, hasSteps: fn.plan.steps.some(({ kind }) => kind === 'loop'), ...report! };
+    const request = { deviceBytes, ...(hostBytes !== undefined && { hostBytes }), costs };
+    const planned = planWithinBudget(fn.plan, bindSizesOf(fn.name, of), target, fn.kernels, request);
+    const hasSteps = fn.plan.steps.some(({ kind }) => kind === 'loop');
+    return { name: fn.name, hasSteps, ...describeBudget(deviceBytes, planned, costs) };
   };
   const longest = Math.max(sizes.rows, sizes.columns);
   for (let size: number | undefined = longest; ;) {

@@ -105,7 +105,6 @@ async function compile(model: string | undefined, options: CompileOptions, conte
     ...(cachedReferences !== undefined && { cachedReferences }),
   });
   try {
-    checkKept(quantizeOf(options), loaded);
     await compileDescribed(describeModel(loaded), loaded, options, context);
   } finally {
     await closeModel(loaded);
@@ -124,6 +123,7 @@ async function compileDescribed(
   if (!options.cubin && options.target !== 'cuda')
     throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
   const quantize = quantizeOf(options);
+  if (loaded !== undefined) checkKept(quantize, loaded);
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
     const { targets, schedules } = await chooseTargets(options, undefined, context, (sentence) =>

@@ -1,5 +1,5 @@
 /** Artifacts of encoded weights: they draw what the checkpoint draws that they were made from, bit for bit. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
