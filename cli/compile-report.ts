@@ -1,7 +1,7 @@
 /** What `flux2c compile` says at the end. */
 import { isAbsolute } from 'node:path';
 import type { PlanStep } from '../ir/plan.js';
-import type { ArtifactWeights } from '../runtime/artifact.js';
+import { type ArtifactWeights, rangesOf } from '../runtime/artifact.js';
 import { printBudget } from '../runtime/memory/byte-budget.js';
 import { describeBuild } from '../runtime/artifact/choose-build.js';
 import type { CompiledBuild } from './compile-builds.js';
@@ -76,20 +76,22 @@ export function reportCompiled(
   if (host !== undefined) stdout.write(describePrograms(builds, output));
 }
 
-/** Bytes in the artifact and elsewhere, of what is read. */
-function describeWeights(weights: ArtifactWeights): string {
-  const inside = weights.files.filter(({ path }) => !isAbsolute(path));
-  const outside = weights.files.filter(({ path }) => isAbsolute(path));
-  const bytes = (files: typeof inside): string =>
-    formatBytes(files.reduce((sum, { byteLength }) => sum + byteLength, 0));
-  const encodings = [...countEncodings(weights)].map(([encoding, count]) => `${count} in ${encoding}`);
-  const packed = encodings.length > 0 ? ` (${encodings.join(', ')})` : '';
+/** Bytes of tensors in the artifact, and in files that it points to. */
+function describeWeights({ files, components }: ArtifactWeights): string {
+  const outside = new Set(files.flatMap(({ path }, index) => (isAbsolute(path) ? [index] : [])));
+  let [inner, outer] = [0, 0];
+  for (const entry of [...components.values()].flatMap((entries) => [...entries.values()])) {
+    for (const [file, , byteLength] of rangesOf(entry)) {
+      if (outside.has(file)) outer += byteLength;
+      else inner += byteLength;
+    }
+  }
+  const encodings = [...countEncodings({ files, components })].map(([encoding, count]) => `${count} in ${encoding}`);
+  const encoded = encodings.length > 0 ? `, matrices ${encodings.join(' and ')}` : '';
   return [
-    ...(inside.length > 0 ? [`${bytes(inside)} in the artifact${packed}`] : []),
-    ...(outside.length > 0 ? [`the others in ${outside.length} files of the model, ${bytes(outside)}`] : []),
-  ]
-    .join(', ')
-    .replace(/^the others/, 'all');
+    ...(inner > 0 ? [`${formatBytes(inner)} in the artifact${encoded}`] : []),
+    ...(outer > 0 ? [`${formatBytes(outer)} in ${outside.size} files of the model`] : []),
+  ].join('; ');
 }
 
 /** Matrices of each encoding. */

@@ -17,6 +17,7 @@ import { decodePlan, encodePlan } from './artifact/plan-json.js';
 import type { LoadableKernel } from './plan/bound-plan.js';
 
 export { sha256 } from './artifact/manifest.js';
+export { rangesOf } from './artifact/weight-entries.js';
 export type {
   ArtifactBuild,
   ArtifactManifest,

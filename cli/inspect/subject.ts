@@ -35,6 +35,7 @@ import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { isArtifact, openArtifactFolder } from '../artifact-folder.js';
 import { checkKept } from '../open-model.js';
 import { type ComponentOptions, contradiction } from '../options.js';
+import { type StoredWeight, weightsOfModule, weightsOfPlan } from './stored-weights.js';
 import type { BuildTarget } from '../target-options.js';
 
 export interface InspectSubject {
@@ -48,6 +49,8 @@ export interface InspectSubject {
   /** In the order of their use; a loop's variants (with guidance, with cached references) are left to `--component`. */
   readonly functions: readonly NetworkName[];
   readonly defaults: SizeDefaults;
+  /** The weights of a function: of its graph, where there is one, because plans rename those that they pack. */
+  readonly weightsOf: (compiled: InspectedFunction) => readonly StoredWeight[];
   readonly compile: (name: NetworkName, instruments: readonly Instrument[]) => InspectedFunction;
   /** Compiles a function under schedules, any number of times; absent for artifacts, whose kernels are made. */
   readonly prepare?: (name: NetworkName) => ReturnType<typeof prepareModule>;
@@ -197,6 +200,10 @@ function describedSubject(
     functions: order.filter((fn) => has[componentOf[fn]] !== undefined),
     defaults: sizeDefaults(description),
     build,
+    weightsOf: ({ name: fn }) => {
+      const module = build(fn);
+      return weightsOfModule(module, encodingOf(fn, module));
+    },
     runPasses: (fn, instruments) => {
       const module = build(fn);
       const { encodingOf: held } = optionsOf(fn, module);
@@ -245,6 +252,7 @@ async function artifactSubject(
     builds: summarizeBuilds(builds),
     functions: names.filter((name) => plans.has(name)),
     defaults: sizeDefaults(decodeDescription(model, path)),
+    weightsOf: ({ name, plan }) => weightsOfPlan(plan, manifest.weights?.components.get(componentOf[name])),
     compile: (name) => ({ name, plan: plans.get(name)!, kernels }),
   };
 }

@@ -77,7 +77,8 @@ export const decodeWeights = weightsOf(entry);
 /** Up to version 4. */
 export const decodeNumbers = weightsOf(numbers);
 
-function rangesOf(found: WeightEntry): readonly FileRange[] {
+/** All ranges of files that a tensor is in. */
+export function rangesOf(found: WeightEntry): readonly FileRange[] {
   return 'encoding' in found ? [...found.arrays.values()] : found.parts;
 }
 
