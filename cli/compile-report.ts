@@ -90,7 +90,9 @@ function describeWeights({ files, components }: ArtifactWeights): string {
   const encoded = encodings.length > 0 ? `, matrices ${encodings.join(' and ')}` : '';
   return [
     ...(inner > 0 ? [`${formatBytes(inner)} in the artifact${encoded}`] : []),
-    ...(outer > 0 ? [`${formatBytes(outer)} in ${outside.size} files of the model`] : []),
+    ...(outer > 0
+      ? [`${formatBytes(outer)} in ${outside.size === 1 ? 'a file' : `${outside.size} files`} of the model`]
+      : []),
   ].join('; ');
 }
 
@@ -109,13 +111,12 @@ function countEncodings(weights: ArtifactWeights | null): ReadonlyMap<string, nu
 function describePlanned(fn: PlannedFunction): string {
   const { streamedBytes, hostBytes, stepSeconds, seconds, tile, hasSteps } = fn;
   const stays = `${formatBytes(fn.residentBytes)} of weights stay on the device`;
-  const streams =
-    streamedBytes === 0
-      ? ''
-      : `, ${formatBytes(streamedBytes)} are streamed${hasSteps ? ' in every step' : ''}, ${formatBytes(hostBytes)} kept in host memory`;
+  const kept = hostBytes === 0 ? '' : `, ${formatBytes(hostBytes)} of them kept in host memory`;
+  const streams = `, ${formatBytes(streamedBytes)} are streamed${hasSteps ? ' in every step' : ''}${kept}`;
   const time = hasSteps ? `${formatDuration(stepSeconds * 1e3)} a step` : formatDuration(seconds * 1e3);
-  const tiles = tile === undefined ? '' : ` a tile of ${tile} tokens a side`;
-  return `${stays}${streams}; ${formatBytes(fn.deviceBytes)} in all, about ${time}${tiles}`;
+  const tiles = tile === undefined ? '' : ` for a tile of ${tile} tokens a side`;
+  const taken = `it takes ${formatBytes(fn.deviceBytes)}, about ${time}${tiles}`;
+  return `${stays}${streamedBytes === 0 ? '' : streams}; ${taken}`;
 }
 
 function describeBudget({ budget, sizes }: CompiledMemory): string {
