@@ -35,16 +35,13 @@ export function resolveMemory(
     if (sentence !== undefined) notice(sentence);
   };
   if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };
+  const onShrink = (bytes: number): void => notice(`The device has less memory than that: going on with ${printBudget(bytes)}.`); // prettier-ignore
   const free = freeBytesOf(device);
-  if (free === undefined) {
-    notice(
-      'WebGPU does not say how much memory is free: everything goes to the device. --memory-budget 8GiB sets a limit.',
-    );
-    return undefined;
-  }
-  const deviceBytes = Math.floor(free * (1 - spareOfDevice));
-  notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
-  return { deviceBytes, hostBytes, onPlan };
+  // A device that does not say what is free shows it when it has no more.
+  const deviceBytes = free === undefined ? Infinity : Math.floor(free * (1 - spareOfDevice));
+  if (free !== undefined)
+    notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
+  return { deviceBytes, hostBytes, onPlan, onShrink, isGuess: true };
 }
 
 /** What of a function streams; undefined where nothing does. Times are predicted for GPUs, whose kind says what they reach. */

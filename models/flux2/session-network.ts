@@ -1,11 +1,12 @@
 /** Functions of a model as sessions on a device. */
+import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Plan } from '../../ir/plan.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { planWithinBudget } from '../../runtime/memory/plan-memory.js';
 import { type HostArray, Session, type SessionBudget, type SessionProgress } from '../../runtime/session.js';
 import type { WeightProvider } from '../../runtime/weight-provider.js';
-import type { MemoryBudget, MemoryShare } from './memory-shares.js';
+import type { MemoryShare } from './memory-shares.js';
 import type { Network, NetworkInput, NetworkTensor, RunObserver } from './networks.js';
 import type { ReportProgress } from './progress.js';
 
@@ -38,8 +39,17 @@ export async function openSessionNetwork(
     inputs: session.inputs.map(({ name, dtype, shape }): NetworkInput => {
       return { name, dtype: dtype === 'f32' ? 'f32' : 'i32', shape: shape.map((dim) => dim.text) };
     }),
-    run: async (inputs, observer) =>
-      toTensors(await session.run(toArrays(inputs), { ...toRunOptions(observer), onLoad: onProgress })),
+    run: async (inputs, observer) => {
+      const options = { ...toRunOptions(observer), onLoad: onProgress };
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return toTensors(await session.run(toArrays(inputs), options));
+        } catch (error) {
+          if (share?.budget.isGuess !== true || attempt > mostAttempts || !isOutOfMemory(error)) throw error;
+          share.shrink(Math.floor(shrinkBy * Math.min(share.deviceBytes, parts.device.usage.peakBytes)));
+        }
+      }
+    },
     destroy: async () => {
       await session.destroy();
       share?.release();
@@ -47,16 +57,24 @@ export async function openSessionNetwork(
   };
 }
 
-function budgetOf(
-  { plan, kernels, device }: NetworkParts,
-  { deviceBytes, hostBytes, onPlan }: MemoryBudget,
-): SessionBudget {
+/** How often a guess of the device's memory is lowered, and by how much. */
+const mostAttempts = 8;
+const shrinkBy = 0.8;
+
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Flux2cError && error.code === 'F2C502';
+}
+
+function budgetOf({ plan, kernels, device }: NetworkParts, share: MemoryShare): SessionBudget {
+  const { hostBytes, onPlan } = share.budget;
   const host = hostBytes === undefined ? {} : { hostBytes };
-  const request = { deviceBytes, ...host, isBeside: device.uploads !== undefined };
   return {
-    deviceBytes,
+    get deviceBytes() {
+      return share.deviceBytes;
+    },
     ...host,
     plan: (sizes) => {
+      const request = { deviceBytes: share.deviceBytes, ...host, isBeside: device.uploads !== undefined };
       const planned = planWithinBudget(plan, sizes, device.target, kernels, request);
       onPlan?.(plan.name, planned);
       return planned.bound;
