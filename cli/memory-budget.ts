@@ -6,7 +6,6 @@ import { formatBytes, formatDuration } from './inspect/format.js';
 import type { PlannedMemory } from '../runtime/memory/plan-memory.js';
 import { printBudget } from '../runtime/memory/byte-budget.js';
 import type { MemoryOptions } from './memory-options.js';
-import { contradiction } from './options.js';
 
 /** Of free memory of a device, what is left to drivers' own needs and to what else grows meanwhile. */
 const spareOfDevice = 0.08;
@@ -14,28 +13,22 @@ const spareOfDevice = 0.08;
 const shareOfHost = 0.6;
 
 /**
- * The budget that the options ask for, none without `--memory-budget`. Where host memory is not limited by an option, it is by what is
- * free. F2C703 for a budget of host memory alone.
+ * The budget that the options ask for. Without one everything goes to the device, and what turns out not to fit is streamed. Where host
+ * memory is not limited by an option, it is by what is free.
  */
 export function resolveMemory(
   { memoryBudget, hostBudget }: MemoryOptions,
   device: Device,
   notice: (sentence: string) => void,
-): MemoryBudget | undefined {
-  if (memoryBudget === undefined) {
-    if (hostBudget === undefined) return undefined;
-    throw contradiction(
-      '--host-budget is for weights that are streamed, and all are on the device',
-      'Take it together with --memory-budget.',
-    );
-  }
+): MemoryBudget {
   const hostBytes = hostBudget ?? Math.floor(freemem() * shareOfHost);
   const onPlan: MemoryBudget['onPlan'] = (name, planned) => {
     const sentence = describePlan(name, planned);
     if (sentence !== undefined) notice(sentence);
   };
+  const onShrink = (bytes: number): void => notice(`Not everything fits: going on with ${printBudget(bytes)} of the device's memory.`); // prettier-ignore
+  if (memoryBudget === undefined) return { deviceBytes: Infinity, hostBytes, onPlan, onShrink, isGuess: true, triesWhole: true }; // prettier-ignore
   if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };
-  const onShrink = (bytes: number): void => notice(`The device has less memory than that: going on with ${printBudget(bytes)}.`); // prettier-ignore
   const free = freeBytesOf(device);
   // A device that does not say what is free shows it when it has no more.
   const deviceBytes = free === undefined ? Infinity : Math.floor(free * (1 - spareOfDevice));

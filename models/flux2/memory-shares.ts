@@ -6,6 +6,8 @@ export interface MemoryBudget {
   readonly deviceBytes: number;
   /** Where the device turns out to have less, functions go on with less. */
   readonly isGuess?: boolean;
+  /** A guess that holds only where not all fits: functions are put on the device whole first, weights while kernels compile. */
+  readonly triesWhole?: boolean;
   /** Most bytes of streamed weights in host memory. Default: all of them. */
   readonly hostBytes?: number;
   /** Told of every plan that is made, before anything is loaded for it. */
@@ -33,11 +35,16 @@ export class MemoryShares {
     this.leftBytes = budget.deviceBytes;
   }
 
+  /** Whether functions have to leave room for each other. */
+  get isLimited(): boolean {
+    return this.leftBytes < Infinity;
+  }
+
   take(isBeside: boolean): MemoryShare {
     const { budget } = this;
     let deviceBytes = isBeside ? Math.floor(this.leftBytes / 2) : this.leftBytes;
     // Without a limit there is nothing to count.
-    const isLimited = deviceBytes < Infinity;
+    const { isLimited } = this;
     if (isLimited) this.leftBytes -= deviceBytes;
     let isTaken = true;
     const release = (): void => {
