@@ -7,7 +7,6 @@ import { formatBytes, formatDuration } from './inspect/format.js';
 import type { PlannedMemory } from '../runtime/memory/plan-memory.js';
 import { printBudget } from '../runtime/memory/byte-budget.js';
 import type { MemoryOptions } from './memory-options.js';
-import { contradiction } from './options.js';
 
 /** Of free memory of a device, what is left to drivers' own needs and to what else grows meanwhile. */
 const spareOfDevice = 0.08;
@@ -15,42 +14,33 @@ const spareOfDevice = 0.08;
 const shareOfHost = 0.6;
 
 /**
- * The budget that the options ask for, or that an artifact was compiled for; none without either. Where host memory is not limited by
- * them, it is by what is free. F2C703 for a budget of host memory alone.
+ * The budget that the options ask for, or that an artifact was compiled for. Without one everything goes to the device, and what turns
+ * out not to fit is streamed. Where host memory is not limited by them, it is by what is free.
  */
 export function resolveMemory(
   options: MemoryOptions,
   device: Device,
   notice: (sentence: string) => void,
   recorded?: ArtifactMemory,
-): MemoryBudget | undefined {
+): MemoryBudget {
   const { memoryBudget = recorded?.deviceBytes, hostBudget = recorded?.hostBytes } = options;
-  if (memoryBudget === undefined) {
-    if (hostBudget === undefined) return undefined;
-    throw contradiction(
-      '--host-budget is for weights that are streamed, and all are on the device',
-      'Take it together with --memory-budget.',
-    );
-  }
   const hostBytes = hostBudget ?? Math.floor(freemem() * shareOfHost);
   const onPlan: MemoryBudget['onPlan'] = (name, planned) => {
     const sentence = describePlan(name, planned);
     if (sentence !== undefined) notice(sentence);
   };
-  if (options.memoryBudget === undefined) {
-    notice(`Memory budget: ${printBudget(recorded!.deviceBytes)}, which the artifact was compiled for.`);
+  if (options.memoryBudget === undefined && recorded !== undefined) {
+    notice(`Memory budget: ${printBudget(recorded.deviceBytes)}, which the artifact was compiled for.`);
   }
+  const onShrink = (bytes: number): void => notice(`Not everything fits: going on with ${printBudget(bytes)} of the device's memory.`); // prettier-ignore
+  if (memoryBudget === undefined) return { deviceBytes: Infinity, hostBytes, onPlan, onShrink, isGuess: true, triesWhole: true }; // prettier-ignore
   if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };
   const free = freeBytesOf(device);
-  if (free === undefined) {
-    notice(
-      'WebGPU does not say how much memory is free: everything goes to the device. --memory-budget 8GiB sets a limit.',
-    );
-    return undefined;
-  }
-  const deviceBytes = Math.floor(free * (1 - spareOfDevice));
-  notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
-  return { deviceBytes, hostBytes, onPlan };
+  // A device that does not say what is free shows it when it has no more.
+  const deviceBytes = free === undefined ? Infinity : Math.floor(free * (1 - spareOfDevice));
+  if (free !== undefined)
+    notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
+  return { deviceBytes, hostBytes, onPlan, onShrink, isGuess: true };
 }
 
 /** What of a function streams; undefined where nothing does. Times are predicted for GPUs, whose kind says what they reach. */

@@ -56,7 +56,7 @@ export class ArtifactFlux2Model implements Flux2Model {
   }
 
   get hasBudget(): boolean {
-    return this.shares !== undefined;
+    return this.shares?.isLimited === true;
   }
 
   async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside = false): Promise<Network> {
