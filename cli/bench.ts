@@ -19,6 +19,7 @@ import type { CliContext } from './context.js';
 import { bindSizesOf, describeSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { withSubject } from './inspect/subject.js';
 import { addComponentOptions, addDeviceOptions, collect, type ComponentOptions, contradiction, type DeviceOptions, integerOf } from './options.js'; // prettier-ignore
+import { artifactMemory } from './artifact-folder.js';
 import { resolveMemory } from './memory-budget.js';
 import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
 import { createProgressLine, type ProgressLine } from './progress-line.js';
@@ -126,7 +127,8 @@ async function measureAll(
   const targets = [{ target: device.target, architectures: [] }];
   const { schedules } = await loadScheduleChoice(options, model, device, (sentence) => line.notice(sentence));
   const quantize = quantizeOf(options);
-  const memory = resolveMemory(options, device, (sentence) => line.notice(sentence));
+  const recorded = await artifactMemory(model);
+  const memory = resolveMemory(options, device, (sentence) => line.notice(sentence), recorded);
   const request = { ...options, quantize, targets, device, schedules, ...(model !== undefined && { model }) };
   line.notice('measuring the ceilings of the device');
   const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
