@@ -1,14 +1,25 @@
 /** Artifacts on disk: written whole or not at all, checked when they are opened. */
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Target } from '../backends/target.js';
-import type { ByteSource } from '../frontend/checkpoint/index.js';
+import { type ByteSource, isGguf, readGguf } from '../frontend/checkpoint/index.js';
 import { openFileSource } from '../frontend/checkpoint/node/file-source.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { ArtifactFlux2Model } from '../models/flux2/artifact-model.js';
 import type { MemoryBudget } from '../models/flux2/memory-shares.js';
-import { type Artifact, MANIFEST, openArtifact, sha256, type WeightFile } from '../runtime/artifact.js';
+import {
+  type Artifact,
+  type ArtifactManifest,
+  type ArtifactMemory,
+  MANIFEST,
+  openArtifact,
+  sha256,
+  type WeightFile,
+} from '../runtime/artifact.js';
+import { isAbort } from './report-error.js';
+import { writeError } from './placed-file.js';
 import { chooseBuild } from '../runtime/artifact/choose-build.js';
 import { decodeManifest } from '../runtime/artifact/manifest.js';
 import { artifactWeights } from '../runtime/artifact/weights.js';
@@ -24,10 +35,19 @@ export async function isArtifact(path: string): Promise<boolean> {
 
 /** What the artifact at `path` was compiled for; undefined when there is none. F2C53x when its manifest is malformed. */
 export async function artifactBackend(path: string): Promise<Target['backend'] | undefined> {
+  const manifest = await readManifest(path);
+  return manifest && [...manifest.builds.values()][0]?.target.backend;
+}
+
+/** The budget that the artifact at `path` was compiled for; undefined when there is none. Errors as `artifactBackend`. */
+export async function artifactMemory(path: string | undefined): Promise<ArtifactMemory | undefined> {
+  return path === undefined ? undefined : (await readManifest(path))?.memory;
+}
+
+async function readManifest(path: string): Promise<ArtifactManifest | undefined> {
   if (!(await isArtifact(path))) return undefined;
   const manifest = join(path, MANIFEST);
-  const { builds } = await decodeManifest(await readFile(manifest), manifest);
-  return [...builds.values()][0]?.target.backend;
+  return decodeManifest(await readFile(manifest), manifest);
 }
 
 /**
@@ -43,6 +63,9 @@ export async function writeArtifactFolder(
   const target = resolve(path);
   await requireReplaceable(target);
   const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  // Whoever does not wait for the clean end of a command ends the process.
+  const removeAtExit = (): void => rmSync(temporary, { recursive: true, force: true });
+  process.on('exit', removeAtExit);
   try {
     await mkdir(temporary, { recursive: true });
     await writeMore(temporary);
@@ -54,19 +77,25 @@ export async function writeArtifactFolder(
     await replaceFolder(temporary, target);
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    if (error instanceof Flux2cError) throw error;
+    if (error instanceof Flux2cError || isAbort(error)) throw error;
     throw new Flux2cError('F2C711', 'the artifact cannot be written', {
       where: [path],
       found: error instanceof Error ? error.message : String(error),
       cause: error,
     });
+  } finally {
+    process.off('exit', removeAtExit);
   }
 }
 
 async function writeInner(folder: string, name: string, bytes: Uint8Array): Promise<void> {
   const path = join(folder, name);
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, bytes, { flag: 'wx', flush: true });
+  try {
+    await writeFile(path, bytes, { flag: 'wx', flush: true });
+  } catch (error) {
+    throw writeError(name, bytes.byteLength, error);
+  }
 }
 
 /** A folder cannot be renamed over another one, so the old one steps aside for a moment. */
@@ -154,27 +183,40 @@ async function openWeightFile(artifact: string, file: WeightFile): Promise<ByteS
     expected: `${file.byteLength} bytes${file.modified === 0 ? '' : `, of ${new Date(file.modified).toISOString()}`}`,
     found: described
       ? `${described.byteLength} bytes${described.modified === 0 ? '' : `, of ${new Date(described.modified).toISOString()}`}`
-      : 'no such safetensors file',
-    hint: 'Compile it again, or with --pack-weights to make it independent of other files.',
+      : 'no such file of weights',
+    hint: isAbsolute(file.path)
+      ? 'Compile it again, or with --pack-weights to make it independent of other files.'
+      : 'Copy the whole artifact again, or compile it again.',
   });
 }
 
-/** What a manifest says of a safetensors file with weights. Files inside the artifact may be copied: their time is 0. */
+/** What a manifest says of a file with weights. Files inside the artifact may be copied: their time is 0. */
 export async function describeWeightFile(path: string, inside: boolean): Promise<WeightFile> {
   const real = await realpath(path);
   const status = await stat(real);
   const source = await openFileSource(real);
   try {
-    const length = await source.read(0, 8);
-    const header = Number(new DataView(length.buffer).getBigUint64(0, true));
-    const bytes = await source.read(0, Math.min(source.size, 8 + header));
     return {
       path: inside ? basename(path) : real,
       byteLength: status.size,
       modified: inside ? 0 : status.mtime.getTime(),
-      headerSha256: await sha256(bytes),
+      headerSha256: await sha256(await readHeader(source)),
     };
   } finally {
     await source.close();
   }
+}
+
+/** What stands before the data of a safetensors or a GGUF file. */
+async function readHeader(source: ByteSource): Promise<Uint8Array> {
+  if (await isGguf(source)) {
+    const { tensors } = await readGguf(source);
+    return source.read(
+      0,
+      [...tensors.values()].reduce((least, { offset }) => Math.min(least, offset), source.size),
+    );
+  }
+  const length = await source.read(0, 8);
+  const header = Number(new DataView(length.buffer).getBigUint64(0, true));
+  return source.read(0, Math.min(source.size, 8 + header));
 }

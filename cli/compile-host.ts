@@ -1,10 +1,11 @@
 /** The C++ programs of `compile --target cuda --host cpp`. */
 import type { CudaArchitecture } from '../backends/cuda/cuda-target.js';
 import { hostHeader, hostHeaderName } from '../backends/cuda/host/host-header.js';
+import type { HostTensor, HostWeights } from '../backends/cuda/host/host-program.js';
 import { printHost } from '../backends/cuda/host/print-host.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { Plan } from '../ir/plan.js';
-import type { ArtifactWeights } from '../runtime/artifact.js';
+import type { ArtifactWeights, WeightEntry } from '../runtime/artifact.js';
 import { planLifetimes } from '../runtime/plan/plan-lifetimes.js';
 
 export interface HostRequest {
@@ -50,10 +51,21 @@ export function printHostFiles({ name, builds, weights }: HostRequest): Readonly
       name,
       functions: new Map([...build.functions].map(([key, fn]) => [key, { ...fn, lifetimes: planLifetimes(fn.plan) }])),
       kernels: new Map([...build.kernels].map(([key, { thread }]) => [key, thread])),
-      weights,
+      weights: weights && toHostWeights(weights),
       buildLine: lines[index]!,
     });
     return [sourceOf(build, builds), source];
   });
   return new Map([...programs, [hostHeaderName, hostHeader]]);
+}
+
+/** Encoded matrices are of a type that no program reads, and that it is refused for. */
+function toHostWeights({ files, components }: ArtifactWeights): HostWeights {
+  const toHost = ([name, entry]: readonly [string, WeightEntry]): [string, HostTensor] => {
+    return [name, 'encoding' in entry ? { dtype: entry.encoding, shape: entry.shape, parts: [] } : entry];
+  };
+  return {
+    files,
+    components: new Map([...components].map(([name, entries]) => [name, new Map([...entries].map(toHost))])),
+  };
 }

@@ -1,27 +1,18 @@
 /** `flux2c compile`: a model into an artifact. */
 import { Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
-import { TOKENIZER_FOLDER, tokenizerFiles } from '../models/flux2/artifact-model.js';
-import { usedEncodings, usedTensors } from '../models/flux2/compile-artifact.js';
 import { describeModel, describeRelease } from '../models/flux2/compiled-model.js';
 import { availableFunctions, componentOf } from '../models/flux2/component-functions.js';
-import { encodeDescription } from '../models/flux2/description-json.js';
 import { closeModel, loadModel, type LoadedModel, storedTypes } from '../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../models/flux2/networks.js';
 import { openModelFiles } from '../models/flux2/node/open-model.js';
-import { chooseEncodings } from '../models/flux2/quantized-tensors.js';
+import { chooseEncodings, chooseEncodingsOfModule } from '../models/flux2/quantized-tensors.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
-import type { CompiledKernel } from '../passes/compiled.js';
-import { type BuildParts, encodeArtifact } from '../runtime/artifact.js';
-import { kernelHeaders } from '../runtime/cuda/node/open-cuda.js';
-import type { LoadableKernel } from '../runtime/plan/bound-plan.js';
-import { writeArtifactFolder } from './artifact-folder.js';
-import { compileBuilds, type CompiledBuild } from './compile-builds.js';
-import { compileCubins, type MachineCode } from './compile-cubins.js';
-import { printHostFiles } from './compile-host.js';
+import { compileBuilds } from './compile-builds.js';
+import { planMemory } from './compile-memory.js';
 import { reportCompiled } from './compile-report.js';
-import { mustPack, packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
+import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
 import { checkKept } from './open-model.js';
 import {
   addComponentOptions,
@@ -34,16 +25,17 @@ import {
 import type { Operands } from '../passes/compile.js';
 import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
-import { createProgressLine, type ProgressLine } from './progress-line.js';
+import { createProgressLine } from './progress-line.js';
 import { addScheduleOption, type ScheduleOptions } from './schedule-options.js';
 import { addQuantizeOptions, type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 import { chooseTargets } from './target-device.js';
 import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
-import { VERSION } from './version.js';
+import { writeArtifact } from './write-artifact.js';
 
 interface CompileOptions
   extends
     ComponentOptions,
+    MemoryOptions,
     QuantizeCliOptions,
     ReportOptions,
     ScheduleOptions,
@@ -64,6 +56,7 @@ Examples:
   $ flux2c compile ./FLUX.2-dev -o dev-webgpu --target webgpu
   $ flux2c compile -o shapes --pack-weights && flux2c generate "a green star" --model shapes
   $ flux2c compile ./FLUX.2-dev -o dev-int4 --quantize int4 --keep 'transformer_blocks.0.*'
+  $ flux2c compile ./FLUX.2-dev -o dev-8 --quantize int8 --memory-budget 8GiB
   $ flux2c compile --config dev -o dev-plans --component transformer
   $ flux2c compile ./FLUX.2-dev -o dev-hopper --target cuda --arch sm_90a
   $ flux2c compile ./FLUX.2-dev -o dev-program --target cuda --arch sm_80 --host cpp`;
@@ -86,7 +79,7 @@ export function compileCommand(context: CliContext): Command {
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 10,20,30', integersOf('--layers', 0))
     .addOption(operandsOption())
     .addHelpText('after', help);
-  addQuantizeOptions(command);
+  addMemoryOptions(addQuantizeOptions(command));
   addInstrumentOptions(
     addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'functions, kernels and times')),
   );
@@ -98,8 +91,6 @@ async function compile(model: string | undefined, options: CompileOptions, conte
     if (model !== undefined) throw contradiction('--config takes the place of a model', 'Leave out one of the two.');
     if (options.packWeights === true)
       throw contradiction('--config has no weights to pack', 'Leave out --pack-weights.');
-    if (options.quantize !== undefined)
-      throw contradiction('--config has no weights to quantise', 'Leave out --quantize.');
     await compileDescribed(describeRelease(options.config, options), undefined, options, context);
     return;
   }
@@ -147,7 +138,10 @@ async function compileDescribed(
       ...(options.operands && { operands: options.operands }),
       schedules,
       dtypesOf: (component) => (loaded ? storedTypes(component, loaded[component]!) : () => 'bf16'),
-      ...(loaded && { encodingOf: (component) => chooseEncodings(component, loaded[component]!, quantize) }),
+      encodingOf: (component, module) =>
+        loaded
+          ? chooseEncodings(component, loaded[component]!, quantize)
+          : chooseEncodingsOfModule(component, module, quantize),
       ...(options.layers && { layers: options.layers }),
       instrumentsOf: (name) =>
         createInstruments(options, targets[0]!.target, name, (text) => void context.stderr.write(text)),
@@ -158,74 +152,13 @@ async function compileDescribed(
     });
     const compileSeconds = (performance.now() - started) / 1000;
     context.signal.throwIfAborted();
-    const planned = loaded && (await planWeights(loaded, builds, options));
-    const weights = planned?.weights ?? null;
-    const code = await makeMachineCode(builds, options, context, line);
-    const files = await encodeArtifact({
-      compiler: VERSION,
-      model: encodeDescription(description),
-      functions: builds[0]!.functions,
-      builds: new Map(builds.map((build) => [build.name, partsOf(build, code)])),
-      ...(options.target === 'cuda' && { headers: kernelHeaders }),
-      files: new Map([
-        ...(builds[0]!.functions.has('text_encoder') && loaded ? await readTokenizer(loaded) : []),
-        ...(options.host === undefined ? [] : printHostFiles({ name: description.name, builds, weights })),
-      ]),
-      weights,
-    });
-    await writeArtifactFolder(options.output, files, async (folder) => {
-      await planned?.write(folder);
-      context.signal.throwIfAborted();
-    });
+    const memory = planMemory(builds, description, options);
+    const { code, weights } = await writeArtifact({ description, loaded, builds, memory }, options, context, line);
     line.finish();
-    reportCompiled({ builds, code, compileSeconds, weights }, options, context.stdout);
+    reportCompiled({ builds, code, compileSeconds, weights, memory }, options, context.stdout);
   } finally {
     line.finish();
   }
-}
-
-function partsOf(build: CompiledBuild, code: MachineCode): BuildParts {
-  const { target, architectures, functions, kernels } = build;
-  const withCode = (kernel: CompiledKernel): LoadableKernel => {
-    const binaries = code.get(kernel.name);
-    return binaries === undefined ? kernel : { ...kernel, binaries };
-  };
-  return {
-    target,
-    architectures,
-    plans: new Map([...functions].map(([name, { plan }]) => [name, plan])),
-    kernels: new Map([...kernels].map(([name, kernel]) => [name, withCode(kernel)])),
-  };
-}
-
-/** Empty where there is none to make, or no compiler for it: then the device's computer needs one. */
-async function makeMachineCode(
-  builds: readonly CompiledBuild[],
-  options: CompileOptions,
-  { signal }: CliContext,
-  line: ProgressLine,
-): Promise<MachineCode> {
-  if (options.target !== 'cuda' || !options.cubin) return new Map();
-  const made = await compileCubins({
-    builds,
-    headers: kernelHeaders,
-    signal,
-    onProgress: (step, of) => line.update({ stage: 'compile', step, of, secondsLeft: undefined }),
-  });
-  if (typeof made !== 'string') return made;
-  line.notice(`No machine code goes into the artifact (${made}): the GPU's computer will compile the kernels.`);
-  return new Map();
-}
-
-function planWeights(
-  loaded: LoadedModel,
-  builds: readonly CompiledBuild[],
-  options: CompileOptions,
-): Promise<PlannedWeights> {
-  const used = usedTensors(builds);
-  const wanted = usedEncodings(builds);
-  const packs = options.packWeights === true || mustPack(loaded, used, wanted);
-  return packs ? packWeights(loaded, used, wanted) : pointToWeights(loaded, used);
 }
 
 /** The functions that `--component` names: themselves, or all that a network has. */
@@ -242,13 +175,4 @@ function chooseFunctions(description: Flux2Description, { component: wanted }: C
     });
   }
   return known.filter((name) => wanted.includes(name) || wanted.includes(componentOf[name]));
-}
-
-async function readTokenizer({ files }: LoadedModel): Promise<ReadonlyMap<string, string>> {
-  const texts = new Map<string, string>();
-  for (const file of tokenizerFiles) {
-    const text = await files.components.tokenizer?.readText(file);
-    if (text !== undefined) texts.set(`${TOKENIZER_FOLDER}/${file}`, text);
-  }
-  return texts;
 }

@@ -5,6 +5,7 @@ import type { ResolvedRequest } from '../models/flux2/generate-request.js';
 import { pictureFormatOf, writeImage } from '../models/flux2/node/image-files.js';
 import type { PictureMetadata } from '../models/flux2/picture-metadata.js';
 import { Flux2Pipeline } from '../models/flux2/pipeline.js';
+import { artifactMemory } from './artifact-folder.js';
 import type { CliContext } from './context.js';
 import { checkGenerateOptions, type GenerateOptions, readGenerateRequest, tileOf } from './generate-options.js';
 import { createPreview, describePicture, LatentRecorder, showPicture, writeReport } from './generate-output.js';
@@ -99,7 +100,7 @@ async function generate(prompt: string | undefined, options: GenerateOptions, co
   try {
     const { schedules } = await loadScheduleChoice(options, options.model, device, notice);
     const model = await context.openModel(
-      { ...options, schedules, memory: resolveMemory(options, device, notice) },
+      { ...options, schedules, memory: resolveMemory(options, device, notice, await artifactMemory(options.model)) },
       device,
     );
     const pipeline = new Flux2Pipeline(model, { freeStages: true });

@@ -52,6 +52,35 @@ describe('flux2c inspect', () => {
     for (const { workgroupSize, name } of denoise.kernels) expect(workgroupSize, name).toBeGreaterThan(0);
   });
 
+  it('says in how many bits weights are, of a model, of an artifact and of plans without weights', async () => {
+    const quantize = ['--quantize', 'int4', '--keep', 'text_encoder.*'];
+    interface Shown {
+      readonly components: InspectReport['components'];
+      readonly functions: InspectReport['functions'];
+    }
+    const inspect = async (...line: readonly string[]): Promise<Shown> =>
+      JSON.parse((await runCommandLine(['inspect', '--json', ...line])).stdout) as Shown;
+    const plain = await inspect();
+    const model = await inspect(...quantize);
+    const path = join(folder, 'int4');
+    await runCommandLine(['compile', '-o', path, '--target', 'cpu', ...quantize]);
+    const artifact = await inspect(path);
+    const of = ({ components }: Shown, wanted: string): InspectReport['components'][number] =>
+      components.find(({ name }) => name === wanted)!;
+    expect(of(plain, 'transformer').storedAs).not.toContain('int4:64');
+    expect(of(model, 'transformer').storedAs).toContain('int4:64');
+    // A number of 16 bits has 4, and its share of a scale of 16 for 64 of them.
+    expect(of(model, 'transformer').bytes).toBeLessThan(of(plain, 'transformer').bytes * 0.4);
+    for (const name of ['transformer', 'text_encoder', 'vae']) {
+      const [found, wanted] = [of(artifact, name), of(model, name)];
+      expect(found).toEqual({ ...wanted, storedAs: expect.arrayContaining([...wanted.storedAs]) as unknown });
+      expect(found.parameters).toBe(of(plain, name).parameters);
+    }
+    const parameters = ({ functions }: Shown): number => functions.find(({ name }) => name === 'denoise')!.parameters;
+    expect(parameters(model)).toBe(parameters(plain));
+    expect(parameters(artifact)).toBe(parameters(plain));
+  });
+
   it('reports klein-4b without weights', async () => {
     const { stdout } = await runCommandLine(['inspect', '--config', 'klein-4b', '--component', 'denoise']);
     expect(stdout).toContain('klein-4b: configuration without weights, for webgpu');

@@ -14,9 +14,9 @@ import { renderInspectPage } from './inspect/html/inspect-page.js';
 import { formatMemories, type MemoryRequestOptions, reportMemory } from './inspect/memory-report.js';
 import { PassRecorder } from './inspect/pass-recorder.js';
 import { formatMetadata, readMetadata } from './inspect/picture.js';
-import { type InspectReport, reportComponents, reportFunction, weightsOf } from './inspect/report.js';
+import { type InspectReport, reportComponents, reportFunction } from './inspect/report.js';
 import { bindSizesOf, describeSizes, type PictureSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
-import { type InspectedFunction, type InspectSubject, withSubject } from './inspect/subject.js';
+import { type InspectSubject, withSubject } from './inspect/subject.js';
 import { formatReport } from './inspect/summary.js';
 import { addComponentOptions, addReportOptions, type ComponentOptions, contradiction, integerOf, operandsOption, type ReportOptions } from './options.js'; // prettier-ignore
 import { addPassOptions, createInstruments, type PassOptions } from './pass-options.js';
@@ -175,7 +175,9 @@ async function report(
     target: subject.target,
     build: subject.buildName,
     builds: subject.builds,
-    components: reportComponents(inspected.map(({ compiled }) => describeWeights(subject, compiled))),
+    components: reportComponents(
+      inspected.map(({ compiled }) => ({ name: compiled.name, weights: subject.weightsOf(compiled) })),
+    ),
     functions: inspected.map((one) => one.report),
     misfits,
     ...(wantsMemory(options) && { memory: inspected.flatMap(({ memory }) => memory?.memory ?? []) }),
@@ -213,12 +215,4 @@ function memoryRequest(options: InspectOptions): MemoryRequestOptions {
 
 function describe(names: readonly NetworkName[], sizes: PictureSizes): ReadonlyMap<NetworkName, string> {
   return new Map(names.map((name) => [name, describeSizes(name, sizes)]));
-}
-
-/** The graph's weights where there is one: packing renames them, and a network's functions share them. */
-function describeWeights(
-  subject: InspectSubject,
-  { name, plan }: InspectedFunction,
-): { readonly name: NetworkName; readonly weights: ReturnType<typeof weightsOf> } {
-  return { name, weights: weightsOf(subject.build?.(name) ?? plan) };
 }

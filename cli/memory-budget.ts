@@ -1,6 +1,7 @@
 /** What memory options mean on the machine at hand. */
 import { freemem } from 'node:os';
 import type { MemoryBudget } from '../models/flux2/memory-shares.js';
+import type { ArtifactMemory } from '../runtime/artifact.js';
 import type { Device } from '../runtime/device.js';
 import { formatBytes, formatDuration } from './inspect/format.js';
 import type { PlannedMemory } from '../runtime/memory/plan-memory.js';
@@ -13,19 +14,24 @@ const spareOfDevice = 0.08;
 const shareOfHost = 0.6;
 
 /**
- * The budget that the options ask for. Without one everything goes to the device, and what turns out not to fit is streamed. Where host
- * memory is not limited by an option, it is by what is free.
+ * The budget that the options ask for, or that an artifact was compiled for. Without one everything goes to the device, and what turns
+ * out not to fit is streamed. Where host memory is not limited by them, it is by what is free.
  */
 export function resolveMemory(
-  { memoryBudget, hostBudget }: MemoryOptions,
+  options: MemoryOptions,
   device: Device,
   notice: (sentence: string) => void,
+  recorded?: ArtifactMemory,
 ): MemoryBudget {
+  const { memoryBudget = recorded?.deviceBytes, hostBudget = recorded?.hostBytes } = options;
   const hostBytes = hostBudget ?? Math.floor(freemem() * shareOfHost);
   const onPlan: MemoryBudget['onPlan'] = (name, planned) => {
     const sentence = describePlan(name, planned);
     if (sentence !== undefined) notice(sentence);
   };
+  if (options.memoryBudget === undefined && recorded !== undefined) {
+    notice(`Memory budget: ${printBudget(recorded.deviceBytes)}, which the artifact was compiled for.`);
+  }
   const onShrink = (bytes: number): void => notice(`Not everything fits: going on with ${printBudget(bytes)} of the device's memory.`); // prettier-ignore
   if (memoryBudget === undefined) return { deviceBytes: Infinity, hostBytes, onPlan, onShrink, isGuess: true, triesWhole: true }; // prettier-ignore
   if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };

@@ -1,10 +1,12 @@
 /** Progress on stderr: one line that is rewritten on a terminal, a few plain lines elsewhere. */
 import type { Progress, Stage } from '../models/flux2/progress.js';
+import { formatBytes } from './inspect/format.js';
 import type { TerminalStream } from './show.js';
 
 const words: Readonly<Record<Stage, string>> = {
   load: 'loading weights',
   compile: 'compiling kernels',
+  pack: 'writing weights',
   prompt: 'encoding the prompt',
   references: 'encoding references',
   denoise: 'denoising',
@@ -103,9 +105,14 @@ function describe({ stage, detail }: Progress): string {
 function formatText(progress: Progress): string {
   const { stage, step, of, secondsLeft } = progress;
   const left = secondsLeft === undefined || step === of ? '' : `, ${formatSeconds(secondsLeft)} left`;
-  // Weights count bytes.
-  const done = stage === 'load' ? `${Math.floor((100 * step) / of)} %` : `${step}/${of}`;
+  const done = countDone(stage, step, of);
   return `${describe(progress)} ${done}${left}`;
+}
+
+/** Weights count bytes. */
+function countDone(stage: Stage, step: number, of: number): string {
+  if (stage === 'pack') return `${formatBytes(step)} of ${formatBytes(of)}`;
+  return stage === 'load' ? `${Math.floor((100 * step) / of)} %` : `${step}/${of}`;
 }
 
 /** `0.4 s`, `12 s`, `3:05 min`, `1:02:03 h`. */

@@ -42,7 +42,7 @@ function describeChain(error: Error): string {
 }
 
 /** F2C522 is a session that was cancelled. */
-function isAbort(error: unknown): boolean {
+export function isAbort(error: unknown): boolean {
   if (error instanceof Flux2cError && error.code === 'F2C522') return true;
   return error instanceof Error && error.name === 'AbortError';
 }

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { NetworkName, NetworkTensor } from '../models/flux2/networks.js';
+import { artifactMemory } from './artifact-folder.js';
 import type { CliContext } from './context.js';
 import { addComponentOptions, addDeviceOptions, addReportOptions, integersOf } from './options.js';
 import type { ComponentOptions, DeviceOptions, ReportOptions } from './options.js';
@@ -72,7 +73,12 @@ async function run(model: string, options: RunOptions, context: CliContext): Pro
   try {
     const { schedules } = await loadScheduleChoice(options, model, device, (sentence) => line.notice(sentence));
     const opened = await context.openModel(
-      { ...options, model, schedules, memory: resolveMemory(options, device, (sentence) => line.notice(sentence)) },
+      {
+        ...options,
+        model,
+        schedules,
+        memory: resolveMemory(options, device, (sentence) => line.notice(sentence), await artifactMemory(model)),
+      },
       device,
     );
     try {

@@ -11,13 +11,24 @@ import { verifyThreadKernel } from '../ir/kernel/thread-verify.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
 import type { Plan } from '../ir/plan.js';
 import { decodeAccesses, encodeAccesses } from './artifact/access-json.js';
-import { type ArtifactBuild, type ArtifactFile, type ArtifactKernel, type ArtifactManifest, type ArtifactWeights, decodeManifest, encodeManifest, sha256 } from './artifact/manifest.js'; // prettier-ignore
+import { type ArtifactBuild, type ArtifactFile, type ArtifactKernel, type ArtifactManifest, type ArtifactMemory, type ArtifactWeights, decodeManifest, encodeManifest, sha256 } from './artifact/manifest.js'; // prettier-ignore
 import { ARTIFACT_VERSION } from './artifact/manifest-body.js';
 import { decodePlan, encodePlan } from './artifact/plan-json.js';
 import type { LoadableKernel } from './plan/bound-plan.js';
 
 export { sha256 } from './artifact/manifest.js';
-export type { ArtifactBuild, ArtifactManifest, ArtifactWeights, WeightEntry, WeightFile } from './artifact/manifest.js';
+export { rangesOf } from './artifact/weight-entries.js';
+export type {
+  ArtifactBuild,
+  ArtifactManifest,
+  ArtifactMemory,
+  ArtifactWeights,
+  EncodedEntry,
+  FileRange,
+  NumbersEntry,
+  WeightEntry,
+  WeightFile,
+} from './artifact/manifest.js';
 
 export const MANIFEST = 'manifest.json';
 /** Beside the kernels, where their texts can be compiled by hand. */
@@ -37,6 +48,8 @@ export interface ArtifactParts {
   /** Texts of further files by their paths. */
   readonly files: ReadonlyMap<string, string>;
   readonly weights: ArtifactWeights | null;
+  /** What it was compiled to run in; default: with all weights on the device. */
+  readonly memory?: ArtifactMemory;
 }
 
 /** What one kind of device runs. */
@@ -99,10 +112,13 @@ export async function encodeArtifact(parts: ArtifactParts): Promise<ReadonlyMap<
   }
   const files: ArtifactFile[] = [];
   for (const [path, text] of sorted(parts.files)) files.push(await add(path, text));
-  const { compiler, model, weights } = parts;
+  const { compiler, model, weights, memory } = parts;
   const functions = new Map(sorted(parts.functions).map(([name, { component }]) => [name, { component }]));
   const version = ARTIFACT_VERSION;
-  const manifest: ArtifactManifest = { version, compiler, model, functions, builds, kernels, headers, files, weights };
+  const manifest: ArtifactManifest = {
+    ...{ version, compiler, model, functions, builds, kernels, headers, files, weights },
+    ...(memory && { memory }),
+  };
   written.set(MANIFEST, new TextEncoder().encode(await encodeManifest(manifest)));
   return written;
 }

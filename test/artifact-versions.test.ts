@@ -47,6 +47,7 @@ describe('an artifact of an older version', () => {
   it.each([
     [2, version2],
     [3, (fields: Json): Json => ({ ...withoutBuilds(fields), version: 3 })],
+    [4, (fields: Json): Json => ({ ...fields, version: 4 })],
   ] as const)('is read as it always was: %s', async (version, edit) => {
     const path = copyWith(`version-${version}`, edit);
     const [old, now] = [await openArtifactFolder(path), await openArtifactFolder(current)];
@@ -59,7 +60,7 @@ describe('an artifact of an older version', () => {
 
   it.each([
     [1, withoutBuilds],
-    [5, (fields: Json) => fields],
+    [6, (fields: Json) => fields],
   ] as const)('is refused when nothing knows it any more, or yet: %s', async (version, edit) => {
     const path = copyWith(`version-${version}`, (fields) => ({ ...edit(fields), version }));
     await expect(openArtifactFolder(path)).rejects.toMatchObject({ code: 'F2C531' });

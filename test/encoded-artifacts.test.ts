@@ -8,8 +8,6 @@ import { openModel } from '../cli/open-model.js';
 import type { Flux2Model } from '../models/flux2/networks.js';
 import { Flux2Pipeline } from '../models/flux2/pipeline.js';
 import { createCpuDevice } from '../runtime/cpu/node/cpu-device.js';
-import { memorySource } from '../frontend/checkpoint/index.js';
-import { artifactWeights } from '../runtime/artifact/weights.js';
 import { runCommandLine } from './cli-harness.js';
 import { packFp8 } from './packed-checkpoints.js';
 import { PackedModels } from './packed-models.js';
@@ -67,26 +65,4 @@ describe('compiled artifacts', () => {
       await draw(await openModel({ model }, device)),
     );
   });
-});
-
-describe('arrays of an artifact', () => {
-  // 4 rows of 64: 32 bytes of codes and a scale of 4 bytes each.
-  const source = memorySource('weights', new Uint8Array(1024));
-  const entry = { dtype: 'nf4:64', shape: [4, 64], parts: [[0, 64, 128], [0, 192, 16]] } as const; // prettier-ignore
-  const open = (changed: object): unknown => {
-    const components = new Map([['transformer', new Map([['w', { ...entry, ...changed }]])]]);
-    return artifactWeights('made', { files: [], components }, 'transformer', [source]);
-  };
-
-  it.each<readonly [string, object]>([
-    ['of another group', { dtype: 'nf4:32' }],
-    ['of fewer rows', { shape: [3, 64] }],
-    ['of rows that are no whole groups', { shape: [4, 96] }],
-    ['of no matrix', { shape: [4, 1, 64] }],
-    ['without scales', { parts: [[0, 64, 128]] }],
-    ['in a file that there is not', { parts: [[0, 64, 128], [1, 192, 16]] }],
-  ])('%s are refused', (_, changed) => {
-    expect(() => open({})).not.toThrow();
-    expect(() => open(changed)).toThrow(expect.objectContaining({ code: 'F2C530' }));
-  }); // prettier-ignore
 });

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCommandLine } from './cli-harness.js';
 import { readImage } from '../models/flux2/node/image-files.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -76,6 +77,15 @@ describe('the package, installed elsewhere', { timeout: 180_000 }, () => {
     const [red, green, blue] = data.subarray(3 * (width * (height >> 1) + (width >> 1)));
     expect([width, height]).toEqual([128, 128]);
     expect(red! > 150 && green! < 90 && blue! < 90).toBe(true);
+  });
+
+  it('encodes weights on several threads as sources do on one', async () => {
+    const line = ['compile', '--target', 'cpu', '--component', 'transformer', '--quantize', 'int4', '-o'];
+    await run(app, 'npx', 'flux2c', ...line, 'int4');
+    const wanted = join(folder, 'int4');
+    expect((await runCommandLine([...line, wanted])).exitCode).toBe(0);
+    const weights = 'weights-transformer.safetensors';
+    expect((await readFile(join(app, 'int4', weights))).equals(await readFile(join(wanted, weights)))).toBe(true);
   });
 
   it('serves programs of strict TypeScript, whose types it brings', async () => {

@@ -92,7 +92,7 @@ export function reportMemory(
     arenaBytes: whole.bound.memory.arenaBytes,
     boundaryBytes: whole.bound.memory.boundaryBytes,
     costs,
-    budgets: planned.map(({ budget, plan: one }) => describe(budget, one, costs)),
+    budgets: planned.map(({ budget, plan: one }) => describeBudget(budget, one, costs)),
   };
   return { memory, planned: planned[planned.length >> 1]!.plan, isBeside: uploadsBeside(target) };
 }
@@ -121,7 +121,8 @@ function ladder(least: number, whole: number): readonly number[] {
   return [...new Set([least, ...(between.length > 0 ? between : quarters), whole])].filter((bytes) => bytes >= least);
 }
 
-function describe(
+/** What a plan within a budget holds, moves and is predicted to take. */
+export function describeBudget(
   budgetBytes: number,
   { bound, prediction, deviceBytes }: PlannedMemory,
   costs: DeviceCosts,

@@ -1,6 +1,5 @@
 /** What there is to say about a compiled function for given sizes, as plain data. */
 import type { DimBinding } from '../../ir/dim.js';
-import { byteSize, type DType } from '../../ir/dtype.js';
 import type { Module, WeightDeclaration } from '../../ir/graph/graph.js';
 import type { Schedule } from '../../ir/kernel/tile.js';
 import type { Plan } from '../../ir/plan.js';
@@ -14,6 +13,7 @@ import { describeKernel, type KernelFacts } from './describe-kernel.js';
 import { blockOf } from './label-block.js';
 import type { InspectedFunction, InspectedKernel, InspectSubject } from './subject.js';
 import type { FunctionMemory } from './memory-report.js';
+import type { StoredWeight } from './stored-weights.js';
 import { leastTraffic } from './traffic.js';
 
 export interface Work {
@@ -71,7 +71,8 @@ export interface ComponentReport {
   readonly parameters: number;
   readonly bytes: number;
   readonly tensors: number;
-  readonly dtypes: readonly DType[];
+  /** Element types and encodings. */
+  readonly storedAs: readonly string[];
 }
 
 export interface InspectReport {
@@ -125,7 +126,7 @@ export function reportFunction(
         ...describeKernel(kernel),
       }))
       .sort((a, b) => b.step.flop - a.step.flop || b.once.flop - a.once.flop || (a.name < b.name ? -1 : 1)),
-    parameters: plan.weights.reduce((sum, weight) => sum + countElementsOf(weight), 0),
+    parameters: plan.weights.reduce((sum, weight) => sum + countParameters(weight), 0),
     memory: bound.memory,
     largestBinding: tally.largestBinding,
   };
@@ -192,14 +193,14 @@ function groupByBlock(launches: readonly PlannedLaunch[]): readonly BlockReport[
     .sort((a, b) => b.work.flop - a.work.flop);
 }
 
-/** The networks and the weights that the functions of the modules use of them. */
+/** The networks and the weights that functions use of them; those that several use count once. */
 export function reportComponents(
-  modules: readonly { readonly name: NetworkName; readonly weights: Iterable<WeightDeclaration> }[],
+  functions: readonly { readonly name: NetworkName; readonly weights: readonly StoredWeight[] }[],
 ): readonly ComponentReport[] {
-  const components = new Map<string, Map<string, WeightDeclaration>>();
-  for (const { name, weights } of modules) {
+  const components = new Map<string, Map<string, StoredWeight>>();
+  for (const { name, weights } of functions) {
     const component = componentOf[name];
-    const known = components.get(component) ?? new Map<string, WeightDeclaration>();
+    const known = components.get(component) ?? new Map<string, StoredWeight>();
     for (const weight of weights) known.set(weight.name, weight);
     components.set(component, known);
   }
@@ -207,10 +208,10 @@ export function reportComponents(
     const all = [...weights.values()];
     return {
       name,
-      parameters: all.reduce((sum, weight) => sum + countElementsOf(weight), 0),
-      bytes: all.reduce((sum, weight) => sum + countElementsOf(weight) * byteSize(weight.type.dtype), 0),
+      parameters: all.reduce((sum, { parameters }) => sum + parameters, 0),
+      bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
       tensors: all.length,
-      dtypes: [...new Set(all.map(({ type }) => type.dtype))],
+      storedAs: [...new Set(all.map(({ storedAs }) => storedAs))],
     };
   });
 }
@@ -226,6 +227,14 @@ export function weightsOf(source: Module | Plan): readonly WeightDeclaration[] {
 
 export function countElementsOf({ type }: WeightDeclaration): number {
   return type.shape.reduce((product, dim) => product * dim.evaluate({}), 1);
+}
+
+/** Numbers of the model that a weight holds: none where it only has scales of others. */
+function countParameters(weight: WeightDeclaration): number {
+  const { source } = weight;
+  if (source.kind === 'row_scales') return 0;
+  if (source.kind !== 'encoded_rows') return countElementsOf(weight);
+  return source.field === 'codes' ? source.of.shape.reduce((product, size) => product * size, 1) : 0;
 }
 
 function symbolsOf(plan: Plan): readonly string[] {

@@ -8,12 +8,16 @@ import type { Plan } from '../../ir/plan.js';
 import { buildFunction, componentOf } from '../../models/flux2/component-functions.js';
 import { pixelsPerToken } from '../../models/flux2/config.js';
 import { describeModel, describeRelease } from '../../models/flux2/compiled-model.js';
-import { collectExpectedWeights } from '../../models/flux2/expected-weights.js';
 import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
-import { chooseEncodings, mayQuantize, type QuantizeOptions } from '../../models/flux2/quantized-tensors.js';
+import {
+  chooseEncodings,
+  chooseEncodingsOfModule,
+  mayQuantize,
+  type QuantizeOptions,
+} from '../../models/flux2/quantized-tensors.js';
 import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
 import {
@@ -31,6 +35,7 @@ import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { isArtifact, openArtifactFolder } from '../artifact-folder.js';
 import { checkKept } from '../open-model.js';
 import { type ComponentOptions, contradiction } from '../options.js';
+import { type StoredWeight, weightsOfModule, weightsOfPlan } from './stored-weights.js';
 import type { BuildTarget } from '../target-options.js';
 
 export interface InspectSubject {
@@ -44,6 +49,8 @@ export interface InspectSubject {
   /** In the order of their use; a loop's variants (with guidance, with cached references) are left to `--component`. */
   readonly functions: readonly NetworkName[];
   readonly defaults: SizeDefaults;
+  /** The weights of a function: of its graph, where there is one, because plans rename those that they pack. */
+  readonly weightsOf: (compiled: InspectedFunction) => readonly StoredWeight[];
   readonly compile: (name: NetworkName, instruments: readonly Instrument[]) => InspectedFunction;
   /** Compiles a function under schedules, any number of times; absent for artifacts, whose kernels are made. */
   readonly prepare?: (name: NetworkName) => ReturnType<typeof prepareModule>;
@@ -119,13 +126,8 @@ export async function withSubject<T>(
   const compiling: Compiling = { targets, build, operands: operands ?? 'stored', schedules };
   if (config !== undefined) {
     const description = describeRelease(config, components);
-    const encodingOf = (name: NetworkName, module: Module): EncodingOf | undefined => {
-      const component = componentOf[name];
-      const table = new Map(
-        [...collectExpectedWeights(module, component)].map(([tensor, shape]) => [tensor, { shape }]),
-      );
-      return chooseEncodings(component, { table, encodingOf: () => undefined }, quantize);
-    };
+    const encodingOf = (name: NetworkName, module: Module): EncodingOf =>
+      chooseEncodingsOfModule(componentOf[name], module, quantize);
     return use(describedSubject(config, 'configuration', description, { typesOf: () => () => 'bf16', encodingOf }, compiling)); // prettier-ignore
   }
   if (path !== undefined && (await isArtifact(path))) {
@@ -198,6 +200,10 @@ function describedSubject(
     functions: order.filter((fn) => has[componentOf[fn]] !== undefined),
     defaults: sizeDefaults(description),
     build,
+    weightsOf: ({ name: fn }) => {
+      const module = build(fn);
+      return weightsOfModule(module, encodingOf(fn, module));
+    },
     runPasses: (fn, instruments) => {
       const module = build(fn);
       const { encodingOf: held } = optionsOf(fn, module);
@@ -221,7 +227,8 @@ function lastLayer({ textEncoder }: Flux2Description): readonly number[] | undef
   return textEncoder && [textEncoder.layers - 1];
 }
 
-function sizeDefaults({ pipeline, autoencoder }: Flux2Description): SizeDefaults {
+/** Of models without a pipeline the usual ones. */
+export function sizeDefaults({ pipeline, autoencoder }: Flux2Description): SizeDefaults {
   const { width = 1024, height = 1024, steps = 50 } = pipeline?.sampling ?? {};
   const pixels = autoencoder === undefined ? 16 : pixelsPerToken(autoencoder);
   return { width, height, steps, textTokens: pipeline?.maxSequenceLength ?? 512, pixelsPerToken: pixels };
@@ -245,6 +252,7 @@ async function artifactSubject(
     builds: summarizeBuilds(builds),
     functions: names.filter((name) => plans.has(name)),
     defaults: sizeDefaults(decodeDescription(model, path)),
+    weightsOf: ({ name, plan }) => weightsOfPlan(plan, manifest.weights?.components.get(componentOf[name])),
     compile: (name) => ({ name, plan: plans.get(name)!, kernels }),
   };
 }

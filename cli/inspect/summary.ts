@@ -31,7 +31,7 @@ export function formatReport(report: InspectReport, sizes: PictureSizes): string
         formatCount(component.parameters),
         formatBytes(component.bytes),
         `${component.tensors}`,
-        component.dtypes.join(', '),
+        component.storedAs.join(', '),
       ]),
     ),
   ];

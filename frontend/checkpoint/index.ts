@@ -26,6 +26,7 @@ export {
   type TensorSpec,
 } from './safetensors-writer.js';
 export { joinFiles, readCheckpoint, type Checkpoint, type CheckpointTensor, type TensorFile } from './checkpoint.js';
+export { isGguf, readGguf } from './gguf.js';
 export type { PackedTensor } from './packed-tensor.js';
 export {
   isPacked,

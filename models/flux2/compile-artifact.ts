@@ -2,11 +2,11 @@
 import { kernelPrinter } from '../../backends/print-kernel.js';
 import type { Target } from '../../backends/target.js';
 import { locateSlice } from '../../frontend/checkpoint/index.js';
-import type { WeightPart, WeightSource } from '../../ir/graph/graph.js';
+import type { Module, WeightSource } from '../../ir/graph/graph.js';
 import type { Plan } from '../../ir/plan.js';
 import { compileModule, type CompileOptions, KernelCache } from '../../passes/compile.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
-import type { WeightEntry } from '../../runtime/artifact.js';
+import type { NumbersEntry } from '../../runtime/artifact.js';
 import { buildFunction, componentOf } from './component-functions.js';
 import type { LoadedComponent } from './load-model.js';
 import type { Flux2Description, NetworkName } from './networks.js';
@@ -19,8 +19,8 @@ export interface CompileRequest {
   readonly target: Target;
   /** Element types of the stored weights. */
   readonly dtypesOf: (component: Component) => WeightDTypes;
-  /** How stored weights are held on the device (`chooseEncodings`); default: as numbers. */
-  readonly encodingOf?: (component: Component) => CompileOptions['encodingOf'];
+  /** How the weights of a function's network are held on the device (`chooseEncodings`); default: as numbers. */
+  readonly encodingOf?: (component: Component, module: Module) => CompileOptions['encodingOf'];
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
   /** Default: `stored`. */
@@ -52,7 +52,7 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
     const component = componentOf[name];
     const module = buildFunction(description, name, dtypesOf(component), layers);
     const instruments = instrumentsOf?.(name);
-    const encodingOf = request.encodingOf?.(component);
+    const encodingOf = request.encodingOf?.(component, module);
     const compiled = compileModule(module, target, {
       print: kernelPrinter(target),
       operands,
@@ -69,59 +69,50 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
   return { functions, kernels };
 }
 
+/** What plans read of a tensor. */
+export interface TensorUse {
+  /** Some plan reads its numbers. */
+  readonly isNumbers: boolean;
+  /** Some plan reads its rows in this encoding. */
+  readonly encodings: ReadonlySet<string>;
+}
+
 /** The tensors of each network that plans of any build read, sorted. */
 export function usedTensors(
   builds: readonly Pick<CompiledFunctions, 'functions'>[],
-): ReadonlyMap<Component, readonly string[]> {
-  const used = new Map<Component, Set<string>>();
-  const collect = (part: WeightPart, into: Set<string>): void => {
-    const { source } = part;
-    if (source.kind === 'tensor') into.add(source.tensor);
-    else if ('of' in source) collect(source.of, into);
-    else for (const inner of source.parts) collect(inner, into);
+): ReadonlyMap<Component, ReadonlyMap<string, TensorUse>> {
+  const used = new Map<Component, Map<string, TensorUse>>();
+  const collect = (source: WeightSource, encoding: string | undefined, into: Map<string, TensorUse>): void => {
+    if (source.kind === 'tensor') {
+      const { isNumbers = false, encodings = [] } = into.get(source.tensor) ?? {};
+      const more = encoding === undefined ? [] : [encoding];
+      into.set(source.tensor, {
+        isNumbers: isNumbers || encoding === undefined,
+        encodings: new Set([...encodings, ...more]),
+      });
+    } else if ('of' in source) {
+      collect(source.of.source, source.kind === 'encoded_rows' ? source.encoding : undefined, into);
+    } else for (const inner of source.parts) collect(inner.source, encoding, into);
   };
   for (const { component, plan } of builds.flatMap(({ functions }) => [...functions.values()])) {
-    const tensors = used.get(component) ?? new Set();
+    const tensors = used.get(component) ?? new Map<string, TensorUse>();
     used.set(component, tensors);
-    for (const { type, source } of plan.weights) {
-      collect({ shape: type.shape.map((dim) => dim.evaluate({})), source }, tensors);
-    }
+    for (const { source } of plan.weights) collect(source, undefined, tensors);
   }
-  return new Map([...used].sort().map(([component, tensors]) => [component, [...tensors].sort()]));
+  const sorted = <K extends string, V>(map: ReadonlyMap<K, V>): [K, V][] =>
+    [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+  return new Map(sorted(used).map(([component, tensors]) => [component, new Map(sorted(tensors))]));
 }
 
-/** How plans of any build want tensors of each network encoded. */
-export function usedEncodings(
-  builds: readonly Pick<CompiledFunctions, 'functions'>[],
-): ReadonlyMap<Component, ReadonlyMap<string, string>> {
-  const used = new Map<Component, Map<string, string>>();
-  const collect = (source: WeightSource, encoding: string, into: Map<string, string>): void => {
-    if (source.kind === 'tensor') into.set(source.tensor, encoding);
-    else if ('of' in source) collect(source.of.source, encoding, into);
-    else for (const inner of source.parts) collect(inner.source, encoding, into);
-  };
-  for (const { component, plan } of builds.flatMap(({ functions }) => [...functions.values()])) {
-    const encodings = used.get(component) ?? new Map<string, string>();
-    used.set(component, encodings);
-    for (const { source } of plan.weights) {
-      if (source.kind === 'encoded_rows') collect(source.of.source, source.encoding, encodings);
-    }
-  }
-  return used;
-}
-
-/** Where the tensors of a network are in its files; `fileIndex` numbers the files. */
-export function locateTensors(
+/** Where the numbers of a tensor are in its files; `fileIndex` numbers the files. */
+export function locateTensor(
   { checkpoint, table }: LoadedComponent<unknown>,
-  tensors: readonly string[],
+  name: string,
   fileIndex: (file: string) => number,
-): ReadonlyMap<string, WeightEntry> {
-  const entries = tensors.map((name): [string, WeightEntry] => {
-    const slice = table.get(name)!;
-    const parts = locateSlice(checkpoint, slice).map(
-      ({ file, offset, byteLength }) => [fileIndex(file), offset, byteLength] as const,
-    );
-    return [name, { dtype: slice.fileDType, shape: slice.shape, parts }];
-  });
-  return new Map(entries);
+): NumbersEntry {
+  const slice = table.get(name)!;
+  const parts = locateSlice(checkpoint, slice).map(
+    ({ file, offset, byteLength }) => [fileIndex(file), offset, byteLength] as const,
+  );
+  return { dtype: slice.fileDType, shape: slice.shape, parts };
 }

@@ -43,13 +43,19 @@ export class PictureDecoder {
           ? await run(latents, shape.height, shape.width)
           : await decodeTiles(run, latents, shape, { size, overlap });
       } catch (error) {
-        const fitsSmaller = error instanceof Flux2cError && tooLarge.has(error.code) && size > smallestTile;
-        if (!fitsSmaller) throw error;
-        size = Math.max(smallestTile, Math.ceil(size / 2));
+        const smaller = smallerTile(size, error);
+        if (smaller === undefined) throw error;
+        size = smaller;
         this.limit = size;
       }
     }
   }
+}
+
+/** The size to try after one that failed with `error`; undefined where no smaller one can help. */
+export function smallerTile(size: number, error: unknown): number | undefined {
+  const fitsSmaller = error instanceof Flux2cError && tooLarge.has(error.code) && size > smallestTile;
+  return fitsSmaller ? Math.max(smallestTile, Math.ceil(size / 2)) : undefined;
 }
 
 async function decodeTiles(

@@ -1,12 +1,12 @@
 /** What a pipeline says while it works. */
 
-export type Stage = 'load' | 'compile' | 'prompt' | 'references' | 'denoise' | 'decode';
+export type Stage = 'load' | 'compile' | 'pack' | 'prompt' | 'references' | 'denoise' | 'decode';
 
 export interface Progress {
   readonly stage: Stage;
   /** What the stage is at where it does the same for several: `for sm_90a`. */
   readonly detail?: string;
-  /** Done so far of `of`: steps of denoising, pictures or tiles of decoding, kernels of compiling. */
+  /** Done so far of `of`: steps of denoising, pictures or tiles of decoding, kernels of compiling, bytes of loading and packing. */
   readonly step: number;
   readonly of: number;
   /** Until the end of this stage, from the steps so far; undefined before the first is done. */

@@ -1,6 +1,8 @@
 import { requireEncodable } from '../../ir/encode-rows.js';
 import { fitsEncoding, parseEncoding } from '../../ir/encoding.js';
+import type { Module } from '../../ir/graph/graph.js';
 import type { EncodingOf, MayQuantize } from '../../passes/compile.js';
+import { collectExpectedWeights } from './expected-weights.js';
 import type { Component } from './weights.js';
 
 /**
@@ -62,6 +64,16 @@ export function chooseEncodings(
     const isMatrix = shape.length === 2 && fitsEncoding(encoding, shape[1]!);
     return encodingOf(tensor) ?? (mayQuantize(tensor) && isMatrix && !isKept ? encoding.text : undefined);
   };
+}
+
+/** As `chooseEncodings`, for a network of which there is only a module: its tensors are those that the module asks for. */
+export function chooseEncodingsOfModule(
+  component: Component,
+  module: Module,
+  options: QuantizeOptions | undefined,
+): EncodingOf {
+  const table = new Map([...collectExpectedWeights(module, component)].map(([tensor, shape]) => [tensor, { shape }]));
+  return chooseEncodings(component, { table, encodingOf: () => undefined }, options);
 }
 
 function patternOf(text: string): RegExp {

@@ -28,6 +28,12 @@ export const boolean: Decoder<boolean> = (value, at) => {
   throw malformed(at, 'true or false', value);
 };
 
+/** SHA-256. */
+export const digest: Decoder<string> = (value, at) => {
+  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
+  throw malformed(at, '64 hexadecimal digits', value);
+};
+
 const specialNumbers: ReadonlyMap<string, number> = new Map([
   ['-0', -0],
   ['Infinity', Infinity],

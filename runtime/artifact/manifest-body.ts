@@ -6,6 +6,7 @@ import {
   count,
   type Decoder,
   dictionary,
+  digest,
   list,
   malformed,
   nullable,
@@ -13,20 +14,15 @@ import {
   objectWith,
   oneOf,
   string,
-  tuple,
 } from './decode.js';
-import type { ArtifactBuild, ArtifactFile, ArtifactManifest, ArtifactWeights, WeightEntry } from './manifest.js';
+import type { ArtifactBuild, ArtifactFile, ArtifactManifest, ArtifactMemory } from './manifest.js';
+import { decodeNumbers, decodeWeights } from './weight-entries.js';
 
 /** Raised when a reader of the old version could misread the new one. */
-export const ARTIFACT_VERSION = 4;
-export const READABLE_VERSIONS = [2, 3, ARTIFACT_VERSION] as const;
+export const ARTIFACT_VERSION = 5;
+export const READABLE_VERSIONS = [2, 3, 4, ARTIFACT_VERSION] as const;
 export type ArtifactVersion = (typeof READABLE_VERSIONS)[number];
 export const FORMAT = 'flux2c-artifact';
-
-const digest: Decoder<string> = (value, at) => {
-  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
-  throw malformed(at, '64 hexadecimal digits', value);
-};
 
 /** A path that cannot leave the artifact. */
 const innerPath: Decoder<string> = (value, at) => {
@@ -68,17 +64,6 @@ const target: Decoder<Target> = (value, at) => {
   return found.backend === 'cuda' ? { ...alwaysOfCuda, ...found } : found;
 };
 
-const weightEntry: Decoder<WeightEntry> = object({
-  dtype: string,
-  shape: list(count),
-  parts: list(tuple(count, count, count)),
-});
-
-const weights: Decoder<ArtifactWeights> = object({
-  files: list(object({ path: string, byteLength: count, modified: count, headerSha256: digest })),
-  components: dictionary(dictionary(weightEntry)),
-});
-
 const kernelFiles = {
   thread: file,
   accesses: file,
@@ -97,7 +82,6 @@ const fields = {
     throw malformed(at, "the model's configurations", value);
   },
   files: list(file),
-  weights: nullable(weights),
 };
 
 const build: Decoder<ArtifactBuild> = object({
@@ -107,16 +91,30 @@ const build: Decoder<ArtifactBuild> = object({
   kernels: list(string),
 });
 
-const body = object({
+const bodyFields = {
   ...fields,
   functions: dictionary(object({ component: string })),
   builds: dictionary(build),
   kernels,
   headers: list(file),
-});
+};
+
+const memory: Decoder<ArtifactMemory> = objectWith({ deviceBytes: count }, { hostBytes: count });
+
+const body = objectWith({ ...bodyFields, weights: nullable(decodeWeights) }, { memory });
+
+/** Up to version 4 weights are numbers, and there is no budget of memory. */
+const onlyNumbers = nullable(decodeNumbers);
+
+const bodyOf4 = object({ ...bodyFields, weights: onlyNumbers });
 
 /** Up to version 3 there is one build, which has no name. */
-const singleBuild = { ...fields, target, functions: dictionary(object({ component: string, plan: file })) };
+const singleBuild = {
+  ...fields,
+  weights: onlyNumbers,
+  target,
+  functions: dictionary(object({ component: string, plan: file })),
+};
 
 const bodyOf3 = object({ ...singleBuild, kernels, headers: list(file) });
 
@@ -144,6 +142,8 @@ function decodeFields(json: JsonValue, version: ArtifactVersion, at: readonly st
   switch (version) {
     case ARTIFACT_VERSION:
       return body(json, at);
+    case 4:
+      return bodyOf4(json, at);
     case 3:
       return nameBuild(bodyOf3(json, at));
     case 2: {

@@ -34,19 +34,43 @@ export interface WeightFile {
   readonly headerSha256: string;
 }
 
-/** A tensor by its name in the compiled modules: ranges of files, one after another, or the arrays of an encoded matrix. */
-export interface WeightEntry {
-  /** As safetensors writes it: `BF16`; of an encoded matrix the encoding: `int4:64`. */
+/** [index into `files`, offset, bytes]. */
+export type FileRange = readonly [number, number, number];
+
+/** A tensor by its name in the compiled modules: numbers, or codes with what belongs to them. */
+export type WeightEntry = NumbersEntry | EncodedEntry;
+
+/** Ranges of files, one after another. */
+export interface NumbersEntry {
+  /** As safetensors writes it: `BF16`. */
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** [index into `files`, offset, bytes]. */
-  readonly parts: readonly (readonly [number, number, number])[];
+  readonly parts: readonly FileRange[];
+}
+
+/** A matrix in fewer bits than its numbers (`ir/encoding.ts`). */
+export interface EncodedEntry {
+  /** `int4:64`, `q8_0`. */
+  readonly encoding: string;
+  /** What its numbers are rounded to where they are wanted. */
+  readonly dtype: string;
+  /** [rows, columns] of the numbers. */
+  readonly shape: readonly number[];
+  /** By the fields of the encoding, each whole. */
+  readonly arrays: ReadonlyMap<string, FileRange>;
 }
 
 export interface ArtifactWeights {
   readonly files: readonly WeightFile[];
   /** By network (`transformer`, `vae`, `text_encoder`), then by tensor. */
   readonly components: ReadonlyMap<string, ReadonlyMap<string, WeightEntry>>;
+}
+
+/** What the model was compiled to run in. */
+export interface ArtifactMemory {
+  readonly deviceBytes: number;
+  /** Of streamed weights. Default: what the machine has to spare. */
+  readonly hostBytes?: number;
 }
 
 /** What one kind of device runs: a plan for each function, and the kernels that it launches. */
@@ -80,6 +104,8 @@ export interface ArtifactManifest {
   readonly files: readonly ArtifactFile[];
   /** Null when it was compiled from a configuration alone. */
   readonly weights: ArtifactWeights | null;
+  /** Absent when it is to run with all weights on the device. */
+  readonly memory?: ArtifactMemory;
 }
 
 /**

@@ -7,11 +7,11 @@ import { widenToF32 } from '../../frontend/checkpoint/widen.js';
 import { encodedTensor } from '../../frontend/checkpoint/packed-tensor.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { byteSize } from '../../ir/dtype.js';
-import { encodedFields, type Encoding, findEncoding, fitsEncoding } from '../../ir/encoding.js';
+import { encodedFields, parseEncoding } from '../../ir/encoding.js';
 import { countElements } from '../../ir/host-tensor.js';
 import type { WeightProvider } from '../weight-provider.js';
 import { checkpointWeights } from '../weights.js';
-import type { ArtifactWeights, WeightEntry } from './manifest.js';
+import type { ArtifactWeights, EncodedEntry, NumbersEntry } from './manifest.js';
 
 /**
  * The weights of one network of an artifact. `sources` are the manifest's files in order, which the caller opens, checks
@@ -34,12 +34,11 @@ export function artifactWeights(
   const origins = new Map<string, ByteSource>();
   const slices = new Map<string, WeightSlice>();
   for (const [weight, entry] of entries) {
-    const encoding = findEncoding(entry.dtype);
-    if (encoding !== undefined) {
-      const tensor = openEncoded(name, weight, entry, encoding, sources);
+    if ('encoding' in entry) {
+      const tensor = openEncoded(weight, entry, sources);
       tensors.set(weight, tensor);
       const parts = [{ tensor: weight, rowOffset: 0, rows: tensor.shape[0]! }];
-      slices.set(weight, { ...tensor, parts, encoding });
+      slices.set(weight, { ...tensor, parts, encoding: parseEncoding(entry.encoding) });
       continue;
     }
     const pieces = checkEntry(name, weight, entry, sources);
@@ -65,38 +64,33 @@ export function artifactWeights(
   return checkpointWeights(rangesCheckpoint(name, tensors, origins), table);
 }
 
-/** An encoded matrix: its parts are the arrays of the encoding, in their order. */
 function openEncoded(
   name: string,
-  weight: string,
-  { dtype: fileDType, shape, parts }: WeightEntry,
-  encoding: Encoding,
+  { encoding: text, dtype, shape, arrays }: EncodedEntry,
   sources: readonly ByteSource[],
 ): CheckpointTensor {
-  const fail = (expected: string, found: string): Flux2cError =>
-    new Flux2cError('F2C530', 'the artifact is malformed', { where: [name, weight], expected, found });
-  const [rows = 0, columns = 0] = shape;
-  if (shape.length !== 2 || rows === 0 || !fitsEncoding(encoding, columns)) {
-    throw fail(`a matrix whose rows fit ${fileDType}`, `[${shape.join(', ')}]`);
-  }
-  const fields = encodedFields(encoding, columns);
-  if (parts.length !== fields.length) throw fail(`${fields.length} arrays`, String(parts.length));
-  const arrays = fields.map((field, index) => {
-    const [file, offset, byteLength] = parts[index]!;
-    const source = sources[file];
-    const rowBytes = field.columns * byteSize(field.dtype);
-    if (source === undefined) throw fail(`a file below ${sources.length}`, String(file));
-    if (byteLength !== rows * rowBytes) throw fail(`${rows * rowBytes} bytes of ${field.name}`, `${byteLength} bytes`);
-    const read = (first: number, count: number): Promise<Uint8Array> =>
-      source.read(offset + first * rowBytes, count * rowBytes);
-    return { name: field.name, source, offset, byteLength, read };
+  const encoding = parseEncoding(text);
+  const fields = encodedFields(encoding, shape[1]!).map(({ name: field, dtype: type, columns }) => {
+    const [file, offset] = arrays.get(field)!;
+    return { field, source: sources[file]!, offset, rowBytes: columns * byteSize(type) };
   });
   const packed = encodedTensor(encoding, shape, async (first, count) => {
-    const read = arrays.map(async ({ name: field, read }) => [field, await read(first, count)] as const);
+    const read = fields.map(async ({ field, source, offset, rowBytes }) => {
+      return [field, await source.read(offset + first * rowBytes, count * rowBytes)] as const;
+    });
     return new Map(await Promise.all(read));
   });
-  const [{ source, offset, byteLength }] = arrays as [(typeof arrays)[number]];
-  return { name: weight, file: source.name, fileDType, dtype: 'bf16', shape, offset, byteLength, packed };
+  const [file, offset, byteLength] = arrays.get('codes')!;
+  return {
+    name,
+    file: sources[file]!.name,
+    fileDType: text,
+    dtype: dtypeOfFile(dtype),
+    shape,
+    offset,
+    byteLength,
+    packed,
+  };
 }
 
 interface Piece {
@@ -109,7 +103,7 @@ interface Piece {
 function checkEntry(
   name: string,
   weight: string,
-  entry: WeightEntry,
+  entry: NumbersEntry,
   sources: readonly ByteSource[],
 ): readonly Piece[] {
   const fail = (expected: string, found: string): Flux2cError =>
@@ -118,8 +112,7 @@ function checkEntry(
   if (dtype === undefined) throw fail('a type of weights', entry.dtype);
   const rowBytes = countElements(entry.shape.slice(1)) * byteSize(dtype);
   const pieces = entry.parts.map(([file, offset, byteLength]) => {
-    const source = sources[file];
-    if (source === undefined) throw fail(`a file below ${sources.length}`, String(file));
+    const source = sources[file]!;
     if (byteLength % rowBytes !== 0) throw fail(`whole rows of ${rowBytes} bytes`, `${byteLength} bytes`);
     return { source, offset, byteLength, rows: byteLength / rowBytes };
   });
@@ -142,7 +135,10 @@ function rangesCheckpoint(
     tensors,
     read,
     readRange,
-    readF32: async (tensor) => widenToF32(await read(tensor), tensors.get(tensor)!.fileDType, [name, tensor]),
+    readF32: async (tensor) => {
+      const { packed, fileDType, shape } = tensors.get(tensor)!;
+      return packed?.readRows(0, shape[0]!) ?? widenToF32(await read(tensor), fileDType, [name, tensor]);
+    },
     // The sources are their opener's to close.
     close: async () => undefined,
   };

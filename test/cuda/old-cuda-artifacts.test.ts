@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CudaArchitecture, cudaTarget } from '../../backends/cuda/cuda-target.js';
 import { openArtifactFolder, openArtifactModel, writeArtifactFolder } from '../../cli/artifact-folder.js';
 import { compileBuilds } from '../../cli/compile-builds.js';
-import { packWeights } from '../../cli/compile-weights.js';
+import { planWeights } from '../../cli/compile-weights.js';
 import { usedTensors } from '../../models/flux2/compile-artifact.js';
 import { describeModel } from '../../models/flux2/compiled-model.js';
 import { encodeDescription } from '../../models/flux2/description-json.js';
@@ -44,7 +44,7 @@ async function writeVersion3(name: string, architectures: readonly CudaArchitect
       return [kernel, { ...compiled, binaries: new Map(code) }] as const;
     });
     const plans = new Map([...build.functions].map(([fn, { plan }]) => [fn, plan]));
-    const planned = await packWeights(model, usedTensors(builds));
+    const planned = await planWeights(model, usedTensors(builds), true);
     const files = await encodeArtifact({
       compiler: 'test',
       model: encodeDescription(description),

@@ -59,13 +59,13 @@ function renderOverview(
       { title: 'tensors', numeric: true },
       { title: 'stored as', numeric: false },
     ],
-    components.map(({ name, parameters, bytes, tensors, dtypes }) => ({
+    components.map(({ name, parameters, bytes, tensors, storedAs }) => ({
       cells: [
         { text: name },
         { text: formatCount(parameters), sort: parameters },
         { text: formatBytes(bytes), sort: bytes },
         { text: tensors },
-        { text: dtypes.join(', ') },
+        { text: storedAs.join(', ') },
       ],
     })),
   );

@@ -61,12 +61,13 @@ export function renderWeights(plan: Plan): Content {
 function describe(weight: WeightDeclaration): SizedWeight {
   const { name, type, source } = weight;
   const block = blockOf(name);
-  const parts =
-    'parts' in source ? `${source.parts.length} tensors` : source.kind === 'tensor' ? 'one tensor' : 'one tensor';
+  const from = 'of' in source ? source.of.source : source;
+  const parts = 'parts' in from ? `${from.parts.length} tensors` : 'one tensor';
+  const kind = source.kind === 'encoded_rows' ? `${source.field} (${source.encoding})` : source.kind;
   return {
     name,
     type: printType(type),
-    source: source.kind === 'tensor' ? 'as stored' : `${source.kind} of ${parts}`,
+    source: source.kind === 'tensor' ? 'as stored' : `${kind} of ${parts}`,
     bytes: countElementsOf(weight) * byteSize(type.dtype),
     block: blockLabel(block),
     family: block?.family ?? 'other',
