@@ -1,6 +1,7 @@
 /** What a pipeline says while it works. */
 
-export type Stage = 'load' | 'compile' | 'prompt' | 'references' | 'denoise' | 'decode';
+/** `compare` and `blocks` are of measurements: weights, and residual streams of the transformer. */
+export type Stage = 'load' | 'compile' | 'prompt' | 'references' | 'denoise' | 'decode' | 'compare' | 'blocks';
 
 export interface Progress {
   readonly stage: Stage;
