@@ -21,7 +21,7 @@ import { VERSION } from './version.js';
 interface QualityOptions
   extends DeviceOptions, ComponentOptions, ReportOptions, MemoryOptions, QuantizeCliOptions, ScheduleOptions {
   readonly prompt?: readonly string[];
-  readonly seeds: readonly bigint[];
+  readonly seeds?: readonly bigint[];
   readonly width?: number;
   readonly height?: number;
   readonly steps?: number;
@@ -45,6 +45,7 @@ const generalPrompts: readonly string[] = [
   'a shop window with the words "OPEN DAILY" in red letters, a cat asleep behind the glass',
 ];
 const SCENES = 4;
+const defaultSeeds: readonly bigint[] = [1n, 2n, 3n, 4n];
 const EMBEDDED = 'flux2-shapes';
 
 export function qualityCommand(context: CliContext): Command {
@@ -53,10 +54,10 @@ export function qualityCommand(context: CliContext): Command {
     .argument('[original]', 'a model or an artifact (default: the embedded flux2-shapes)')
     .argument(
       '[other]',
-      'a model that was made from it; instead of --quantize. What it does not bring is the original’s',
+      'a model that was made from it; instead of --quantize. What it does not bring is the original's',
     )
     .option('--prompt <text>', 'what to draw, may be repeated (default: a few)', collect)
-    .option('--seeds <numbers>', 'each prompt is drawn from the noise of each', seedsOf, [1n, 2n, 3n, 4n])
+    .option('--seeds <numbers>', 'each prompt is drawn from the noise of each (default: 1,2,3,4)', seedsOf('--seeds'))
     .option('--width <pixels>', 'multiple of 16', integerOf('--width', 16))
     .option('--height <pixels>', 'multiple of 16', integerOf('--height', 16))
     .option('--steps <number>', 'denoising steps', integerOf('--steps', 1, 1000))
@@ -126,7 +127,7 @@ async function measureBoth(
     const encoded = { ...(quantize !== undefined && { quantize }), ...(keep && { keep }) };
     const other = await (second === undefined ? open(first, encoded) : open(second, { base: first }));
     try {
-      const { prompt, seeds, width, height, steps, guidance, cfgScale } = options;
+      const { prompt, seeds = defaultSeeds, width, height, steps, guidance, cfgScale } = options;
       const name = original.description.name;
       const request = {
         original,

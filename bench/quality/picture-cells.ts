@@ -14,14 +14,14 @@ export interface PictureCells {
   readonly difference: string;
 }
 
-/** Differences of all pictures are amplified alike, by a power of two that brings the largest just below white. */
-export function chooseAmplification(pairs: readonly PicturePair[]): number {
-  let largest = 0;
-  for (const { original, other } of pairs) {
-    for (const [at, value] of original.data.entries()) largest = Math.max(largest, Math.abs(value - other.data[at]!));
-  }
+/**
+ * Differences of all pictures are amplified alike, by the power of two that brings 16 times their root mean square just below white: edges
+ * that moved are brighter than that, the rest is darker.
+ */
+export function chooseAmplification(meanSquaredErrors: readonly number[]): number {
+  const mean = meanSquaredErrors.reduce((sum, mse) => sum + mse, 0) / meanSquaredErrors.length;
   let amplification = 1;
-  while (amplification < MOST_AMPLIFICATION && 2 * amplification * largest <= 255) amplification *= 2;
+  while (amplification < MOST_AMPLIFICATION && 2 * amplification * 16 * Math.sqrt(mean) <= 255) amplification *= 2;
   return amplification;
 }
 

@@ -50,9 +50,15 @@ function drawPanel(stream: string, blocks: readonly BlockQuality[], steps: reado
     const place = `${x(at).toFixed(1)} ${HEIGHT - BOTTOM + 14}`;
     return markup`<text transform="translate(${place}) rotate(-35)" text-anchor="end">${name}</text>`;
   });
-  const rows = [0, 0.25, 0.5, 0.75, 1].map((share) => {
-    const value = (share * most) / 1.05;
+  const rows = chooseTicks(most).map((value) => {
     return markup`<line class="axis" x1="${LEFT}" x2="${PANEL_WIDTH - RIGHT}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}"/><text x="${LEFT - 8}" y="${y(value).toFixed(1)}" dy="4" text-anchor="end">${formatError(value)}</text>`;
   });
   return [rows, lines, labels, markup`<text x="${LEFT}" y="${TOP - 10}">${stream} stream, relative L2</text>`];
+}
+
+/** From 0 up to `most`, by 1, 2 or 5 times a power of ten. */
+function chooseTicks(most: number): readonly number[] {
+  const power = 10 ** Math.floor(Math.log10(most / 5));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => most / candidate <= 6)!;
+  return Array.from({ length: Math.floor(most / step) + 1 }, (_, at) => at * step);
 }

@@ -10,7 +10,7 @@ import { describeSettings, formatError, formatPsnr, tabulateBlocks } from './rep
 import type { QualityResult, WeightGroup, WeightsQuality } from './result.js';
 
 export async function renderQualityPage({ result, pictures }: MeasuredQuality, compiler: string): Promise<string> {
-  const amplification = chooseAmplification(pictures);
+  const amplification = chooseAmplification(result.pictures.map(({ meanSquaredError }) => meanSquaredError));
   const cells: PictureCells[] = [];
   for (const pair of pictures) cells.push(await makeCells(pair, amplification));
   const { original, other, device, blocks, weights } = result;
@@ -29,17 +29,13 @@ export async function renderQualityPage({ result, pictures }: MeasuredQuality, c
 function renderFigures({ summary, weights, prompts }: QualityResult): Content {
   const worst = Math.max(...prompts.map(({ relativeL2 }) => relativeL2));
   return markup`<div class="figures">${[
-    renderFigure('PSNR', formatPsnr(summary.psnr), 'of the mean squared error of all pictures'),
+    renderFigure('PSNR', formatPsnr(summary.psnr), 'of all pictures together'),
     renderFigure('worst picture', formatPsnr(summary.worstPsnr), 'PSNR'),
     renderFigure('latents', formatError(summary.latents), 'relative L2 after the last step'),
-    renderFigure('prompts', formatError(worst), 'relative L2 of embeddings, the worst'),
-    weights && renderFigure('encoded weights', formatError(weights.compared.relativeL2), 'relative L2 of all together'),
+    renderFigure('prompt embeddings', formatError(worst), 'worst relative L2'),
+    weights && renderFigure('encoded weights', formatError(weights.compared.relativeL2), 'relative L2'),
     weights &&
-      renderFigure(
-        'memory of weights',
-        formatBytes(weights.otherBytes),
-        `before ${formatBytes(weights.originalBytes)}; ${weights.compared.bitsPerWeight.toFixed(2)} bits a compared weight`,
-      ),
+      renderFigure('memory of weights', formatBytes(weights.otherBytes), `of ${formatBytes(weights.originalBytes)}`),
   ]}</div>`;
 }
 

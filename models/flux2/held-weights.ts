@@ -5,6 +5,7 @@ import { decodeRows } from '../../ir/encoded-rows.js';
 import { encodedFields, parseEncoding } from '../../ir/encoding.js';
 import { byteSize, type DType } from '../../ir/dtype.js';
 import { countElements } from '../../ir/host-tensor.js';
+import { aligned } from '../../runtime/row-bytes.js';
 import type { WeightProvider } from '../../runtime/weight-provider.js';
 
 export interface HeldWeight {
@@ -44,7 +45,8 @@ export function heldWeight(provider: WeightProvider, form: WeightForm): HeldWeig
     async *read() {
       // f32 in whole rows, whatever the files have.
       for await (const bytes of provider.read({ name, type, source: { kind: 'tensor', tensor: name } })) {
-        const values = new Float32Array(bytes.slice().buffer);
+        const { buffer, byteOffset, byteLength } = aligned(bytes, Float32Array.BYTES_PER_ELEMENT);
+        const values = new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
         const rows = values.length / columns;
         yield made === undefined ? values : decodeRows(made, rows, columns, encodeRows(made, rows, columns, values));
       }
