@@ -13,13 +13,17 @@ const folder = mkdtempSync(join(tmpdir(), 'flux2c-quality-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** On the processor, with real models. */
-async function quality(
+function quality(arguments_: readonly string[], signal?: AbortSignal): ReturnType<typeof flux2c> {
+  return flux2c(['quality', '--device', 'cpu', ...arguments_], signal);
+}
+
+async function flux2c(
   arguments_: readonly string[],
   signal = new AbortController().signal,
 ): Promise<{ exitCode: number; stdout: string; stderr: string }> {
   const [out, err]: [string[], string[]] = [[], []];
   const stream = (texts: string[]): { write: (text: string) => unknown } => ({ write: (text) => texts.push(text) });
-  const exitCode = await runCli(['quality', '--device', 'cpu', ...arguments_], {
+  const exitCode = await runCli(arguments_, {
     stdout: stream(out),
     stderr: stream(err),
     env: {},
@@ -62,6 +66,20 @@ describe('flux2c quality', () => {
     expect(result.blocks).toHaveLength(2 * (2 * 8 + 1));
   });
 
+  it('compares with an artifact by weights and pictures', async () => {
+    const artifact = join(folder, 'artifact');
+    const compile = ['compile', embeddedCheckpoint(), '--target', 'cpu', '-o', artifact, '--quiet'];
+    expect((await flux2c(compile)).stderr).toBe('');
+    const run = await quality([...small, embeddedCheckpoint(), artifact, '--json']);
+    expect(run.exitCode, run.stderr).toBe(0);
+    expect(run.stderr).toContain('Blocks are not compared');
+    const result = JSON.parse(run.stdout) as QualityResult;
+    expect(result.blocks).toBeNull();
+    expect(result.weights!.each.length).toBeGreaterThan(100);
+    expect(result.weights!.compared.relativeL2).toBe(0);
+    expect(result.summary.psnr).toBeNull();
+  });
+
   it('keeps to a budget of memory', async () => {
     const budget = ['--memory-budget', '12MiB', '--host-budget', '4MiB'];
     const free = await quality([...small, '--quantize', 'nf4', '--json']);
@@ -85,6 +103,7 @@ describe('flux2c quality', () => {
     [['--quantize', 'int8', '--keep', 'nothing.*'], 'F2C702', '--keep'],
     [['--quantize', 'int8', '--seeds', 'one'], 'F2C702', '--seeds'],
     [['--quantize', 'int8', '--host-budget', '1GiB'], 'F2C703', '--memory-budget'],
+    [['--quantize', 'int8', '--html', 'no/such/folder/a.html'], 'F2C707', 'mkdir -p no/such/folder'],
     [['missing', 'b'], 'F2C401', 'missing'],
     [['a', 'b', 'c'], 'F2C701', ''],
   ])('refuses %s with %s', async (arguments_, code, text) => {

@@ -10,6 +10,7 @@ import { writeFileAtomically } from '../frontend/checkpoint/node/write-file.js';
 import type { Flux2Model } from '../models/flux2/networks.js';
 import type { Device } from '../runtime/device.js';
 import type { CliContext } from './context.js';
+import { requireFolderOf } from './generate-options.js';
 import { resolveMemory } from './memory-budget.js';
 import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
 import { addComponentOptions, addDeviceOptions, addReportOptions, collect, type ComponentOptions, contradiction, type DeviceOptions, integerOf, numberOf, type ReportOptions, seedsOf } from './options.js'; // prettier-ignore
@@ -54,7 +55,7 @@ export function qualityCommand(context: CliContext): Command {
     .argument('[original]', 'a model or an artifact (default: the embedded flux2-shapes)')
     .argument(
       '[other]',
-      'a model that was made from it; instead of --quantize. What it does not bring is the original's',
+      'a model that was made from it, instead of --quantize; what it does not bring is taken from the original',
     )
     .option('--prompt <text>', 'what to draw, may be repeated (default: a few)', collect)
     .option('--seeds <numbers>', 'each prompt is drawn from the noise of each (default: 1,2,3,4)', seedsOf('--seeds'))
@@ -85,6 +86,7 @@ async function quality(
       'Name a second model, or say with --quantize what to make of the first.',
     );
   }
+  if (options.html !== undefined) await requireFolderOf(options.html);
   const line = createProgressLine(context.stderr, options.quiet === true);
   const choice = { ...options, ...(original !== undefined && { model: original }) };
   const device = await context.openDevice(choice, (sentence) => line.notice(sentence));

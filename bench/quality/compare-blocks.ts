@@ -38,20 +38,26 @@ interface StreamValues {
 /** The block that the velocity is said to be of. */
 const VELOCITY = 'velocity';
 
-/** The streams of the original, to compare another model's with. Undefined where the model does not show them. */
+/** Whether a model shows its streams: those whose functions were made beforehand do not. */
+export function showsStreams({ openResidualStreams, description }: Flux2Model): boolean {
+  return openResidualStreams !== undefined && description.transformer !== undefined;
+}
+
+/** The streams of the original, which `showsStreams`, to compare another model's with. Errors as `Flux2Model.open`. */
 export async function keepStreams(
   model: Flux2Model,
   passes: readonly TransformerPass[],
   limits: StreamLimits,
   report: ReportProgress,
   signal: AbortSignal | undefined,
-): Promise<KeptStreams | undefined> {
+): Promise<KeptStreams> {
   const kept = new Map<string, Float32Array>();
   const keep = (one: StreamValues): void => void kept.set(keyOf(one), one.values);
-  return (await readStreams(model, passes, limits, keep, report, signal)) ? kept : undefined;
+  await readStreams(model, passes, limits, keep, report, signal);
+  return kept;
 }
 
-/** Undefined where the model does not show its streams. */
+/** How far another model's streams are from the original's. Errors as `Flux2Model.open`. */
 export async function compareStreams(
   model: Flux2Model,
   passes: readonly TransformerPass[],
@@ -59,14 +65,14 @@ export async function compareStreams(
   limits: StreamLimits,
   report: ReportProgress,
   signal: AbortSignal | undefined,
-): Promise<readonly BlockQuality[] | undefined> {
+): Promise<readonly BlockQuality[]> {
   const blocks: BlockQuality[] = [];
   const compare = (one: StreamValues): void => {
     const { step, block, stream, values } = one;
     const relativeL2 = new RelativeError().add(original.get(keyOf(one))!, values).value;
     blocks.push({ step, block, stream, relativeL2 });
   };
-  if (!(await readStreams(model, passes, limits, compare, report, signal))) return undefined;
+  await readStreams(model, passes, limits, compare, report, signal);
   // A group of blocks is run for all passes: steps first is the order of the result.
   return blocks.map((one, at) => ({ one, at })).sort((a, b) => a.one.step - b.one.step || a.at - b.at).map(({ one }) => one); // prettier-ignore
 }
@@ -75,7 +81,6 @@ function keyOf({ step, block, stream }: Omit<StreamValues, 'values'>): string {
   return `${step} ${block} ${stream}`;
 }
 
-/** False where the model does not show its streams. */
 async function readStreams(
   model: Flux2Model,
   passes: readonly TransformerPass[],
@@ -83,16 +88,14 @@ async function readStreams(
   take: (one: StreamValues) => void,
   report: ReportProgress,
   signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const { transformer } = model.description;
-  const [first] = passes;
-  if (model.openResidualStreams === undefined || transformer === undefined || first === undefined) return false;
-  const groups = groupBlocks(transformer, first, limits.deviceBytes);
+): Promise<void> {
+  const transformer = model.description.transformer!;
+  const groups = groupBlocks(transformer, passes[0]!, limits.deviceBytes);
   const tokensKept = countKeptTokens(transformer, passes.length, limits.hostBytes);
   let done = 0;
   for (const [at, blocks] of groups.entries()) {
     const isLast = at === groups.length - 1;
-    const network = await model.openResidualStreams(blocks, isLast, report, signal);
+    const network = await model.openResidualStreams!(blocks, isLast, report, signal);
     try {
       for (const { step, inputs } of passes) {
         signal?.throwIfAborted();
@@ -113,7 +116,6 @@ async function readStreams(
     }
   }
   report({ stage: 'blocks', step: done, of: done, secondsLeft: undefined });
-  return true;
 }
 
 /** Blocks in order, as many at a time as have streams of at most so many bytes together; at least one. */

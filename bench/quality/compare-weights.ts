@@ -23,7 +23,7 @@ interface Compared {
 
 /**
  * Compares all weights of two models, with `onlyEncoded` those that the other model holds encoded: where it has the same files,
- * the others are the same. Undefined where one of them does not give its weights.
+ * the others are the same. Null where one of them does not give its weights.
  *
  * @throws Flux2cError F2C715 for weights that the original has not, or in another shape
  */
@@ -33,8 +33,8 @@ export async function compareWeights(
   onlyEncoded: boolean,
   report: ReportProgress,
   signal: AbortSignal | undefined,
-): Promise<WeightsQuality | undefined> {
-  if (original.listWeights === undefined || other.listWeights === undefined) return undefined;
+): Promise<WeightsQuality | null> {
+  if (original.listWeights === undefined || other.listWeights === undefined) return null;
   const pairs: Pair[] = [];
   for (const component of components) {
     const originals = new Map(original.listWeights(component).map((weight) => [weight.name, weight]));

@@ -140,7 +140,7 @@ describe('measureQuality', () => {
     const { result, pictures } = await measureQuality({ ...request, original, other }, observer);
     expect(pictures).toHaveLength(6);
     expect(result.pictures.map(({ prompt, seed }) => `${prompt} ${seed}`)).toEqual(['one 1', 'one 2', 'one 3', 'two 1', 'two 2', 'two 3']); // prettier-ignore
-    expect([result.weights, result.blocks]).toEqual([undefined, undefined]);
+    expect([result.weights, result.blocks]).toEqual([null, null]);
     expect(notices.join()).toMatch(/Weights are not compared.*Blocks are not compared/);
     expect(original.opened).toEqual(original.destroyed);
     expect(other.opened).toEqual(other.destroyed);

@@ -2,7 +2,7 @@
 import type { Flux2Model } from '../../models/flux2/networks.js';
 import type { RgbImage } from '../../models/flux2/picture.js';
 import type { GenerateObserver } from '../../models/flux2/pipeline.js';
-import { compareStreams, defaultLimits, keepStreams, type StreamLimits } from './compare-blocks.js';
+import { compareStreams, defaultLimits, keepStreams, showsStreams, type StreamLimits } from './compare-blocks.js';
 import { compareWeights } from './compare-weights.js';
 import { draw, type Drawn, type DrawRequest, passesOf, repeatRequest } from './draw.js';
 import { meanSquaredError, psnrOf, RelativeError } from './errors.js';
@@ -43,18 +43,19 @@ export async function measureQuality(request: QualityRequest, observer: QualityO
   const say = (sentence: string): void => observer.onNotice?.(sentence);
   requireSameForm(original, other);
   const weights = await compareWeights(original, other, request.isSameFiles, report, signal);
-  if (weights === undefined) say('Weights are not compared: an artifact does not give them.');
+  if (weights === null) say('Weights are not compared: one of the models does not give them.');
 
   say(`drawing with ${names[0]}`);
   const drawRequest = drawRequestOf(request);
   const expected = await draw(original, drawRequest, observer);
   const passes = passesOf(expected);
-  const streams = await keepStreams(original, passes, limits, report, signal);
+  const areShown = showsStreams(original) && showsStreams(other);
+  const streams = areShown ? await keepStreams(original, passes, limits, report, signal) : undefined;
 
   say(`drawing with ${names[1]}`);
   const found = await draw(other, repeatRequest(request, expected), observer);
-  const blocks = streams && (await compareStreams(other, passes, streams, limits, report, signal));
-  if (blocks === undefined) say('Blocks are not compared: the functions of an artifact are made already.');
+  const blocks = streams ? await compareStreams(other, passes, streams, limits, report, signal) : null;
+  if (blocks === null) say('Blocks are not compared: the functions of an artifact are made already.');
 
   const pictures = comparePictures(request, expected, found);
   const result: QualityResult = {

@@ -19,8 +19,8 @@ export async function renderQualityPage({ result, pictures }: MeasuredQuality, c
     subtitle: `${device} · ${describeSettings(result)}`,
     tabs: [
       { title: 'pictures', body: [renderFigures(result), renderPictures(result, cells, amplification)] },
-      ...(blocks === undefined ? [] : [{ title: 'blocks', body: renderBlockErrors(blocks) }]),
-      ...(weights === undefined ? [] : [{ title: 'weights', body: renderWeights(weights) }]),
+      ...(blocks === null ? [] : [{ title: 'blocks', body: renderBlockErrors(blocks) }]),
+      ...(weights === null ? [] : [{ title: 'weights', body: renderWeights(weights) }]),
     ],
     footer: `flux2c ${compiler}. Relative L2 is √(Σ(b − a)² / Σa²); PSNR is of 8-bit pictures, of all together of the mean squared error.`,
   });
@@ -28,15 +28,19 @@ export async function renderQualityPage({ result, pictures }: MeasuredQuality, c
 
 function renderFigures({ summary, weights, prompts }: QualityResult): Content {
   const worst = Math.max(...prompts.map(({ relativeL2 }) => relativeL2));
-  return markup`<div class="figures">${[
+  const figures = [
     renderFigure('PSNR', formatPsnr(summary.psnr), 'of all pictures together'),
     renderFigure('worst picture', formatPsnr(summary.worstPsnr), 'PSNR'),
     renderFigure('latents', formatError(summary.latents), 'relative L2 after the last step'),
     renderFigure('prompt embeddings', formatError(worst), 'worst relative L2'),
-    weights && renderFigure('encoded weights', formatError(weights.compared.relativeL2), 'relative L2'),
-    weights &&
-      renderFigure('memory of weights', formatBytes(weights.otherBytes), `of ${formatBytes(weights.originalBytes)}`),
-  ]}</div>`;
+  ];
+  if (weights !== null) {
+    figures.push(
+      renderFigure('compared weights', formatError(weights.compared.relativeL2), 'relative L2'),
+      renderFigure('all weights', formatBytes(weights.otherBytes), `of ${formatBytes(weights.originalBytes)}`),
+    );
+  }
+  return markup`<div class="figures">${figures}</div>`;
 }
 
 function renderPictures(result: QualityResult, cells: readonly PictureCells[], amplification: number): Content {

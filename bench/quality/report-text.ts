@@ -8,14 +8,14 @@ const right = (title: string): { title: string; align: 'right' } => ({ title, al
 export function formatQuality(result: QualityResult): string {
   const { original, other, device, weights, prompts, blocks, pictures } = result;
   const lines = [`${other} against ${original}, on ${device}`];
-  if (weights !== undefined) {
+  if (weights !== null) {
     lines.push('', `weights: ${formatBytes(weights.originalBytes)} become ${formatBytes(weights.otherBytes)}`);
     const rows = [...weights.byKind, weights.compared].map(formatGroup);
     lines.push(...formatTable([left('layers'), right('weights'), right('before'), right('after'), right('bits a weight'), right('relative L2')], rows)); // prettier-ignore
   }
   lines.push('', 'prompt embeddings');
   lines.push(...formatTable([right('relative L2'), left('prompt')], prompts.map(({ prompt, relativeL2 }) => [formatError(relativeL2), prompt]))); // prettier-ignore
-  if (blocks !== undefined) {
+  if (blocks !== null) {
     const { steps, rows } = tabulateBlocks(blocks);
     lines.push('', 'residual streams after blocks, relative L2');
     const columns = [left('block'), left('stream'), ...steps.map((step) => right(`step ${step + 1}`))];

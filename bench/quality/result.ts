@@ -7,11 +7,11 @@ export interface QualityResult {
   readonly other: string;
   readonly device: string;
   readonly settings: QualitySettings;
-  /** Undefined where one of the models does not give its weights. */
-  readonly weights: WeightsQuality | undefined;
+  /** Null where one of the models does not give its weights. */
+  readonly weights: WeightsQuality | null;
   readonly prompts: readonly PromptQuality[];
-  /** In order of the steps, then of the blocks; undefined where one of the models does not show what is inside. */
-  readonly blocks: readonly BlockQuality[] | undefined;
+  /** In order of the steps, then of the blocks; null where one of the models does not show what is inside. */
+  readonly blocks: readonly BlockQuality[] | null;
   readonly pictures: readonly PictureQuality[];
   readonly summary: QualitySummary;
 }
