@@ -137,13 +137,15 @@ async function measureBoth(
         names: [name, second === undefined ? `${name} in ${quantize}` : nameOf(second, name)] as const,
         device: device.description,
         isSameFiles: second === undefined,
-        prompts: prompt ?? (name === EMBEDDED ? makeScenes(SCENES, 1).map((scene) => scene.prompt) : generalPrompts),
-        seeds,
-        ...(width !== undefined && { width }),
-        ...(height !== undefined && { height }),
-        ...(steps !== undefined && { steps }),
-        ...(guidance !== undefined && { guidance }),
-        ...(cfgScale !== undefined && { cfgScale }),
+        draw: {
+          prompts: prompt ?? (name === EMBEDDED ? makeScenes(SCENES, 1).map((scene) => scene.prompt) : generalPrompts),
+          seeds,
+          ...(width !== undefined && { width }),
+          ...(height !== undefined && { height }),
+          ...(steps !== undefined && { steps }),
+          ...(guidance !== undefined && { guidance }),
+          ...(cfgScale !== undefined && { cfgScale }),
+        },
         limits: { ...defaultLimits, ...(memory && { deviceBytes: Math.floor(memory.deviceBytes / 8) }) },
       };
       return await measureQuality(request, {

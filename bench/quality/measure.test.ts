@@ -13,6 +13,7 @@ import { FakeFlux2Model } from '../../test/fake-flux2-model.js';
 import { readRawSafetensors, writeRawSafetensors } from '../../test/raw-files.js';
 import { makeScenes } from '../shapes/scenes.js';
 import { groupBlocks } from './compare-blocks.js';
+import type { DrawRequest } from './draw.js';
 import { type MeasuredQuality, measureQuality, type QualityRequest } from './measure.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'flux2c-quality-'));
@@ -27,16 +28,19 @@ async function open(path?: string, options: CompiledModelOptions = {}): Promise<
   return new CompiledFlux2Model(await loadModel(await openModelFiles(path)), device, options);
 }
 
-type Measurement = Partial<QualityRequest>;
+type Measurement = Partial<DrawRequest> & Partial<Pick<QualityRequest, 'isSameFiles' | 'limits'>>;
+
+const common = { names: ['a', 'b'], device: 'test', isSameFiles: false } as const;
 
 async function measureModels(
   original: CompiledFlux2Model,
   other: CompiledFlux2Model,
-  request: Measurement,
+  { isSameFiles = false, limits, ...sampling }: Measurement,
 ): Promise<MeasuredQuality> {
   try {
-    const common = { names: ['a', 'b'], device: 'test', isSameFiles: false, prompts: ['a red circle'], seeds: [1n] } as const; // prettier-ignore
-    return await measureQuality({ ...common, original, other, ...request }, {});
+    const draw = { prompts: ['a red circle'], seeds: [1n], ...sampling };
+    const request = { ...common, isSameFiles, ...(limits && { limits }), draw };
+    return await measureQuality({ ...request, original, other }, {});
   } finally {
     await Promise.all([original.close(), other.close()]);
   }
@@ -135,7 +139,7 @@ describe('measureQuality', () => {
   it('draws what models without more can show, one after the other', async () => {
     const [original, other] = [new FakeFlux2Model(), new FakeFlux2Model()];
     const notices: string[] = [];
-    const request = { names: ['a', 'b'], device: 'test', isSameFiles: false, prompts: ['one', 'two'], seeds: [1n, 2n, 3n] } as const; // prettier-ignore
+    const request = { ...common, draw: { prompts: ['one', 'two'], seeds: [1n, 2n, 3n] } };
     const observer = { onNotice: (sentence: string) => void notices.push(sentence) };
     const { result, pictures } = await measureQuality({ ...request, original, other }, observer);
     expect(pictures).toHaveLength(6);
@@ -149,7 +153,7 @@ describe('measureQuality', () => {
   it('refuses models of other forms', async () => {
     const { description } = new FakeFlux2Model();
     const wider = { ...description, transformer: { ...description.transformer!, hidden: 256 } };
-    const request = { names: ['a', 'b'], device: 'test', isSameFiles: false, prompts: ['one'], seeds: [1n] } as const;
+    const request = { ...common, draw: { prompts: ['one'], seeds: [1n] } };
     const [original, other] = [new FakeFlux2Model(), new FakeFlux2Model(wider)];
     await expect(measureQuality({ ...request, original, other }, {})).rejects.toMatchObject({
       code: 'F2C715',
@@ -161,7 +165,7 @@ describe('measureQuality', () => {
   it('stops when it is told to', async () => {
     const stopped = new AbortController();
     const [original, other] = [await open(), await open(undefined, { quantize: { encoding: 'int8', keep: [] } })];
-    const request = { ...small, names: ['a', 'b'], device: 'test', isSameFiles: true, prompts: ['one'], seeds: [1n] } as const; // prettier-ignore
+    const request = { ...common, isSameFiles: true, draw: { ...small, prompts: ['one'], seeds: [1n] } };
     const run = measureQuality(
       { ...request, original, other },
       { signal: stopped.signal, onProgress: ({ stage }) => stage === 'denoise' && stopped.abort() },

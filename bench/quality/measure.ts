@@ -9,7 +9,9 @@ import { meanSquaredError, psnrOf, RelativeError } from './errors.js';
 import { requireAlike } from './require-alike.js';
 import type { PictureQuality, QualityResult, QualitySettings, QualitySummary } from './result.js';
 
-export interface QualityRequest extends DrawRequest {
+export interface QualityRequest {
+  /** What both draw. */
+  readonly draw: DrawRequest;
   readonly original: Flux2Model;
   readonly other: Flux2Model;
   /** How they are called in reports. */
@@ -46,25 +48,24 @@ export async function measureQuality(request: QualityRequest, observer: QualityO
   if (weights === null) say('Weights are not compared: one of the models does not give them.');
 
   say(`drawing with ${names[0]}`);
-  const drawRequest = drawRequestOf(request);
-  const expected = await draw(original, drawRequest, observer);
+  const expected = await draw(original, request.draw, observer);
   const passes = passesOf(expected);
   const areShown = showsStreams(original) && showsStreams(other);
   const streams = areShown ? await keepStreams(original, passes, limits, report, signal) : undefined;
 
   say(`drawing with ${names[1]}`);
-  const found = await draw(other, repeatRequest(request, expected), observer);
+  const found = await draw(other, repeatRequest(request.draw, expected), observer);
   const blocks = streams ? await compareStreams(other, passes, streams, limits, report, signal) : null;
   if (blocks === null) say('Blocks are not compared: the functions of an artifact are made already.');
 
-  const pictures = comparePictures(request, expected, found);
+  const pictures = comparePictures(request.draw, expected, found);
   const result: QualityResult = {
     original: names[0],
     other: names[1],
     device: request.device,
     settings: describeSettings(expected),
     weights,
-    prompts: request.prompts.map((prompt, at) => {
+    prompts: request.draw.prompts.map((prompt, at) => {
       const [own, others] = [expected.prompts[at]!, found.prompts[at]!];
       requireAlike('prompt embeddings', `[${own.shape.join(', ')}]`, `[${others.shape.join(', ')}]`);
       return { prompt, relativeL2: new RelativeError().add(own.values, others.values).value };
@@ -74,18 +75,6 @@ export async function measureQuality(request: QualityRequest, observer: QualityO
     summary: summarize(pictures, expected, found),
   };
   return { result, pictures: expected.pictures.map((one, at) => ({ original: one, other: found.pictures[at]! })) };
-}
-
-function drawRequestOf({ prompts, seeds, width, height, steps, guidance, cfgScale }: QualityRequest): DrawRequest {
-  return {
-    prompts,
-    seeds,
-    ...(width !== undefined && { width }),
-    ...(height !== undefined && { height }),
-    ...(steps !== undefined && { steps }),
-    ...(guidance !== undefined && { guidance }),
-    ...(cfgScale !== undefined && { cfgScale }),
-  };
 }
 
 function requireSameForm(original: Flux2Model, other: Flux2Model): void {
