@@ -19,13 +19,17 @@ import type { CliContext } from './context.js';
 import { bindSizesOf, describeSizes, resolveSizes, type SizeOptions } from './inspect/sizes.js';
 import { withSubject } from './inspect/subject.js';
 import { addComponentOptions, addDeviceOptions, collect, type ComponentOptions, contradiction, type DeviceOptions, integerOf } from './options.js'; // prettier-ignore
+import { resolveMemory } from './memory-budget.js';
+import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
 import { createProgressLine, type ProgressLine } from './progress-line.js';
+import { addQuantizeOptions, type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 import { addScheduleOption, loadScheduleChoice, type ScheduleOptions } from './schedule-options.js';
 import { VERSION } from './version.js';
 
 const parts = ['calibration', 'kernels', 'stages'] as const;
 
-interface BenchOptions extends DeviceOptions, ComponentOptions, SizeOptions, ScheduleOptions {
+interface BenchOptions
+  extends DeviceOptions, ComponentOptions, MemoryOptions, QuantizeCliOptions, SizeOptions, ScheduleOptions {
   readonly config?: VariantName;
   readonly component?: readonly string[];
   readonly only?: (typeof parts)[number];
@@ -40,6 +44,8 @@ const help = `
 Examples:
   $ flux2c bench --json before.json --html before.html
   $ flux2c bench --adapter swiftshader --component denoise --only kernels
+  $ flux2c bench --device cpu --only stages --memory-budget 4MiB
+  $ flux2c bench --device cpu --component denoise --quantize int8
   $ flux2c bench compare before.json after.json
   $ flux2c bench growth --html growth.html`;
 
@@ -67,6 +73,7 @@ export function benchCommand(context: CliContext): Command {
     .option('--debug', 'stack traces with errors')
     .addHelpText('after', help);
   addScheduleOption(addComponentOptions(addDeviceOptions(command)));
+  addQuantizeOptions(addMemoryOptions(command));
   command.addCommand(compareCommand(context));
   command.addCommand(growthCommand(context)).enablePositionalOptions();
   return command.action((model: string | undefined, options: BenchOptions) => bench(model, options, context));
@@ -118,7 +125,9 @@ async function measureAll(
   const repetition = { repeats, warmups, signal };
   const targets = [{ target: device.target, architectures: [] }];
   const { schedules } = await loadScheduleChoice(options, model, device, (sentence) => line.notice(sentence));
-  const request = { ...options, targets, device, schedules, ...(model !== undefined && { model }) };
+  const quantize = quantizeOf(options);
+  const memory = resolveMemory(options, device, (sentence) => line.notice(sentence));
+  const request = { ...options, quantize, targets, device, schedules, ...(model !== undefined && { model }) };
   line.notice('measuring the ceilings of the device');
   const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
   return withSubject(request, async (subject) => {
@@ -132,7 +141,7 @@ async function measureAll(
     }
     const hasStages = only === 'stages' || (only === undefined && options.config === undefined);
     const opened = hasStages
-      ? await context.openModel({ ...options, schedules, ...(model !== undefined && { model }) }, device)
+      ? await context.openModel({ ...options, schedules, memory, ...(model !== undefined && { model }) }, device)
       : undefined;
     try {
       const stages =

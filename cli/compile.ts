@@ -2,13 +2,14 @@
 import { Command, Option } from 'commander';
 import { Flux2cError } from '../ir/diagnostics.js';
 import { TOKENIZER_FOLDER, tokenizerFiles } from '../models/flux2/artifact-model.js';
-import { usedTensors } from '../models/flux2/compile-artifact.js';
+import { usedEncodings, usedTensors } from '../models/flux2/compile-artifact.js';
 import { describeModel, describeRelease } from '../models/flux2/compiled-model.js';
 import { availableFunctions, componentOf } from '../models/flux2/component-functions.js';
 import { encodeDescription } from '../models/flux2/description-json.js';
 import { closeModel, loadModel, type LoadedModel, storedTypes } from '../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../models/flux2/networks.js';
 import { openModelFiles } from '../models/flux2/node/open-model.js';
+import { chooseEncodings } from '../models/flux2/quantized-tensors.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import type { CompiledKernel } from '../passes/compiled.js';
 import { type BuildParts, encodeArtifact } from '../runtime/artifact.js';
@@ -19,8 +20,9 @@ import { compileBuilds, type CompiledBuild } from './compile-builds.js';
 import { compileCubins, type MachineCode } from './compile-cubins.js';
 import { printHostFiles } from './compile-host.js';
 import { reportCompiled } from './compile-report.js';
-import { packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
+import { mustPack, packWeights, type PlannedWeights, pointToWeights } from './compile-weights.js';
 import type { CliContext } from './context.js';
+import { checkKept } from './open-model.js';
 import {
   addComponentOptions,
   addReportOptions,
@@ -34,6 +36,7 @@ import type { ComponentOptions, ReportOptions } from './options.js';
 import { addInstrumentOptions, createInstruments, type PassOptions } from './pass-options.js';
 import { createProgressLine, type ProgressLine } from './progress-line.js';
 import { addScheduleOption, type ScheduleOptions } from './schedule-options.js';
+import { addQuantizeOptions, type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 import { chooseTargets } from './target-device.js';
 import { addTargetOptions, describeLeftOut, type TargetOptions } from './target-options.js';
 import { VERSION } from './version.js';
@@ -41,6 +44,7 @@ import { VERSION } from './version.js';
 interface CompileOptions
   extends
     ComponentOptions,
+    QuantizeCliOptions,
     ReportOptions,
     ScheduleOptions,
     TargetOptions,
@@ -59,6 +63,7 @@ const help = `
 Examples:
   $ flux2c compile ./FLUX.2-dev -o dev-webgpu --target webgpu
   $ flux2c compile -o shapes --pack-weights && flux2c generate "a green star" --model shapes
+  $ flux2c compile ./FLUX.2-dev -o dev-int4 --quantize int4 --keep 'transformer_blocks.0.*'
   $ flux2c compile --config dev -o dev-plans --component transformer
   $ flux2c compile ./FLUX.2-dev -o dev-hopper --target cuda --arch sm_90a
   $ flux2c compile ./FLUX.2-dev -o dev-program --target cuda --arch sm_80 --host cpp`;
@@ -68,7 +73,7 @@ export function compileCommand(context: CliContext): Command {
     .description('compile a model into an artifact that runs without its description')
     .argument(
       '[model]',
-      'folder in diffusers layout, component or safetensors file (default: the embedded flux2-shapes)',
+      'folder in diffusers layout, component, safetensors or GGUF file (default: the embedded flux2-shapes)',
     )
     .requiredOption('-o, --output <folder>', 'the artifact to write')
     .option('--no-cubin', "with --target cuda, leave machine code out: the GPU's computer compiles the kernels")
@@ -81,6 +86,7 @@ export function compileCommand(context: CliContext): Command {
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 10,20,30', integersOf('--layers', 0))
     .addOption(operandsOption())
     .addHelpText('after', help);
+  addQuantizeOptions(command);
   addInstrumentOptions(
     addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'functions, kernels and times')),
   );
@@ -92,6 +98,8 @@ async function compile(model: string | undefined, options: CompileOptions, conte
     if (model !== undefined) throw contradiction('--config takes the place of a model', 'Leave out one of the two.');
     if (options.packWeights === true)
       throw contradiction('--config has no weights to pack', 'Leave out --pack-weights.');
+    if (options.quantize !== undefined)
+      throw contradiction('--config has no weights to quantise', 'Leave out --quantize.');
     await compileDescribed(describeRelease(options.config, options), undefined, options, context);
     return;
   }
@@ -123,6 +131,8 @@ async function compileDescribed(
     throw contradiction('--host is for GPUs', 'Take it together with --target cuda, or leave it out.');
   if (!options.cubin && options.target !== 'cuda')
     throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
+  const quantize = quantizeOf(options);
+  if (loaded !== undefined) checkKept(quantize, loaded);
   const line = createProgressLine(context.stderr, options.quiet === true);
   try {
     const { targets, schedules } = await chooseTargets(options, undefined, context, (sentence) =>
@@ -137,6 +147,7 @@ async function compileDescribed(
       ...(options.operands && { operands: options.operands }),
       schedules,
       dtypesOf: (component) => (loaded ? storedTypes(component, loaded[component]!) : () => 'bf16'),
+      ...(loaded && { encodingOf: (component) => chooseEncodings(component, loaded[component]!, quantize) }),
       ...(options.layers && { layers: options.layers }),
       instrumentsOf: (name) =>
         createInstruments(options, targets[0]!.target, name, (text) => void context.stderr.write(text)),
@@ -212,7 +223,9 @@ function planWeights(
   options: CompileOptions,
 ): Promise<PlannedWeights> {
   const used = usedTensors(builds);
-  return options.packWeights === true ? packWeights(loaded, used) : pointToWeights(loaded, used);
+  const wanted = usedEncodings(builds);
+  const packs = options.packWeights === true || mustPack(loaded, used, wanted);
+  return packs ? packWeights(loaded, used, wanted) : pointToWeights(loaded, used);
 }
 
 /** The functions that `--component` names: themselves, or all that a network has. */

@@ -2,9 +2,10 @@
 import { freemem } from 'node:os';
 import type { MemoryBudget } from '../models/flux2/memory-shares.js';
 import type { Device } from '../runtime/device.js';
+import { formatBytes, formatDuration } from './inspect/format.js';
+import type { PlannedMemory } from '../runtime/memory/plan-memory.js';
 import { printBudget } from '../runtime/memory/byte-budget.js';
 import type { MemoryOptions } from './memory-options.js';
-import { contradiction } from './options.js';
 
 /** Of free memory of a device, what is left to drivers' own needs and to what else grows meanwhile. */
 const spareOfDevice = 0.08;
@@ -12,33 +13,43 @@ const spareOfDevice = 0.08;
 const shareOfHost = 0.6;
 
 /**
- * The budget that the options ask for, none without `--memory-budget`. Where host memory is not limited by an option, it is by what is
- * free. F2C703 for a budget of host memory alone.
+ * The budget that the options ask for. Without one everything goes to the device, and what turns out not to fit is streamed. Where host
+ * memory is not limited by an option, it is by what is free.
  */
 export function resolveMemory(
   { memoryBudget, hostBudget }: MemoryOptions,
   device: Device,
   notice: (sentence: string) => void,
-): MemoryBudget | undefined {
-  if (memoryBudget === undefined) {
-    if (hostBudget === undefined) return undefined;
-    throw contradiction(
-      '--host-budget is for weights that are streamed, and all are on the device',
-      'Take it together with --memory-budget.',
-    );
-  }
+): MemoryBudget {
   const hostBytes = hostBudget ?? Math.floor(freemem() * shareOfHost);
-  if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes };
+  const onPlan: MemoryBudget['onPlan'] = (name, planned) => {
+    const sentence = describePlan(name, planned);
+    if (sentence !== undefined) notice(sentence);
+  };
+  const onShrink = (bytes: number): void => notice(`Not everything fits: going on with ${printBudget(bytes)} of the device's memory.`); // prettier-ignore
+  if (memoryBudget === undefined) return { deviceBytes: Infinity, hostBytes, onPlan, onShrink, isGuess: true, triesWhole: true }; // prettier-ignore
+  if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };
   const free = freeBytesOf(device);
-  if (free === undefined) {
-    notice(
-      'WebGPU does not say how much memory is free: everything goes to the device. --memory-budget 8GiB sets a limit.',
-    );
-    return undefined;
-  }
-  const deviceBytes = Math.floor(free * (1 - spareOfDevice));
-  notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
-  return { deviceBytes, hostBytes };
+  // A device that does not say what is free shows it when it has no more.
+  const deviceBytes = free === undefined ? Infinity : Math.floor(free * (1 - spareOfDevice));
+  if (free !== undefined)
+    notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
+  return { deviceBytes, hostBytes, onPlan, onShrink, isGuess: true };
+}
+
+/** What of a function streams; undefined where nothing does. Times are predicted for GPUs, whose kind says what they reach. */
+function describePlan(name: string, { bound, prediction }: PlannedMemory): string | undefined {
+  if (bound.streamed === undefined) return undefined;
+  const loop = bound.steps.find((step) => step.kind === 'loop');
+  const { streamedBytes, stepSeconds, seconds } = prediction;
+  const stay = `${name}: ${formatBytes(bound.memory.weightBytes)} of weights stay on the device`;
+  const stream = `${formatBytes(streamedBytes)} are streamed${loop === undefined ? '' : ' in every step'}`;
+  const time = loop === undefined ? seconds : stepSeconds;
+  const predicted =
+    bound.target.matrix === undefined
+      ? ''
+      : `, about ${formatDuration(time * 1e3)}${loop === undefined ? '' : ' a step'}`;
+  return `${stay}, ${stream}${predicted}.`;
 }
 
 function freeBytesOf(device: Device): number | undefined {

@@ -146,7 +146,7 @@ async function measureBoth(
           ...(guidance !== undefined && { guidance }),
           ...(cfgScale !== undefined && { cfgScale }),
         },
-        limits: { ...defaultLimits, ...(memory && { deviceBytes: Math.floor(memory.deviceBytes / 8) }) },
+        limits: { ...defaultLimits, deviceBytes: Math.min(defaultLimits.deviceBytes, memory.deviceBytes / 8) },
       };
       return await measureQuality(request, {
         signal: context.signal,

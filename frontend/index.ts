@@ -1,6 +1,7 @@
 export * from './graph-api.js';
 export { Dim, type DimLike } from '../ir/dim.js';
 export type { DType } from '../ir/dtype.js';
+export { encodedFields, type EncodedField, type Encoding, parseEncoding } from '../ir/encoding.js';
 export { Flux2cError } from '../ir/diagnostics.js';
 export type { Module, WeightPart, WeightSource } from '../ir/graph/graph.js';
 export { interpretFunction, type InterpretOptions } from '../ir/graph/interpret.js';

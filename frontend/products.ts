@@ -1,4 +1,5 @@
 import { Flux2cError } from '../ir/diagnostics.js';
+import type { DType } from '../ir/dtype.js';
 import type { FloatType, MaxRank, Product, Wider } from './tensor-types.js';
 import { emitOne, type Tensor } from './tensor.js';
 
@@ -25,6 +26,18 @@ export function matmul<A extends FloatType, B extends FloatType, RA extends numb
   { transposeB = false }: { readonly transposeB?: boolean } = {},
 ): Tensor<Product<A, B>, MaxRank<RA, RB>> {
   return emitOne('matmul', [a, b], { transposeB });
+}
+
+/**
+ * The numbers f32[N, K] of a matrix in fewer bits: its arrays [N, columns], in the order of `encodedFields`. As the weight of `linear`
+ * it is decoded where it is multiplied and takes no memory as numbers. F2C114 for an `encoding` that there is none of, F2C115 for
+ * arrays that are not its own.
+ */
+export function dequantize(
+  arrays: readonly [Tensor<DType, 2>, ...Tensor<DType, 2>[]],
+  encoding: string,
+): Tensor<'f32', 2> {
+  return emitOne('dequantize', arrays, { encoding });
 }
 
 export interface ConvolutionOptions<B extends FloatType = FloatType> {

@@ -8,6 +8,11 @@ export function fieldNamesOf(encoding: Encoding): readonly FieldName[] {
   return encodedFields(encoding, 256 * (encoding.group ?? 1)).map(({ name }) => name);
 }
 
+/** Codes, or the 4 low bits of wider ones, in a word. */
+export function codesOfWord({ bits }: Encoding): 4 | 8 {
+  return bits === 8 ? 4 : 8;
+}
+
 /** Bits of a code that lie in the words of a plane. */
 export function planeBits({ bits }: Encoding): { readonly codes: 4 | 8; readonly high: 1 | 2 | undefined } {
   return bits === 8 ? { codes: 8, high: undefined } : { codes: 4, high: bits === 5 ? 1 : bits === 6 ? 2 : undefined };

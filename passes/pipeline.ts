@@ -45,7 +45,10 @@ export interface PipelineOptions {
  * The graph passes of a target, in order. The same for all targets so far: what differs between them is decided in groups and
  * schedules.
  */
-export function graphPassesFor(_target: Target, { mayQuantize, encodingOf }: PipelineOptions = {}): readonly GraphPass[] {
+export function graphPassesFor(
+  _target: Target,
+  { mayQuantize, encodingOf }: PipelineOptions = {},
+): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
     mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
   const encode: readonly GraphPass[] = encodingOf === undefined ? [] : [encodeWeights(encodingOf), eliminateDeadCode];

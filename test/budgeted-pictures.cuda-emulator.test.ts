@@ -6,6 +6,9 @@ const found = await openEmulator('pictures within a budget on the CUDA emulator'
 await found?.destroy();
 if (found !== undefined) {
   describe('pictures within a budget on the CUDA emulator', () => {
-    describeBudgetedPictures(async () => (await openEmulator('pictures within a budget'))!, false);
+    describeBudgetedPictures(async (memoryBudgetBytes) => {
+      const options = memoryBudgetBytes === undefined ? {} : { memoryBudgetBytes };
+      return (await openEmulator('pictures within a budget', options))!;
+    }, false);
   });
 }

@@ -6,6 +6,9 @@ const found = await openTestDevice('lavapipe', 'pictures within a budget');
 await found?.destroy();
 if (found !== undefined) {
   describe('pictures within a budget on lavapipe', () => {
-    describeBudgetedPictures(async () => (await openTestDevice('lavapipe', 'pictures within a budget'))!, false);
+    describeBudgetedPictures(async (memoryBudgetBytes) => {
+      const options = memoryBudgetBytes === undefined ? {} : { memoryBudgetBytes };
+      return (await openTestDevice('lavapipe', 'pictures within a budget', options))!;
+    }, false);
   });
 }

@@ -38,15 +38,18 @@ async function draw(
   }
 }
 
-/** @param open a device that nothing has used */
-export function describeBudgetedPictures(open: () => Promise<Device>, withPreviews: boolean): void {
+/** @param open a device that nothing has used, of so many bytes at most */
+export function describeBudgetedPictures(
+  open: (memoryBudgetBytes?: number) => Promise<Device>,
+  withPreviews: boolean,
+): void {
   it('are the same bit for bit, and the peak is within the budget', { timeout: 2 * compilingTimeoutMs }, async () => {
-    const whole = await draw(open);
+    const whole = await draw(() => open());
     const third = Math.floor(whole.weightBytes / 3);
     expect(whole.peakBytes).toBeGreaterThan(third);
     const budgets: readonly MemoryBudget[] = [{ deviceBytes: third }, { deviceBytes: third, hostBytes: 2 ** 20 }];
     for (const memory of budgets) {
-      const streamed = await draw(open, memory);
+      const streamed = await draw(() => open(), memory);
       expect(streamed.decoded).toEqual(whole.decoded);
       expect(streamed.peakBytes).toBeLessThanOrEqual(third);
     }
@@ -58,11 +61,11 @@ export function describeBudgetedPictures(open: () => Promise<Device>, withPrevie
       { timeout: compilingTimeoutMs },
       async () => {
         const several = { count: 2, batchSize: 1 };
-        const whole = await draw(open, undefined, several);
+        const whole = await draw(() => open(), undefined, several);
         const deviceBytes = Math.floor(whole.weightBytes / 2);
         let previews = 0;
         const observer: GenerateObserver = { preview: { every: () => 1, show: () => void previews++ } };
-        const streamed = await draw(open, { deviceBytes }, { ...several, observer });
+        const streamed = await draw(() => open(), { deviceBytes }, { ...several, observer });
         expect(previews).toBe(2);
         expect(streamed.decoded).toEqual(whole.decoded);
         expect(streamed.peakBytes).toBeLessThanOrEqual(deviceBytes);
@@ -70,8 +73,22 @@ export function describeBudgetedPictures(open: () => Promise<Device>, withPrevie
     );
   }
 
+  it(
+    'are the same where the device has less memory than it was taken to have',
+    { timeout: compilingTimeoutMs },
+    async () => {
+      const whole = await draw(() => open());
+      const third = Math.floor(whole.weightBytes / 3);
+      const lowered: number[] = [];
+      const guess = { deviceBytes: Infinity, isGuess: true, onShrink: (bytes: number) => void lowered.push(bytes) };
+      const streamed = await draw(() => open(third), guess);
+      expect(lowered.length).toBeGreaterThan(0);
+      expect(streamed.decoded).toEqual(whole.decoded);
+    },
+  );
+
   it('are refused with the smallest budget that works', { timeout: compilingTimeoutMs }, async () => {
-    const refused = await draw(open, { deviceBytes: 2 ** 20 }).then(
+    const refused = await draw(() => open(), { deviceBytes: 2 ** 20 }).then(
       () => undefined,
       (error: unknown) => error as Error & { readonly code: string; readonly detail: { readonly expected: string } },
     );

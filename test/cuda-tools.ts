@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { it } from 'vitest';
 import { printCuda } from '../backends/cuda/cuda.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
-import { CudaEmulatorDevice } from '../runtime/cuda/node/emulator-device.js';
+import { CudaEmulatorDevice, type EmulatorOptions } from '../runtime/cuda/node/emulator-device.js';
 
 const execute = promisify(execFile);
 
@@ -28,8 +28,11 @@ export async function hasProgram(program: string, what: string): Promise<boolean
 }
 
 /** Without g++ a skipped test says so. */
-export async function openEmulator(what: string): Promise<CudaEmulatorDevice | undefined> {
-  return (await hasProgram('g++', what)) ? new CudaEmulatorDevice() : undefined;
+export async function openEmulator(
+  what: string,
+  options: EmulatorOptions = {},
+): Promise<CudaEmulatorDevice | undefined> {
+  return (await hasProgram('g++', what)) ? new CudaEmulatorDevice(options) : undefined;
 }
 
 export interface EmulatedLaunch {

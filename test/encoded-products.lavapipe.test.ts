@@ -1,4 +1,5 @@
 import { afterAll, describe } from 'vitest';
+import { describeGoldenMatrices } from './encoded-golden.js';
 import { describeEncodedProducts } from './encoded-products.js';
 import { openTestDevice } from './golden-on-device.js';
 
@@ -6,9 +7,13 @@ const device = await openTestDevice('lavapipe', 'encoded weights');
 if (device !== undefined) {
   describe('encoded weights on lavapipe', () => {
     afterAll(() => device.destroy());
-    describeEncodedProducts(() => device, [
-      [5, 33],
-      [19, 40],
-    ]);
+    describeGoldenMatrices(() => device);
+    describeEncodedProducts(
+      () => device,
+      [
+        [5, 33],
+        [19, 40],
+      ],
+    );
   });
 }

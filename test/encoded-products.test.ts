@@ -3,6 +3,7 @@ import { portableWebgpu } from '../backends/target.js';
 import { createCpuDevice } from '../runtime/cpu/node/cpu-device.js';
 import { InterpreterDevice } from '../runtime/interpreter-device.js';
 import { openEmulator } from './cuda-tools.js';
+import { describeGoldenMatrices } from './encoded-golden.js';
 import { describeEncodedProducts } from './encoded-products.js';
 
 const sizes = [
@@ -14,14 +15,19 @@ const sizes = [
 describe('encoded weights on the processor', () => {
   const device = createCpuDevice();
   afterAll(() => device.destroy());
+  describeGoldenMatrices(() => device);
   describeEncodedProducts(() => device, sizes);
 });
 
 describe.each([
   ['any WebGPU adapter', portableWebgpu],
-  ['a driver in software', { ...portableWebgpu, stagingPays: false, subgroups: { min: 8, max: 8 }, maxStorageBuffers: 16 }],
+  [
+    'a driver in software',
+    { ...portableWebgpu, stagingPays: false, subgroups: { min: 8, max: 8 }, maxStorageBuffers: 16 },
+  ],
 ] as const)('encoded weights, interpreted for %s', (_, target) => {
   const device = new InterpreterDevice(target);
+  describeGoldenMatrices(() => device);
   describeEncodedProducts(() => device, sizes);
 });
 
@@ -29,6 +35,7 @@ const emulator = await openEmulator('encoded weights on the CUDA emulator');
 if (emulator !== undefined) {
   describe('encoded weights on the CUDA emulator', () => {
     afterAll(() => emulator.destroy());
+    describeGoldenMatrices(() => emulator);
     describeEncodedProducts(() => emulator, sizes);
   });
 }

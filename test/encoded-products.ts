@@ -24,7 +24,13 @@ export const everyEncoding: readonly string[] = [
 ]; // prettier-ignore
 
 /** Any bits for codes, bytes and zeros; factors about 1, of either sign, some subnormal as f16. Without NaN where `finite`. */
-export function randomEncodedRows(encoding: Encoding, rows: number, columns: number, seed: number, finite = false): EncodedRows {
+export function randomEncodedRows(
+  encoding: Encoding,
+  rows: number,
+  columns: number,
+  seed: number,
+  finite = false,
+): EncodedRows {
   const random = new Random(seed);
   return new Map(
     encodedFields(encoding, columns).map(({ name, dtype, columns: width }): [FieldName, Uint8Array] => {
@@ -50,19 +56,37 @@ export interface EncodedProduct {
 }
 
 /** The fields of a weight under names of their own, and the decoded numbers under `name`. */
-export function encodedTensors(name: string, encoding: Encoding, rows: number, columns: number, fields: EncodedRows): ReadonlyMap<string, HostTensor> {
-  const arrays = encodedFields(encoding, columns).map(({ name: field, dtype, columns: width }): [string, HostTensor] => [
-    `${name}.${field}`,
-    hostTensorFromBytes(dtype, [rows, width], fields.get(field) as Uint8Array),
-  ]);
+export function encodedTensors(
+  name: string,
+  encoding: Encoding,
+  rows: number,
+  columns: number,
+  fields: EncodedRows,
+): ReadonlyMap<string, HostTensor> {
+  const arrays = encodedFields(encoding, columns).map(
+    ({ name: field, dtype, columns: width }): [string, HostTensor] => [
+      `${name}.${field}`,
+      hostTensorFromBytes(dtype, [rows, width], fields.get(field) as Uint8Array),
+    ],
+  );
   return new Map(arrays);
 }
 
 /** Declarations of the arrays, and an operation that makes the numbers of the weight, from the row `first` on, of `some` rows. */
-export function encodedText(name: string, encoding: Encoding, rows: number, columns: number): { weights: string; operands: string } {
+export function encodedText(
+  name: string,
+  encoding: Encoding,
+  rows: number,
+  columns: number,
+): { weights: string; operands: string } {
   const fields = encodedFields(encoding, columns);
   return {
-    weights: fields.map(({ name: field, dtype, columns: width }) => `weight @${name}.${field} : ${dtype}[${rows}, ${width}] = tensor "${name}.${field}"`).join('\n'),
+    weights: fields
+      .map(
+        ({ name: field, dtype, columns: width }) =>
+          `weight @${name}.${field} : ${dtype}[${rows}, ${width}] = tensor "${name}.${field}"`,
+      )
+      .join('\n'),
     operands: fields.map(({ name: field }) => `@${name}.${field}`).join(', '),
   };
 }
@@ -74,13 +98,17 @@ export function encodedProduct(text: string, rows: number, columns: number, seed
   const { weights, operands } = encodedText('w', encoding, rows, columns);
   const some = Math.ceil(rows / 2);
   const first = rows - some;
-  const slices = encodedFields(encoding, columns).map(({ name }) => `%${name} = slice(@w.${name}) {axis = 0, start = ${first}, size = ${some}}`);
+  const slices = encodedFields(encoding, columns).map(
+    ({ name }) => `%${name} = slice(@w.${name}) {axis = 0, start = ${first}, size = ${some}}`,
+  );
   const module = parseModule(`${weights}
 func @f(%x: f32[m, ${columns}]) -> (d: %d, y: %y, z: %z) {
   %d = dequantize(${operands}) {encoding = "${text}"}
   %y = matmul(%x, %d) {transposeB = true}
   ${slices.join('\n  ')}
-  %part = dequantize(${encodedFields(encoding, columns).map(({ name }) => `%${name}`).join(', ')}) {encoding = "${text}"}
+  %part = dequantize(${encodedFields(encoding, columns)
+    .map(({ name }) => `%${name}`)
+    .join(', ')}) {encoding = "${text}"}
   %p = matmul(%x, %part) {transposeB = true}
   %s = silu(%p)
   %z = add(%s, %p)
@@ -133,7 +161,10 @@ export function expectSameNumbers(got: ArrayLike<number>, want: ArrayLike<number
 /** Sums come in another order. */
 const relativeTolerance = 2e-6;
 
-export function describeEncodedProducts(device: () => Device, sizes: readonly (readonly [m: number, rows: number])[]): void {
+export function describeEncodedProducts(
+  device: () => Device,
+  sizes: readonly (readonly [m: number, rows: number])[],
+): void {
   it.each(everyEncoding)('%s', { timeout: compilingTimeoutMs }, async (text) => {
     const encoding = parseEncoding(text);
     const columns = Dim.of(encoding.scale.kind === 'scaled' ? 512 : (encoding.group ?? 36) * 4).constant as number;

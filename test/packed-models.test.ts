@@ -1,77 +1,18 @@
 /** The embedded checkpoint as files of other programs hold it: it opens, and its pictures are nearly those of the original. */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CompiledFlux2Model, type CompiledModelOptions } from '../models/flux2/compiled-model.js';
 import { closeModel, loadModel } from '../models/flux2/load-model.js';
-import { embeddedCheckpoint, openModelFiles } from '../models/flux2/node/open-model.js';
+import { openModelFiles } from '../models/flux2/node/open-model.js';
 import { Flux2Pipeline } from '../models/flux2/pipeline.js';
 import { createCpuDevice } from '../runtime/cpu/node/cpu-device.js';
-import { packFp8, packMatrices, packNf4, packQ80, renameToBfl, renameToGgml } from './packed-checkpoints.js';
-import { readRawSafetensors, writeGguf, writeRawSafetensors, type RawTensors } from './raw-files.js';
+import { packFp8, type PackMatrix, packMatrices, packNf4 } from './packed-checkpoints.js';
+import { inBlocks, PackedModels, tensorsOf } from './packed-models.js';
+import { writeRawSafetensors } from './raw-files.js';
 
-const embedded = embeddedCheckpoint();
-const folders: string[] = [];
-afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
-
-const tensorsOf = (component: string): RawTensors => {
-  const file = readdirSync(join(embedded, component)).find((name) => name.endsWith('.safetensors'))!;
-  return readRawSafetensors(readFileSync(join(embedded, component, file)));
-};
-
-type Files = Readonly<Record<string, Uint8Array>>;
-
-/** The embedded checkpoint with other weights in some of its folders; `config.json` stays there unless it is taken away. */
-function assemble(replaced: Readonly<Record<string, Files>>, withoutConfig: readonly string[] = []): string {
-  const folder = mkdtempSync(join(tmpdir(), 'flux2c-packed-'));
-  folders.push(folder);
-  for (const entry of readdirSync(embedded)) {
-    const files = replaced[entry];
-    if (files === undefined) {
-      symlinkSync(join(embedded, entry), join(folder, entry));
-      continue;
-    }
-    mkdirSync(join(folder, entry));
-    if (!withoutConfig.includes(entry))
-      cpSync(join(embedded, entry, 'config.json'), join(folder, entry, 'config.json'));
-    for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, entry, name), bytes);
-  }
-  return folder;
-}
-
-const inBlocks = (name: string): boolean => /blocks\.\d+\.|layers\.\d+\.|blk\.\d+\./.test(name);
-
-function ggufModel(): string {
-  const transformer = packMatrices(renameToBfl(tensorsOf('transformer')), packQ80, (name) => name !== 'img_in.weight');
-  const encoder = packMatrices(renameToGgml(tensorsOf('text_encoder'), 32), packQ80, () => true);
-  const properties = {
-    'general.architecture': 'llama',
-    'llama.embedding_length': 96,
-    'llama.block_count': 7,
-    'llama.feed_forward_length': 256,
-    'llama.attention.head_count': 4,
-    'llama.attention.head_count_kv': 2,
-    'llama.attention.key_length': 32,
-    'llama.attention.layer_norm_rms_epsilon': { f32: 1e-5 },
-    'llama.rope.freq_base': { f32: 10000 },
-    'tokenizer.ggml.tokens': ['a', 'b'],
-  };
-  return assemble(
-    {
-      transformer: { 'flux.gguf': writeGguf(transformer, { 'general.architecture': 'flux' }) },
-      text_encoder: { 'encoder.gguf': writeGguf(encoder, properties) },
-    },
-    ['transformer', 'text_encoder'],
-  );
-}
-
-function safetensorsModel(pack: typeof packNf4): string {
-  const packed = (component: string): Files => ({
-    'model.safetensors': writeRawSafetensors(packMatrices(tensorsOf(component), pack, inBlocks)),
-  });
-  return assemble({ transformer: packed('transformer'), text_encoder: packed('text_encoder') });
-}
+const folders = new PackedModels();
+afterAll(() => folders.remove());
+const ggufModel = (): string => folders.gguf();
+const safetensorsModel = (pack: PackMatrix): string => folders.safetensors(pack);
 
 describe('opening', () => {
   it('GGUF files without a configuration beside them', async () => {
@@ -92,7 +33,7 @@ describe('opening', () => {
   it('refuses scales that belong to no weight', async () => {
     const tensors = new Map(packMatrices(tensorsOf('transformer'), packNf4, inBlocks));
     tensors.set('x_embedder.weight.absmax', { type: 'F32', shape: [1], bytes: new Uint8Array(4) });
-    const folder = assemble({ transformer: { 'model.safetensors': writeRawSafetensors(tensors) } });
+    const folder = folders.assemble({ transformer: { 'model.safetensors': writeRawSafetensors(tensors) } });
     await expect(openModelFiles(folder).then((files) => loadModel(files))).rejects.toMatchObject({
       code: 'F2C431',
       detail: { found: expect.stringContaining('x_embedder.weight.absmax') as string },
@@ -102,7 +43,7 @@ describe('opening', () => {
   it('refuses a weight in 8-bit floats that has lost its scale', async () => {
     const tensors = new Map(packMatrices(tensorsOf('transformer'), packFp8('scale_weight'), inBlocks));
     tensors.delete('transformer_blocks.1.attn.to_v.scale_weight');
-    const folder = assemble({ transformer: { 'model.safetensors': writeRawSafetensors(tensors) } });
+    const folder = folders.assemble({ transformer: { 'model.safetensors': writeRawSafetensors(tensors) } });
     await expect(openModelFiles(folder).then((files) => loadModel(files))).rejects.toMatchObject({
       code: 'F2C416',
       detail: { where: [expect.anything(), 'transformer_blocks.1.attn.to_v.weight'] },

@@ -111,6 +111,7 @@ function writeNow(scope: WasmScope, expression: Expression): void {
     case 'subgroup_broadcast':
     case 'subgroup_reduce':
     case 'subgroup_exchange':
+    case 'subgroup_lookup':
     case 'pack':
     case 'load_matrix':
       throw unsupported(scope, expression.kind);

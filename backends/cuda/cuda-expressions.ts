@@ -79,7 +79,8 @@ function print(expression: Expression, scope: CudaScope): ExpressionText {
       return primary(`${at(expression.operand, scope, 'primary')}.${'xyzw'[expression.lane]}`);
     case 'shuffle':
       return call(`shuffle<${expression.lanes.join(', ')}>`, expression.operand);
-    case 'lookup': {
+    case 'lookup':
+    case 'subgroup_lookup': {
       const values = expression.values.map((value) => printFloat(value).text).join(', ');
       return primary(`f2c::lookup(${printExpression(expression.operand, scope)}, ${values})`);
     }

@@ -25,6 +25,8 @@ export function wgslType(type: RegisterType): string {
   return type.lanes === 1 ? type.scalar : `vec${type.lanes}<${type.scalar}>`;
 }
 
+type LookupExpression = Extract<Expression, { kind: 'lookup' | 'subgroup_lookup' }>;
+
 /** The WGSL of an expression without parentheses around it. */
 export function printExpression(expression: Expression, scope: WgslScope): string {
   return print(expression, scope).text;
@@ -89,7 +91,8 @@ function print(expression: Expression, scope: WgslScope): ExpressionText {
       return primary(`${at(expression.operand, scope, 'primary')}.${swizzle}`);
     }
     case 'lookup':
-      return printLookup(expression.values, expression.operand, scope);
+    case 'subgroup_lookup':
+      return printLookup(expression, scope);
     case 'dot':
       return call('dot', expression.a, expression.b);
     case 'subgroup_broadcast':
@@ -135,14 +138,16 @@ function printScalar(value: number, type: RegisterType, use: (helper: string) =>
   }
 }
 
-function printLookup(values: readonly number[], index: Expression, scope: WgslScope): ExpressionText {
+function printLookup({ kind, values, operand }: LookupExpression, scope: WgslScope): ExpressionText {
   const use = (helper: string): string => {
     scope.helpers.add(helper);
     return helper;
   };
   const numbers = values.map((value) => printScalar(value, { scalar: 'f32', lanes: 1 }, use).text);
-  const name = use(`lookup_x${typeOf(index).lanes}`);
-  return primary(`${name}(${[printExpression(index, scope), ...numbers].join(', ')})`);
+  const name = use(`${kind}_x${typeOf(operand).lanes}`);
+  if (kind === 'subgroup_lookup') scope.builtins.add('subgroup_lane');
+  const lane = kind === 'subgroup_lookup' ? ['subgroup_lane'] : [];
+  return primary(`${name}(${[printExpression(operand, scope), ...lane, ...numbers].join(', ')})`);
 }
 
 function printUnary(operator: UnaryOperator, operand: Expression, scope: WgslScope): ExpressionText {

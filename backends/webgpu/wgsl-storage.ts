@@ -150,6 +150,28 @@ ${lines.join('\n')}
 }
 
 /**
+ * The same where eight lanes hold a half of the table each in a register: two shuffles, which are one instruction each on a processor's
+ * vectors (lavapipe). Lanes past the eighth hold numbers that nobody asks for.
+ */
+function subgroupLookup(lanes: 1 | 2 | 4): string {
+  const vector = (type: string): string => (lanes === 1 ? type : `vec${lanes}<${type}>`);
+  const eight = Array.from({ length: 8 }, (_, at) => at);
+  const held = (first: number): string =>
+    eight.slice(1).reduce((rest, at) => `select(${rest}, v${first + at}, lane == ${at})`, `v${first}`);
+  const taken = (half: string): string => {
+    const parts = lanes === 1 ? ['within'] : [...'xyzw'].slice(0, lanes).map((part) => `within.${part}`);
+    return `${vector('f32')}(${parts.map((part) => `subgroupShuffle(${half}, ${part})`).join(', ')})`;
+  };
+  const parameters = Array.from({ length: 16 }, (_, at) => `v${at}: f32`).join(', ');
+  return `fn subgroup_lookup_x${lanes}(index: ${vector('u32')}, lane: i32, ${parameters}) -> ${vector('f32')} {
+  let low = ${held(0)};
+  let high = ${held(8)};
+  let within = index & ${vector('u32')}(7u);
+  return select(${taken('low')}, ${taken('high')}, index > ${vector('u32')}(7u));
+}`;
+}
+
+/**
  * Helper functions by name. Infinity and NaN are functions because WGSL refuses them in constant expressions, and a
  * function's result is not one; compilers take -0 for 0 there.
  */
@@ -197,6 +219,9 @@ export const helperTexts: Readonly<Record<string, string>> = {
   lookup_x1: lookup(1),
   lookup_x2: lookup(2),
   lookup_x4: lookup(4),
+  subgroup_lookup_x1: subgroupLookup(1),
+  subgroup_lookup_x2: subgroupLookup(2),
+  subgroup_lookup_x4: subgroupLookup(4),
   widen_f8e4m3x1: widenF8e4m3(1),
   widen_f8e4m3x2: widenF8e4m3(2),
   widen_f8e4m3x4: widenF8e4m3(4),

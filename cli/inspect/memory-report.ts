@@ -1,6 +1,7 @@
 /** What a function needs in memory, and what budgets cost in time. */
 import type { Target } from '../../backends/target.js';
 import type { DimBinding } from '../../ir/dim.js';
+import { smallestTile } from '../../models/flux2/decode-picture.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
 import { printBudget } from '../../runtime/memory/byte-budget.js';
 import { type DeviceCosts, usualCosts } from '../../runtime/memory/device-costs.js';
@@ -23,6 +24,8 @@ export interface FunctionMemory {
   readonly wholeBytes: number;
   /** With less the function does not run. */
   readonly leastBytes: number;
+  /** Of the decoder, which takes large pictures in tiles where the whole has no room: tokens a side, and the least that works then. */
+  readonly tiles: readonly { readonly size: number; readonly leastBytes: number }[];
   readonly arenaBytes: number;
   readonly boundaryBytes: number;
   readonly costs: DeviceCosts;
@@ -79,12 +82,26 @@ export function reportMemory(
     name,
     wholeBytes: whole.deviceBytes,
     leastBytes,
+    tiles:
+      name === 'vae_decoder'
+        ? tileSizes(sizes).map((size) => ({
+            size,
+            leastBytes: leastBudget(plan, { ...sizes, h: size, w: size }, target, kernels),
+          }))
+        : [],
     arenaBytes: whole.bound.memory.arenaBytes,
     boundaryBytes: whole.bound.memory.boundaryBytes,
     costs,
     budgets: planned.map(({ budget, plan: one }) => describe(budget, one, costs)),
   };
   return { memory, planned: planned[planned.length >> 1]!.plan, isBeside: uploadsBeside(target) };
+}
+
+/** Halves of the longer side, as the pipeline tries them. */
+function tileSizes({ h = 0, w = 0 }: DimBinding): readonly number[] {
+  const tiles: number[] = [];
+  for (let size = Math.ceil(Math.max(h, w) / 2); size >= smallestTile; size = Math.ceil(size / 2)) tiles.push(size);
+  return tiles;
 }
 
 function costsOf(target: Target, { bandwidth, disk, compute }: CostOptions): DeviceCosts {
@@ -142,10 +159,14 @@ export function formatMemories(
   for (const { name, reason } of misfits) {
     lines.push(`${name}  ${describeSizes(name, sizes)}`, ...reason.split('\n').map((line) => `  ${line}`), '');
   }
-  const largest = memories.reduce<FunctionMemory | undefined>((most, one) => (most !== undefined && most.leastBytes >= one.leastBytes ? most : one), undefined); // prettier-ignore
+  const needs = memories.map(({ name, leastBytes, tiles }) => ({
+    name,
+    bytes: tiles.at(-1)?.leastBytes ?? leastBytes,
+  }));
+  const largest = needs.reduce<(typeof needs)[number] | undefined>((most, one) => (most !== undefined && most.bytes >= one.bytes ? most : one), undefined); // prettier-ignore
   if (memories.length > 1 && largest !== undefined) {
     lines.push(
-      `A picture, whose functions have the memory one after the other, needs ${printBudget(largest.leastBytes)}, for ${largest.name}.`,
+      `A picture, whose functions have the memory one after the other, needs ${printBudget(largest.bytes)}, for ${largest.name}.`,
     );
   }
   return `${lines.join('\n').trimEnd()}\n`;
@@ -155,7 +176,7 @@ const left = (title: string): Column => ({ title, align: 'left' });
 const right = (title: string): Column => ({ title, align: 'right' });
 
 function formatMemory(
-  { wholeBytes, leastBytes, arenaBytes, boundaryBytes, costs, budgets }: FunctionMemory,
+  { wholeBytes, leastBytes, tiles, arenaBytes, boundaryBytes, costs, budgets }: FunctionMemory,
   title: string,
   hasSteps: boolean,
 ): readonly string[] {
@@ -163,6 +184,7 @@ function formatMemory(
     title,
     `  all on the device  ${formatBytes(wholeBytes)}: weights ${formatBytes(wholeBytes - arenaBytes - boundaryBytes)}, arenas ${formatBytes(arenaBytes)}, inputs and results ${formatBytes(boundaryBytes)}`,
     `  smallest budget    ${printBudget(leastBytes)}`,
+    ...tiles.map(({ size, leastBytes: bytes }) => `    in tiles of ${size} tokens a side  ${printBudget(bytes)}`),
     `  predicted for      ${formatRate(costs.flop / 1e12)} TFLOP/s, ${formatRate(costs.uploadBytes / 1e9)} GB/s to the device, ${formatRate(costs.diskBytes / 1e9)} GB/s from files`,
     '',
     ...formatTable(

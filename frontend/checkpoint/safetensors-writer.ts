@@ -25,16 +25,19 @@ export interface SafetensorsLayout {
 
 /**
  * Plans a safetensors file, for writers that stream the data behind the header. Wider types come first and the header
- * is padded to 8 bytes, so every tensor is aligned to its element (as the format's reference writes them).
+ * is padded to 8 bytes, so every tensor is aligned to its element (as the format's reference writes them); `as given` leaves the order
+ * to the caller.
  * @throws Flux2cError F2C440 for a shape or a name that the format cannot hold
  */
 export function layOutSafetensors(
   tensors: ReadonlyMap<string, TensorSpec>,
   metadata: ReadonlyMap<string, string> = new Map(),
+  order: 'widest first' | 'as given' = 'widest first',
 ): SafetensorsLayout {
-  const ordered = [...tensors].sort(
-    ([nameA, a], [nameB, b]) => byteSize(b.dtype) - byteSize(a.dtype) || (nameA < nameB ? -1 : 1),
-  );
+  const ordered = [...tensors];
+  if (order === 'widest first') {
+    ordered.sort(([nameA, a], [nameB, b]) => byteSize(b.dtype) - byteSize(a.dtype) || (nameA < nameB ? -1 : 1));
+  }
   // Written by hand: a JavaScript object would reorder keys such as "0" and lose "__proto__".
   const fields: string[] = [];
   if (metadata.size > 0) {

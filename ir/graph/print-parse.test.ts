@@ -12,6 +12,8 @@ weight @"odd name/with-signs" : f32[3] = tensor "a \\"quoted\\" name"
 weight @qkv : bf16[12, 4] = concat_rows(tensor "q" : [4, 4], tensor "k" : [8, 4])
 weight @q8 : f8e4m3[4, 4] = quantize_rows(tensor "q" : [4, 4])
 weight @q8.scales : f32[4] = row_scales(tensor "q" : [4, 4])
+weight @codes : u32[4, 8] = encoded_rows(tensor "q" : [4, 64], "nf4:32", codes)
+weight @steps : f32[4, 2] = encoded_rows(tensor "q" : [4, 64], "nf4:32", scales)
 weight @gu : bf16[16, 4] = interleave_rows(8, tensor "g" : [8, 4], concat_rows(tensor "u0" : [4, 4], tensor "u1" : [4, 4]) : [8, 4])
 weight @kernel : f32[8, 3, 3, 4] = permute(tensor "k" : [8, 4, 3, 3], [0, 2, 3, 1])
 
@@ -21,6 +23,7 @@ func @mlp(%x: f32[img+txt, 256], %t: f32[steps, 1]) -> (y: %loop, "other result"
   %"h 2" = mul(%h.1, 0.5:bf16) : f32[img+txt, 1024]
   %special = add(%h, nan) : f32[img+txt, 1024]
   %q, %k = split(%"h 2") {axis = 1, sizes = [768, 256]} : f32[img+txt, 768], f32[img+txt, 256]
+  %d = dequantize(@codes, @steps) {encoding = "nf4:32"} : f32[4, 64]
   %c = constant() {dtype = f32, shape = [3], values = [-0, 1e-6, 1e30]} : f32[3]
   %mask = less(%k, 0) : bool[img+txt, 256]
   %chosen = select(%mask, -inf, %k) : f32[img+txt, 256]

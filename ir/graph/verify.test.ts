@@ -231,6 +231,11 @@ func @f(%x: f32[4, 4]) -> (y: %y) {
     ['scales that are rows', 'row_scales(tensor "a" : [4, 4])'],
     ['quantised numbers that are not of 8 bits', 'quantize_rows(tensor "a" : [4, 4])'],
     ['a part that is quantised', 'permute(quantize_rows(tensor "a" : [4, 4]) : [4, 4], [1, 0])'],
+    ['an array that the encoding does not have', 'encoded_rows(tensor "a" : [4, 32], "nf4:32", zeros)'],
+    ['an array of another type', 'encoded_rows(tensor "a" : [4, 16], "int4:16", scales)'],
+    ['an array of another width', 'encoded_rows(tensor "a" : [4, 64], "nf4:32", scales)'],
+    ['an encoding of another name', 'encoded_rows(tensor "a" : [4, 32], "nf5:32", codes)'],
+    ['a part that is encoded', 'permute(encoded_rows(tensor "a" : [4, 128], "nf4:32", scales) : [4, 4], [1, 0])'],
     ['a broken part of a part', 'permute(concat_rows(tensor "a" : [1, 4]) : [4, 4], [1, 0])'],
   ])('finds a weight of %s', (_, source) => {
     expect(codes(changed(['tensor "w"', source]))).toEqual(['F2C149']);

@@ -57,6 +57,7 @@ export function typeOf(expression: Expression): RegisterType {
     case 'pack':
       return u32;
     case 'lookup':
+    case 'subgroup_lookup':
       return vectorOf('f32', typeOf(expression.operand).lanes);
     case 'load_matrix':
       return vectorOf('u32', 4);
@@ -301,6 +302,7 @@ export function operandsOf(expression: Expression): readonly Expression[] {
     case 'subgroup_exchange':
     case 'pack':
     case 'lookup':
+    case 'subgroup_lookup':
       return [expression.operand];
     case 'binary':
       return [expression.left, expression.right];

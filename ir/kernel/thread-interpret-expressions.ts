@@ -141,7 +141,8 @@ function compileExact(expression: Expression, scope: InterpretScope): CompiledEx
       );
     case 'vector':
       return compileVector(expression.parts, createValues(type, count), type.lanes, scope);
-    case 'lookup': {
+    case 'lookup':
+    case 'subgroup_lookup': {
       const { values } = expression;
       return mapOne(compile(expression.operand), createValues(type, count), (index) => values[index] ?? NaN);
     }

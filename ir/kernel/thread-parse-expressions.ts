@@ -162,7 +162,7 @@ export class ExpressionParser {
       scanner.expect(')');
       return { kind: 'load_matrix', array, index, transposed: name !== 'load_matrix' };
     }
-    if (name === 'lookup') {
+    if (name === 'lookup' || name === 'subgroup_lookup') {
       scanner.expect('(');
       const operand = this.expression();
       scanner.expect(',');
@@ -172,7 +172,7 @@ export class ExpressionParser {
         () => (scanner.accept('-') ? -1 : 1) * Number(scanner.numberText('a number')),
       );
       scanner.expect(')');
-      return { kind: 'lookup', values, operand };
+      return { kind: name, values, operand };
     }
     const parts = scanner.list('(', ')', () => this.expression());
     if (name === 'vector') return { kind: 'vector', parts };

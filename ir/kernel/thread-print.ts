@@ -186,9 +186,10 @@ function printWithLevel(expression: Expression): readonly [string, number] {
       const swizzle = expression.lanes.map((lane) => 'xyzw'[lane]).join('');
       return [`${print(expression.operand, postfixLevel)}.${swizzle}`, postfixLevel];
     }
-    case 'lookup': {
+    case 'lookup':
+    case 'subgroup_lookup': {
       const values = expression.values.map((value) => printNumber(value, true)).join(', ');
-      return [`lookup(${printThreadExpression(expression.operand)}, [${values}])`, postfixLevel];
+      return [`${expression.kind}(${printThreadExpression(expression.operand)}, [${values}])`, postfixLevel];
     }
     case 'dot':
       return call('dot', expression.a, expression.b);

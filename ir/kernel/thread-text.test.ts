@@ -24,6 +24,7 @@ const example = `kernel @blocks.0.scale workgroup(8) subgroup(4) params(origin_x
     y[i] = select(top == nan, 1e-7, dot(acc, tile[(i + 1) % 8]))
   } else {
     y[i] = subgroup_broadcast(top, 3) - (top - -1.5)
+    y[0] = lookup(7:u32, [0.0, -1.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, -0.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 1e-7])
   }
 }
 `;

@@ -131,6 +131,7 @@ class UniformityCheck {
       case 'subgroup_broadcast':
       case 'subgroup_reduce':
       case 'subgroup_exchange':
+      case 'subgroup_lookup':
       case 'load_matrix':
         if (!uniform) this.fail('a subgroup operation');
         return true;

@@ -125,11 +125,13 @@ export class ExpressionCheck {
         this.check(expression.operand);
         return this.checkLanes(expression);
       case 'lookup':
+      case 'subgroup_lookup':
         this.check(expression.operand);
         if (expression.values.length !== 16 || !expression.values.every((value) => Math.fround(value) === value)) {
-          this.fail('F2C230', `'lookup' needs 16 numbers of f32`, { found: `${expression.values.length}` });
+          this.fail('F2C230', `'${expression.kind}' needs 16 numbers of f32`, { found: `${expression.values.length}` });
         }
-        return this.expectScalar(expression.operand, ['u32']);
+        this.expectScalar(expression.operand, ['u32']);
+        return expression.kind === 'subgroup_lookup' ? this.expectSubgroups(8) : undefined;
       case 'dot':
         this.check(expression.a);
         this.expectScalar(expression.a, ['f32']);
@@ -224,17 +226,22 @@ export class ExpressionCheck {
   private checkSubgroup(
     expression: Extract<Expression, { kind: 'subgroup_broadcast' | 'subgroup_reduce' | 'subgroup_exchange' }>,
   ): void {
-    const { subgroupSize, workgroupSize } = this.kernel;
-    if (subgroupSize === undefined || workgroupSize % subgroupSize !== 0) {
-      return this.fail('F2C230', 'subgroup operations need whole subgroups', {
-        expected: 'a subgroup size that divides the workgroup size',
-        found: `${subgroupSize ?? 'none'} in ${workgroupSize}`,
-      });
-    }
+    this.expectSubgroups(1);
+    const { subgroupSize = 1 } = this.kernel;
     if (expression.kind === 'subgroup_reduce') return;
     const source = expression.kind === 'subgroup_broadcast' ? expression.source : expression.mask;
     if (Number.isInteger(source) && source >= 0 && source < subgroupSize) return;
     this.fail('F2C230', `lane ${source} of the subgroup is not there`, { expected: `0 to ${subgroupSize - 1}` });
+  }
+
+  /** Whole subgroups of at least so many. */
+  private expectSubgroups(least: number): void {
+    const { subgroupSize, workgroupSize } = this.kernel;
+    if (subgroupSize !== undefined && subgroupSize >= least && workgroupSize % subgroupSize === 0) return;
+    this.fail('F2C230', 'subgroup operations need whole subgroups', {
+      expected: `a subgroup size${least > 1 ? ` of at least ${least}` : ''} that divides the workgroup size`,
+      found: `${subgroupSize ?? 'none'} in ${workgroupSize}`,
+    });
   }
 }
 

@@ -161,8 +161,12 @@ export type Expression =
   | { readonly kind: 'vector'; readonly parts: readonly Expression[] }
   | { readonly kind: 'lane'; readonly operand: Expression; readonly lane: number }
   | { readonly kind: 'shuffle'; readonly operand: Expression; readonly lanes: readonly number[] }
-  /** One of 16 f32 numbers in each lane, by a u32 from 0 to 15. */
-  | { readonly kind: 'lookup'; readonly values: readonly number[]; readonly operand: Expression }
+  /** One of 16 f32 numbers in each lane, by a u32 from 0 to 15. `subgroup_lookup` takes it from lanes of a subgroup of 8 or more. */
+  | {
+      readonly kind: 'lookup' | 'subgroup_lookup';
+      readonly values: readonly number[];
+      readonly operand: Expression;
+    }
   /** a·b summed over the lanes, in f32. */
   | { readonly kind: 'dot'; readonly a: Expression; readonly b: Expression }
   /** Lane `source` (constant) of the subgroup. */

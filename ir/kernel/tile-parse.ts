@@ -265,15 +265,12 @@ class TileParser {
     return this.call(name);
   }
 
-  /** Behind the opening parenthesis: the column, then a load of each field. */
+  /** Behind the opening parenthesis: the column, then each field. */
   private decode(encoding: Encoding): TileExpression {
     const { scanner } = this;
     const column = this.polynomial();
     scanner.expect(':');
-    const fields = this.operands(fieldNamesOf(encoding).length).map((field) =>
-      field.kind === 'load' ? field : scanner.fail('loads of the fields of an encoded row'),
-    );
-    return { kind: 'decode', encoding: encoding.text, column, fields };
+    return { kind: 'decode', encoding: encoding.text, column, fields: this.operands(fieldNamesOf(encoding).length) };
   }
 
   private call(name: string): TileExpression {

@@ -51,6 +51,23 @@ const attention = `kernel @attention params(keys, queries)
 }
 `;
 
+const encoded = `kernel @encoded params(tokens)
+  buffer x: read f32 align 4
+  buffer codes: read u32 align 1
+  buffer scales: read bf16 align 1
+  buffer out: write f32 align 1
+  axis m = grid y, extent tokens, tile 2
+  axis n = grid x, extent 3, tile 2
+  axis k = loop, extent 32, tile 8
+  term t0 = floor(k, 8)
+  term t1 = floor(k, 16)
+{
+  tile acc[m, n] = 0
+  contract acc over k: x[k+32*m] * decode_int4_16(k: codes[4*n+t0], scales[2*n+t1])
+  store out[3*m+n] for [m, n] = acc
+}
+`;
+
 const convolution = `kernel @convolution
   buffer x: read f32 align 1
   buffer rows: read i32 align 1
@@ -84,7 +101,7 @@ const turned = `kernel @turned params(rows)
 `;
 
 describe('text form', () => {
-  it.each([linear, attention, convolution, turned])('reads back what it prints', (text) => {
+  it.each([linear, attention, convolution, turned, encoded])('reads back what it prints', (text) => {
     const kernel = parseTileKernel(text);
     const printed = printTileKernel(kernel);
     expect(printTileKernel(parseTileKernel(printed))).toBe(printed);

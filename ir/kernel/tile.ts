@@ -120,13 +120,13 @@ export type TileExpression =
   | { readonly kind: 'exchange'; readonly axis: string; readonly mask: number; readonly operand: TileExpression }
   /**
    * A number of an encoded row at a column (`decodeElement`). Fields are what that column has in the arrays, in the order of `encodedFields`:
-   * the words that its bits lie in and the numbers of its group, loads all of them.
+   * the words that its bits lie in and the numbers of its group.
    */
   | {
       readonly kind: 'decode';
       readonly encoding: string;
       readonly column: IndexPolynomial;
-      readonly fields: readonly TileLoad[];
+      readonly fields: readonly TileExpression[];
     };
 
 export type TileLoad = Extract<TileExpression, { kind: 'load' }>;

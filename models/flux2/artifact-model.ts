@@ -3,6 +3,7 @@ import { dtypeOfFile } from '../../frontend/checkpoint/file-dtype.js';
 import type { JsonValue } from '../../frontend/checkpoint/strict-json.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { isFloat } from '../../ir/dtype.js';
+import { findEncoding } from '../../ir/encoding.js';
 import type { Artifact, LoadedBuild } from '../../runtime/artifact.js';
 import type { Device } from '../../runtime/device.js';
 import type { WeightEntry } from '../../runtime/artifact/manifest.js';
@@ -61,7 +62,7 @@ export class ArtifactFlux2Model implements Flux2Model {
   }
 
   get hasBudget(): boolean {
-    return this.shares !== undefined;
+    return this.shares?.isLimited === true;
   }
 
   async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside = false): Promise<Network> {
@@ -85,11 +86,11 @@ export class ArtifactFlux2Model implements Flux2Model {
 
   listWeights(component: Component): readonly HeldWeight[] {
     const entries = this.artifact.manifest.weights?.components.get(component) ?? new Map<string, WeightEntry>();
-    return [...entries].flatMap(([name, { dtype: fileDType, shape }]): readonly HeldWeight[] => {
-      const dtype = dtypeOfFile(fileDType);
+    return [...entries].flatMap(([name, { dtype: stored, shape }]): readonly HeldWeight[] => {
+      const encoding = findEncoding(stored)?.text;
+      const dtype = encoding === undefined ? dtypeOfFile(stored) : 'f32';
       if (dtype === undefined || !isFloat(dtype)) return [];
-      const form = { name, shape, dtype, storedEncoding: undefined, encoding: undefined };
-      return [heldWeight(this.openWeights(component), form)];
+      return [heldWeight(this.openWeights(component), { name, shape, dtype, storedEncoding: encoding, encoding })];
     });
   }
 

@@ -2,7 +2,7 @@
 import { kernelPrinter } from '../../backends/print-kernel.js';
 import type { Target } from '../../backends/target.js';
 import { locateSlice } from '../../frontend/checkpoint/index.js';
-import type { WeightPart } from '../../ir/graph/graph.js';
+import type { WeightPart, WeightSource } from '../../ir/graph/graph.js';
 import type { Plan } from '../../ir/plan.js';
 import { compileModule, type CompileOptions, KernelCache } from '../../passes/compile.js';
 import type { CompiledKernel } from '../../passes/compiled.js';
@@ -88,6 +88,26 @@ export function usedTensors(
     }
   }
   return new Map([...used].sort().map(([component, tensors]) => [component, [...tensors].sort()]));
+}
+
+/** How plans of any build want tensors of each network encoded. */
+export function usedEncodings(
+  builds: readonly Pick<CompiledFunctions, 'functions'>[],
+): ReadonlyMap<Component, ReadonlyMap<string, string>> {
+  const used = new Map<Component, Map<string, string>>();
+  const collect = (source: WeightSource, encoding: string, into: Map<string, string>): void => {
+    if (source.kind === 'tensor') into.set(source.tensor, encoding);
+    else if ('of' in source) collect(source.of.source, encoding, into);
+    else for (const inner of source.parts) collect(inner.source, encoding, into);
+  };
+  for (const { component, plan } of builds.flatMap(({ functions }) => [...functions.values()])) {
+    const encodings = used.get(component) ?? new Map<string, string>();
+    used.set(component, encodings);
+    for (const { source } of plan.weights) {
+      if (source.kind === 'encoded_rows') collect(source.of.source, source.encoding, encodings);
+    }
+  }
+  return used;
 }
 
 /** Where the tensors of a network are in its files; `fileIndex` numbers the files. */

@@ -72,7 +72,7 @@ export class CompiledFlux2Model implements Flux2Model {
   }
 
   get hasBudget(): boolean {
-    return this.shares !== undefined;
+    return this.shares?.isLimited === true;
   }
 
   async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside = false): Promise<Network> {

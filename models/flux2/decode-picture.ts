@@ -17,8 +17,8 @@ export interface PictureShape {
 /** What a plan or a device says when a tensor or a launch is too large for it, or memory is short. */
 const tooLarge: ReadonlySet<string> = new Set(['F2C311', 'F2C312', 'F2C317', 'F2C502']);
 
-/** Smaller tiles would be mostly overlap. */
-const smallestTile = 16;
+/** Tokens a side; smaller tiles would be mostly overlap. */
+export const smallestTile = 16;
 
 /**
  * Decodes whole pictures or, where asked to or where the device cannot hold a whole one, tiles that fade into each other.

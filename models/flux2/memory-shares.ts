@@ -1,32 +1,66 @@
 /** Memory that a model's functions have to share. */
+import type { PlannedMemory } from '../../runtime/memory/plan-memory.js';
 
 export interface MemoryBudget {
   /** Most bytes on the device at any time, for all functions that are open. */
   readonly deviceBytes: number;
+  /** Where the device turns out to have less, functions go on with less. */
+  readonly isGuess?: boolean;
+  /** A guess that holds only where not all fits: functions are put on the device whole first, weights while kernels compile. */
+  readonly triesWhole?: boolean;
   /** Most bytes of streamed weights in host memory. Default: all of them. */
   readonly hostBytes?: number;
+  /** Told of every plan that is made, before anything is loaded for it. */
+  readonly onPlan?: (functionName: string, planned: PlannedMemory) => void;
+  /** Told of the bytes that a guess was lowered to. */
+  readonly onShrink?: (deviceBytes: number) => void;
 }
 
-export interface MemoryShare extends MemoryBudget {
+/** What a function has of it. */
+export interface MemoryShare {
+  /** Becomes less when a guess was too high. */
+  readonly deviceBytes: number;
+  readonly budget: MemoryBudget;
+  /** For this function, and so much less for those that are opened later. */
+  shrink(deviceBytes: number): void;
   /** Gives it back, once. */
-  readonly release: () => void;
+  release(): void;
 }
 
 /** Hands the budget out: a function has all that is left, or half of that where others will be open at the same time. */
 export class MemoryShares {
-  private takenBytes = 0;
+  private leftBytes: number;
 
-  constructor(private readonly budget: MemoryBudget) {}
+  constructor(private readonly budget: MemoryBudget) {
+    this.leftBytes = budget.deviceBytes;
+  }
+
+  /** Whether functions have to leave room for each other. */
+  get isLimited(): boolean {
+    return this.leftBytes < Infinity;
+  }
 
   take(isBeside: boolean): MemoryShare {
-    const left = this.budget.deviceBytes - this.takenBytes;
-    const deviceBytes = isBeside ? Math.floor(left / 2) : left;
-    this.takenBytes += deviceBytes;
+    const { budget } = this;
+    let deviceBytes = isBeside ? Math.floor(this.leftBytes / 2) : this.leftBytes;
+    // Without a limit there is nothing to count.
+    const { isLimited } = this;
+    if (isLimited) this.leftBytes -= deviceBytes;
     let isTaken = true;
     const release = (): void => {
-      if (isTaken) this.takenBytes -= deviceBytes;
+      if (isTaken && deviceBytes < Infinity) this.leftBytes = isLimited ? this.leftBytes + deviceBytes : deviceBytes;
       isTaken = false;
     };
-    return { ...this.budget, deviceBytes, release };
+    return {
+      budget,
+      get deviceBytes() {
+        return deviceBytes;
+      },
+      shrink: (bytes) => {
+        deviceBytes = Math.min(deviceBytes, bytes);
+        budget.onShrink?.(deviceBytes);
+      },
+      release,
+    };
   }
 }

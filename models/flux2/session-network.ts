@@ -1,11 +1,18 @@
 /** Functions of a model as sessions on a device. */
+import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Plan } from '../../ir/plan.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
 import { planWithinBudget } from '../../runtime/memory/plan-memory.js';
-import { type HostArray, Session, type SessionBudget, type SessionProgress } from '../../runtime/session.js';
+import {
+  type HostArray,
+  type RunOptions,
+  Session,
+  type SessionBudget,
+  type SessionProgress,
+} from '../../runtime/session.js';
 import type { WeightProvider } from '../../runtime/weight-provider.js';
-import type { MemoryBudget, MemoryShare } from './memory-shares.js';
+import type { MemoryShare } from './memory-shares.js';
 import type { Network, NetworkInput, NetworkTensor, RunObserver } from './networks.js';
 import type { ReportProgress } from './progress.js';
 
@@ -20,44 +27,109 @@ export interface NetworkParts {
 
 /** Loads weights and kernels, with a budget kernels only: what stays on the device depends on a run's sizes. Errors as `Session.create`. */
 export async function openSessionNetwork(
-  { memory: share, ...parts }: NetworkParts,
+  parts: NetworkParts,
   report: ReportProgress | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Network> {
-  const onProgress = ({ stage, done, total }: SessionProgress): void =>
-    report?.({ stage: stage === 'weights' ? 'load' : 'compile', step: done, of: total, secondsLeft: undefined });
-  let session: Session;
+  const opened = new FunctionSession(parts, ({ stage, done, total }) =>
+    report?.({ stage: stage === 'weights' ? 'load' : 'compile', step: done, of: total, secondsLeft: undefined }),
+  );
   try {
-    const memory = share && budgetOf(parts, share);
-    session = await Session.create({ ...parts, ...(memory && { memory }), ...(signal && { signal }), onProgress });
+    await opened.open(signal);
   } catch (error) {
-    share?.release();
+    parts.memory?.release();
     throw error;
   }
   return {
-    inputs: session.inputs.map(({ name, dtype, shape }): NetworkInput => {
+    inputs: parts.plan.inputs.map(({ name, dtype, shape }): NetworkInput => {
       return { name, dtype: dtype === 'f32' ? 'f32' : 'i32', shape: shape.map((dim) => dim.text) };
     }),
-    run: async (inputs, observer) =>
-      toTensors(await session.run(toArrays(inputs), { ...toRunOptions(observer), onLoad: onProgress })),
+    run: async (inputs, observer) => toTensors(await opened.run(toArrays(inputs), toRunOptions(observer))),
     destroy: async () => {
-      await session.destroy();
-      share?.release();
+      await opened.close();
+      parts.memory?.release();
     },
   };
 }
 
-function budgetOf({ plan, kernels, device }: NetworkParts, { deviceBytes, hostBytes }: MemoryBudget): SessionBudget {
+/** How often a guess of the device's memory is lowered, and by how much. */
+const mostAttempts = 8;
+const shrinkBy = 0.8;
+
+/** A session that goes on with less memory where a guess of it was too high. */
+class FunctionSession {
+  private session: Session | undefined;
+  private hasBudget: boolean;
+  private attempts = 0;
+
+  constructor(
+    private readonly parts: NetworkParts,
+    private readonly onProgress: (progress: SessionProgress) => void,
+  ) {
+    const { memory } = parts;
+    this.hasBudget = memory !== undefined && memory.budget.triesWhole !== true;
+  }
+
+  async open(signal: AbortSignal | undefined): Promise<Session> {
+    const { memory: share, ...parts } = this.parts;
+    for (;;) {
+      const memory = this.hasBudget && share ? { memory: budgetOf(this.parts, share) } : {};
+      try {
+        this.session = await Session.create({ ...parts, ...memory, ...(signal && { signal }), onProgress: this.onProgress }); // prettier-ignore
+        return this.session;
+      } catch (error) {
+        this.lower(error);
+      }
+    }
+  }
+
+  async run(inputs: ReadonlyMap<string, HostArray>, options: RunOptions): Promise<ReadonlyMap<string, HostArray>> {
+    for (;;) {
+      const session = this.session ?? (await this.open(options.signal));
+      const hadBudget = this.hasBudget;
+      try {
+        return await session.run(inputs, { ...options, onLoad: this.onProgress });
+      } catch (error) {
+        this.lower(error);
+        // One with a budget plans anew by itself.
+        if (!hadBudget) await this.close();
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.session?.destroy();
+    this.session = undefined;
+  }
+
+  /** Takes less from now on; throws the error where that is no help. */
+  private lower(error: unknown): void {
+    const { memory: share, device } = this.parts;
+    const isShort = error instanceof Flux2cError && error.code === 'F2C502';
+    if (!isShort || share?.budget.isGuess !== true || this.attempts++ >= mostAttempts) throw error;
+    this.hasBudget = true;
+    share.shrink(Math.floor(shrinkBy * Math.min(share.deviceBytes, device.usage.peakBytes)));
+  }
+}
+
+function budgetOf({ plan, kernels, device }: NetworkParts, share: MemoryShare): SessionBudget {
+  const { hostBytes, onPlan } = share.budget;
   const host = hostBytes === undefined ? {} : { hostBytes };
-  const request = { deviceBytes, ...host, isBeside: device.uploads !== undefined };
   return {
-    deviceBytes,
+    get deviceBytes() {
+      return share.deviceBytes;
+    },
     ...host,
-    plan: (sizes) => planWithinBudget(plan, sizes, device.target, kernels, request).bound,
+    plan: (sizes) => {
+      const request = { deviceBytes: share.deviceBytes, ...host, isBeside: device.uploads !== undefined };
+      const planned = planWithinBudget(plan, sizes, device.target, kernels, request);
+      onPlan?.(plan.name, planned);
+      return planned.bound;
+    },
   };
 }
 
-function toRunOptions({ onStep, onStepDone, signal }: RunObserver = {}): Parameters<Session['run']>[1] {
+function toRunOptions({ onStep, onStepDone, signal }: RunObserver = {}): RunOptions {
   return {
     ...(signal && { signal }),
     ...(onStepDone && { onStepDone: ({ index }) => onStepDone(index) }),

@@ -83,7 +83,12 @@ function decodeWeight(
   const fields = declareFields(declaration, encoding, context).map((field) =>
     rows === undefined ? field : context.emitOne('slice', [field], rows.attributes, `${field.name}.rows`),
   );
-  return context.emitOne('dequantize', fields, { encoding: encoding.text }, `${rows === undefined ? declaration.name : right.name}.decoded`);
+  return context.emitOne(
+    'dequantize',
+    fields,
+    { encoding: encoding.text },
+    `${rows === undefined ? declaration.name : right.name}.decoded`,
+  );
 }
 
 function declareFields(declaration: WeightDeclaration, encoding: Encoding, context: RewriteContext): readonly Value[] {

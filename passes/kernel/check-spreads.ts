@@ -52,7 +52,7 @@ export function checkSpreads(facts: KernelFacts, schedule: Schedule, target: Tar
     reject('', 'too many invocations in a workgroup', `at most ${target.maxWorkgroupInvocations}`, `${invocations}`);
   }
   if (matrix === undefined) checkSubgroups(schedule, target, reject);
-  for (const axis of facts.axes) checkFields(axis, schedule, target, reject);
+  for (const axis of facts.axes) checkFields(axis, facts, schedule, target, reject);
   const isWalked = Object.values(spread).some(({ walked }) => walked === true);
   if (isWalked && (invocations > 1 || threadOrder.some((name) => spread[name]?.rolled === true))) {
     reject('', 'what is walked is in memory of one invocation', 'one invocation', `${invocations} invocations`);
@@ -128,7 +128,13 @@ function checkSubgroups({ spread, threadOrder, subgroupSize }: Schedule, target:
   }
 }
 
-function checkFields(axis: AxisFacts, schedule: Schedule, target: Target, reject: Reject): void {
+function checkFields(
+  axis: AxisFacts,
+  { encoding }: KernelFacts,
+  schedule: Schedule,
+  target: Target,
+  reject: Reject,
+): void {
   const { name, kind, extent } = axis;
   const own = schedule.spread[name] as AxisSpread;
   const { dealtTo, rolled, walked, section } = own;
@@ -149,6 +155,7 @@ function checkFields(axis: AxisFacts, schedule: Schedule, target: Target, reject
   if (kind !== 'loop' || own.threads !== 1 || !fits) {
     reject(name, 'sections do not divide a loop', `of a multiple of ${tile} that divides ${extent.text}`, `${section}`);
   }
-  // In a branch on what one lane sees, others could not give it anything.
-  if (others) reject(name, 'sections do not go with registers that are dealt out', 'no section', `${section}`);
+  // In a branch on what one lane sees, others could not give it anything; nothing is guarded in products with encoded weights.
+  if (others && encoding === undefined)
+    reject(name, 'sections do not go with registers that are dealt out', 'no section', `${section}`);
 }

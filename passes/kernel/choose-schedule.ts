@@ -4,6 +4,7 @@ import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone, partsFor, partsThatDivide } from './axis-spreads.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
+import { encodedDepth } from './schedule-encoded.js';
 import { scheduleRows, scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
@@ -47,7 +48,7 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       return scheduleContraction(facts, target);
     case 'heads':
       return target.stagingPays && target.workgroupMemory > 0
-        ? scheduleHeads(extent('m'), extent('d'), extent('k'), target)
+        ? scheduleHeads(facts, target)
         : scheduleHeadPieces(facts, target);
     case 'attention': {
       const size = extent('d').constant;
@@ -125,9 +126,9 @@ function scheduleSharedHeads(queries: Dim, size: number): Schedule | undefined {
 
 /**
  * 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. Two products have 2 columns each,
- * so that there are as many sums as of one.
+ * so that there are as many sums as of one. `inPairs`: neighbouring columns are in one vector.
  */
-function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
+function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const m = extents.get('m') as Dim;
   const n = extents.get('n') as Dim;
@@ -137,23 +138,31 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
   // A number of the right factor that is widened serves four rows then: fewer are.
   const isTall =
     target.loops !== undefined && facts.widensRight === true && (facts.products ?? 1) === 1 && !facts.section;
-  const columns = (isTall || (facts.products ?? 1) > 1) && vectorOf(n) === 4 ? 2 : vectorOf(n);
+  // Decoding costs as much as several products, so that one column of more rows is best.
+  const isDecoded = target.loops !== undefined && facts.encoding !== undefined && !inPairs;
+  const few = (isTall || (facts.products ?? 1) > 1) && vectorOf(n) === 4 ? 2 : vectorOf(n);
+  const columns = isDecoded ? 1 : few;
   // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
   // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
   const wanted = target.stagingPays || (isTall && columns === 2) ? 4 : 2;
-  const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : wanted;
+  const rows = isDecoded ? Math.max(1, Math.floor(8 / (facts.products ?? 1))) : wanted;
+  const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : rows;
   // On a processor a tile's columns past the end are work like others.
   const whole = target.loops === undefined || !n.isMultipleOf(columns) ? undefined : n.divideExactly(columns);
   const columnThreads =
     whole !== undefined && whole.isMultipleOf(2) ? partsThatDivide(whole, 8) : partsFor(n, columns, 8);
-  const rowThreads = partsFor(m, rowRegisters, Math.min(8, target.maxWorkgroupInvocations / columnThreads));
+  const rowThreads = partsFor(
+    m,
+    rowRegisters,
+    Math.min(isDecoded ? 4 : 8, target.maxWorkgroupInvocations / columnThreads),
+  );
   const batch = extents.has('z') ? { z: alone } : {};
   const batched = extents.has('z') ? ['z'] : [];
   return schedule(
     {
       m: spread(rowThreads, rowRegisters, 1),
       n: spread(columnThreads, 1, columns),
-      k: { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
+      k: encodedDepth(facts) ?? { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
       ...batch,
     },
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
@@ -165,7 +174,9 @@ function scheduleContraction(facts: KernelFacts, target: Target): Schedule {
  * Whole heads a workgroup: invocations side by side have 4 columns of a head each (or as many more as are left), so that
  * neighbours are in one vector, and sum up squares through workgroup memory.
  */
-function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
+function scheduleHeads(facts: KernelFacts, target: Target): Schedule {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [m, d, k] = ['m', 'd', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
   const size = d.constant ?? 0;
   const vectors = size / 4;
   let together = 1;
@@ -176,7 +187,7 @@ function scheduleHeads(m: Dim, d: Dim, k: Dim, target: Target): Schedule {
       m: spread(rowThreads, m.constant !== undefined && m.constant < 4 ? 1 : 4, 1),
       h: alone,
       d: spread(together, vectors / together, 4),
-      k: spread(1, 1, vectorOf(k)),
+      k: encodedDepth(facts) ?? spread(1, 1, vectorOf(k)),
     },
     ['d', 'm'],
     2,
@@ -191,7 +202,7 @@ function scheduleHeadPieces(facts: KernelFacts, target: Target): Schedule {
   const axes = facts.axes
     .filter(({ name }) => name !== 'h')
     .map((axis): AxisFacts => (axis.name === 'd' ? { ...axis, name: 'n', kind: 'grid_y' } : axis));
-  const { spread: spreads, ...product } = scheduleContraction({ ...facts, family: 'contraction', axes }, target);
+  const { spread: spreads, ...product } = scheduleContraction({ ...facts, family: 'contraction', axes }, target, true);
   const { m, n, k } = spreads as Readonly<Record<'m' | 'n' | 'k', AxisSpread>>;
   const order = product.threadOrder.filter((name) => name !== 'n');
   return { ...product, spread: { m, h: alone, d: { ...n, threads: 1 }, k }, threadOrder: order };

@@ -39,6 +39,20 @@ const kernels = {
     func @f(%x: f32[n, 10]) -> (y: %y) {
       %y = matmul(%x, @w) {transposeB = true}
     }`,
+  'an encoded product': `
+    func @f(%x: f32[n, 64], %c: u32[18, 16], %s: f32[18, 1]) -> (y: %y) {
+      %w = dequantize(%c, %s) {encoding = "int8"}
+      %y = matmul(%x, %w) {transposeB = true}
+    }`,
+  'two encoded products': `
+    func @f(%x: f32[n, 32], %a: u32[24, 4], %b: u32[24, 4], %s: f32[24, 2]) -> (y: %y) {
+      %wa = dequantize(%a, %s) {encoding = "nf4:16"}
+      %wb = dequantize(%b, %s) {encoding = "nf4:16"}
+      %p = matmul(%x, %wa) {transposeB = true}
+      %q = matmul(%x, %wb) {transposeB = true}
+      %g = silu(%p)
+      %y = mul(%g, %q)
+    }`,
   convolution: `
     weight @w : f32[12, 3, 3, 8] = tensor "w"
     func @f(%x: f32[1, n, 6, 8]) -> (y: %y) {

@@ -2,6 +2,7 @@ import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone, partsFor } from './axis-spreads.js';
+import { encodedDepth } from './schedule-encoded.js';
 import type { KernelFacts } from './from-group/facts.js';
 
 /**
@@ -22,6 +23,8 @@ export function scheduleSubgroups(facts: KernelFacts, target: Target): Schedule 
 
 /** Rows and columns of a workgroup's tile: 512 sums, for each of which a product costs 3/32 of a load of a number. */
 const tileRows = 16;
+/** Of pictures, which have thousands of rows: fewer loads of weights are worth the longer compilation. */
+const pictureRows = 32;
 const tileColumns = 32;
 
 /** Columns over lanes, rows in registers. Sums that do not fit the processor's registers cost less than the loads of smaller tiles. */
@@ -30,12 +33,12 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
   const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
   if (facts.rightRows === true || !k.isMultipleOf(4)) return undefined;
   const columns = columnsOf(n, Math.max(1, Math.floor(tileColumns / (lanes * (facts.products ?? 1)))), lanes);
-  const rows = partsFor(m, 1, tileRows);
+  const rows = partsFor(m, 1, facts.section === undefined ? tileRows : pictureRows);
   return {
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
       n: { threads: lanes, registers: columns, vector: 1 },
-      k: { threads: 1, registers: 1, vector: 4 },
+      k: encodedDepth(facts) ?? { threads: 1, registers: 1, vector: 4 },
       ...(extents.has('z') && { z: alone }),
     },
     threadOrder: ['n'],
@@ -64,7 +67,7 @@ function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined 
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
       h: alone,
       d: columns,
-      k: { threads: 1, registers: 1, vector: 4 },
+      k: encodedDepth(facts) ?? { threads: 1, registers: 1, vector: 4 },
     },
     threadOrder: ['d'],
     unroll: 1,

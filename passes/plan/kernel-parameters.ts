@@ -1,6 +1,6 @@
 /** What a kernel is given at launch: polynomials of sizes, each as one number. */
 import { Dim } from '../../ir/dim.js';
-import type { IndexCondition, TileExpression, TileKernel, TileLoad, TileStatement } from '../../ir/kernel/tile.js';
+import type { IndexCondition, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import { greatestCommonDivisor } from '../kernel/lower/lanes.js';
 
 /** A parameter of a kernel, and what it is of the symbols that the kernel had before. */
@@ -157,7 +157,7 @@ function mapIndices(body: readonly TileStatement[], roles: Roles): TileStatement
       case 'select':
         return { ...old, condition: expression(old.condition), yes: expression(old.yes), no: expression(old.no) };
       case 'decode': {
-        const fields = old.fields.map((field) => expression(field) as TileLoad);
+        const fields = old.fields.map(expression);
         return { ...old, column: address(old.column), fields };
       }
       case 'when':

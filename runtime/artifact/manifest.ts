@@ -34,9 +34,9 @@ export interface WeightFile {
   readonly headerSha256: string;
 }
 
-/** A tensor by its name in the compiled modules: ranges of files, one after another. */
+/** A tensor by its name in the compiled modules: ranges of files, one after another, or the arrays of an encoded matrix. */
 export interface WeightEntry {
-  /** As safetensors writes it: `BF16`. */
+  /** As safetensors writes it: `BF16`; of an encoded matrix the encoding: `int4:64`. */
   readonly dtype: string;
   readonly shape: readonly number[];
   /** [index into `files`, offset, bytes]. */

@@ -4,8 +4,10 @@ import type { Checkpoint, CheckpointTensor } from '../../frontend/checkpoint/che
 import { dtypeOfFile } from '../../frontend/checkpoint/file-dtype.js';
 import type { WeightSlice, WeightTable } from '../../frontend/checkpoint/names.js';
 import { widenToF32 } from '../../frontend/checkpoint/widen.js';
+import { encodedTensor } from '../../frontend/checkpoint/packed-tensor.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { byteSize } from '../../ir/dtype.js';
+import { encodedFields, type Encoding, findEncoding, fitsEncoding } from '../../ir/encoding.js';
 import { countElements } from '../../ir/host-tensor.js';
 import type { WeightProvider } from '../weight-provider.js';
 import { checkpointWeights } from '../weights.js';
@@ -32,6 +34,14 @@ export function artifactWeights(
   const origins = new Map<string, ByteSource>();
   const slices = new Map<string, WeightSlice>();
   for (const [weight, entry] of entries) {
+    const encoding = findEncoding(entry.dtype);
+    if (encoding !== undefined) {
+      const tensor = openEncoded(name, weight, entry, encoding, sources);
+      tensors.set(weight, tensor);
+      const parts = [{ tensor: weight, rowOffset: 0, rows: tensor.shape[0]! }];
+      slices.set(weight, { ...tensor, parts, encoding });
+      continue;
+    }
     const pieces = checkEntry(name, weight, entry, sources);
     const dtype = dtypeOfFile(entry.dtype);
     const parts = pieces.map(({ source, offset, byteLength, rows }, index) => {
@@ -53,6 +63,40 @@ export function artifactWeights(
   }
   const table: WeightTable = Object.assign(slices, { source: name });
   return checkpointWeights(rangesCheckpoint(name, tensors, origins), table);
+}
+
+/** An encoded matrix: its parts are the arrays of the encoding, in their order. */
+function openEncoded(
+  name: string,
+  weight: string,
+  { dtype: fileDType, shape, parts }: WeightEntry,
+  encoding: Encoding,
+  sources: readonly ByteSource[],
+): CheckpointTensor {
+  const fail = (expected: string, found: string): Flux2cError =>
+    new Flux2cError('F2C530', 'the artifact is malformed', { where: [name, weight], expected, found });
+  const [rows = 0, columns = 0] = shape;
+  if (shape.length !== 2 || rows === 0 || !fitsEncoding(encoding, columns)) {
+    throw fail(`a matrix whose rows fit ${fileDType}`, `[${shape.join(', ')}]`);
+  }
+  const fields = encodedFields(encoding, columns);
+  if (parts.length !== fields.length) throw fail(`${fields.length} arrays`, String(parts.length));
+  const arrays = fields.map((field, index) => {
+    const [file, offset, byteLength] = parts[index]!;
+    const source = sources[file];
+    const rowBytes = field.columns * byteSize(field.dtype);
+    if (source === undefined) throw fail(`a file below ${sources.length}`, String(file));
+    if (byteLength !== rows * rowBytes) throw fail(`${rows * rowBytes} bytes of ${field.name}`, `${byteLength} bytes`);
+    const read = (first: number, count: number): Promise<Uint8Array> =>
+      source.read(offset + first * rowBytes, count * rowBytes);
+    return { name: field.name, source, offset, byteLength, read };
+  });
+  const packed = encodedTensor(encoding, shape, async (first, count) => {
+    const read = arrays.map(async ({ name: field, read }) => [field, await read(first, count)] as const);
+    return new Map(await Promise.all(read));
+  });
+  const [{ source, offset, byteLength }] = arrays as [(typeof arrays)[number]];
+  return { name: weight, file: source.name, fileDType, dtype: 'bf16', shape, offset, byteLength, packed };
 }
 
 interface Piece {

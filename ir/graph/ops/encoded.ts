@@ -1,12 +1,6 @@
+import { codesOfWord } from '../../decode-element.js';
 import { decodeRows } from '../../encoded-rows.js';
-import {
-  type EncodedField,
-  encodedFields,
-  type Encoding,
-  findEncoding,
-  fitsEncoding,
-  parseEncoding,
-} from '../../encoding.js';
+import { type EncodedField, encodedFields, findEncoding, fitsEncoding, parseEncoding } from '../../encoding.js';
 import { hostTensorToBytes } from '../../host-tensor.js';
 import type { Dim } from '../../dim.js';
 import type { TensorType } from '../graph.js';
@@ -25,7 +19,7 @@ const dequantize: OpDefinition<'dequantize'> = {
       return rejectOperation('F2C114', 'dequantize', "attribute 'encoding' names none", { found: text });
     const [codes] = operands;
     const numbers = codes?.shape[1]?.constant;
-    const columns = numbers === undefined ? 0 : numbers * numbersOfWord(encoding);
+    const columns = numbers === undefined ? 0 : numbers * codesOfWord(encoding);
     const fields = fitsEncoding(encoding, columns) ? encodedFields(encoding, columns) : undefined;
     if (codes === undefined || codes.shape.length !== 2 || fields === undefined) {
       return rejectOperation('F2C115', 'dequantize', `the codes are no rows of ${text}`, {
@@ -34,7 +28,7 @@ const dequantize: OpDefinition<'dequantize'> = {
       });
     }
     checkFields(operands, fields, codes);
-    return [{ dtype: 'f32', shape: [codes.shape[0] as Dim, codes.shape[1]!.mul(numbersOfWord(encoding))] }];
+    return [{ dtype: 'f32', shape: [codes.shape[0] as Dim, codes.shape[1]!.mul(codesOfWord(encoding))] }];
   },
   evaluate(operands, { encoding: text }, results, context) {
     const encoding = parseEncoding(text);
@@ -50,11 +44,6 @@ const dequantize: OpDefinition<'dequantize'> = {
   },
   cost: (operands, _, results) => costOfFlop(countElementsOf(results[0] as TensorType).mul(2), operands, results),
 };
-
-/** Codes, or the 4 low bits of wider ones, in a word. */
-function numbersOfWord({ bits }: Encoding): number {
-  return bits === 8 ? 4 : 8;
-}
 
 function checkFields(operands: readonly TensorType[], fields: readonly EncodedField[], codes: TensorType): void {
   const arrays = expectOperands('dequantize', operands, fields.map(({ name }) => name)); // prettier-ignore

@@ -194,9 +194,7 @@ function factorBytesOf({ operands }: ProductOperation): Pick<KernelFacts, 'facto
 /** The numbers of an encoded factor are widened as those of any narrow one are. */
 function encodingOf({ body }: KernelGroup, right: Value): Pick<KernelFacts, 'encoding' | 'widensRight'> {
   const maker = body.operations.find(({ results }) => results[0] === right);
-  return maker?.kind === 'dequantize'
-    ? { encoding: parseEncoding(maker.attributes.encoding), widensRight: true }
-    : {};
+  return maker?.kind === 'dequantize' ? { encoding: parseEncoding(maker.attributes.encoding), widensRight: true } : {};
 }
 
 function describeHeads(group: KernelGroup): KernelFacts {

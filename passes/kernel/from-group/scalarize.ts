@@ -282,9 +282,7 @@ export class Scalarizer {
     const columns = results[0]?.type.shape[1] as Dim;
     const fields = operands.map((array) => {
       const columnsOfNumber = columns.divideExactly(array.type.shape[1] as Dim) as Dim;
-      const load = this.elementOf(array, [row as Dim, this.space.floor(column as Dim, columnsOfNumber)], conditions);
-      if (load.kind !== 'load') throw new Error('internal: a field of encoded rows is not in memory');
-      return load;
+      return this.elementOf(array, [row as Dim, this.space.floor(column as Dim, columnsOfNumber)], conditions);
     });
     return { kind: 'decode', encoding: attributes.encoding, column: column as Dim, fields };
   }

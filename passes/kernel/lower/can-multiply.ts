@@ -29,7 +29,8 @@ export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp
       return false;
     if (schedule.matrix?.walk === undefined) return true;
     const across = right.byDepth ? columns : statement.over;
-    if (asRectangle(right.load, kernel, across, along, rowLengthOf(operands)) === undefined) return false;
+    if (right.source.kind === 'decode') return false;
+    if (asRectangle(right.source, kernel, across, along, rowLengthOf(operands)) === undefined) return false;
     return (
       left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over, rowLengthOf(operands)) !== undefined
     );

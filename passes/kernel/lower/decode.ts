@@ -6,6 +6,8 @@ import type { Expression, ScalarType } from '../../../ir/kernel/thread.js';
 /** What decoding makes its expressions with. */
 export interface DecodeParts {
   readonly lanes: 1 | 2 | 4;
+  /** Lanes of a subgroup come here together, and tables lie best in their registers. */
+  readonly isTogether: boolean;
   /** What neighbours of a row share: words of codes (u32) with the first lane's bits lowest, the group's numbers (f32, bytes i32). */
   field(name: FieldName): Expression;
   /** Gives a vector a register. */
@@ -50,7 +52,8 @@ function numbersOf(encoding: Encoding, parts: DecodeParts): Expression {
       const top = Math.max(...places);
       const level = binary('shift_left', bits, each(places.map((place) => top - place)));
       const index = top === 0 ? bits : binary('shift_right', parts.bind(level, 'u32'), each(places.map(() => top)));
-      return parts.bind({ kind: 'lookup', values: code.values, operand: parts.bind(index, 'u32') }, 'f32');
+      const kind = parts.isTogether ? 'subgroup_lookup' : 'lookup';
+      return parts.bind({ kind, values: code.values, operand: parts.bind(index, 'u32') }, 'f32');
     }
     case 'float':
       return code.dtype === 'f8e4m3' ? floatsOf(4, parts) : floatsOf(5, parts);

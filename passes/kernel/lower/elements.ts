@@ -1,6 +1,16 @@
 import { fieldNamesOf, planeBits } from '../../../ir/decode-element.js';
 import { parseEncoding } from '../../../ir/encoding.js';
-import { bool, convert, i32, integer, multiply, u32 } from '../../../ir/kernel/expressions.js';
+import {
+  add,
+  bool,
+  constant,
+  convert,
+  i32,
+  integer,
+  integerConstant,
+  multiply,
+  u32,
+} from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type {
@@ -179,8 +189,9 @@ export class Elements {
     const { axis, lanes } = context;
     const isAlong =
       axis !== undefined && this.at.holdsWholeVectors(axis) && decodesVectors(expression, axis, lanes, this.at);
-    const isStill = expression.fields.every(({ conditions }) =>
-      conditions.every((condition) => this.isStillCondition(condition, context)),
+    const isStill = expression.fields.every(
+      (field) =>
+        field.kind === 'load' && field.conditions.every((condition) => this.isStillCondition(condition, context)),
     );
     if (lanes === 1 || (isAlong && isStill)) return this.decodeAt(expression, context);
     const parts = this.everyLane(context).map((position) =>
@@ -189,28 +200,73 @@ export class Elements {
     return this.assemble(parts, 'f32', context);
   }
 
-  private decodeAt({ encoding: text, column, fields }: TileDecode, context: LaneContext): Expression {
+  private decodeAt(expression: TileDecode, context: LaneContext): Expression {
     const { position, axis, lanes } = context;
+    const first = axis === undefined ? 1 : knownFactor(expression.column, axis, lanes, this.at);
+    const fields = expression.fields.map((field) => this.fieldAt(field, position));
+    return this.expand(expression, fields, { first, position, further: 0 }, context);
+  }
+
+  /**
+   * Eight neighbours of an encoded row from a multiple of 8 on. What they are made of is read now; the numbers, four in a vector, are made by
+   * what comes back, in the same scope.
+   */
+  decodeEight(expression: TileDecode, position: Position, axis: string): () => readonly Expression[] {
+    const { column, fields } = expression;
+    const first = knownFactor(column, axis, 8, this.at);
+    const { coordinate = integer(0) } = position.get(axis) ?? {};
+    const later = withPoint(position, axis, { coordinate: this.emitter.hoist(axis, i32, add(coordinate, integer(4))) });
+    const names = fieldNamesOf(parseEncoding(expression.encoding));
+    // Of codes of 8 bits the second four are another word.
+    const isApart = planeBits(parseEncoding(expression.encoding)).codes === 8;
+    const halves = [0, 4].map((further) =>
+      fields.map((field, place) =>
+        this.fieldAt(field, isApart && names[place] === 'codes' && further > 0 ? later : position),
+      ),
+    );
+    return () =>
+      halves.map((numbers, half) =>
+        this.expand(expression, numbers, { first, position, further: 4 * half }, { position, axis, lanes: 4 }),
+      );
+  }
+
+  /** `fields`: what is read for a column that is a multiple of `first`; the numbers wanted are those `further` columns. */
+  private expand(
+    { encoding: text, column }: TileDecode,
+    fields: readonly Expression[],
+    { first, position, further }: { readonly first: number; readonly position: Position; readonly further: number },
+    context: LaneContext,
+  ): Expression {
     const encoding = parseEncoding(text);
     const names = fieldNamesOf(encoding);
     const planes = planeBits(encoding);
     return expandDecode(encoding, {
-      lanes,
+      lanes: context.lanes,
+      isTogether: this.at.sharesTables && this.emitter.isUnconditional,
       field: (name) => {
-        const load = fields[names.indexOf(name)] as TileLoad;
-        const number = this.loadKept(load, position);
+        const number = fields[names.indexOf(name)] as Expression;
         if (name !== 'codes' && name !== 'high') return number;
         const bits = name === 'codes' ? planes.codes : (planes.high ?? 1);
-        const isFirst = axis !== undefined && knownFactor(column, axis, lanes, this.at) % (32 / bits) === 0;
-        if (isFirst) return number;
-        const place = this.at.remainder(column, 32 / bits, position);
-        const below = convert(multiply(place, integer(bits)), 'u32');
-        if (below.kind === 'constant' && below.value === 0) return number;
-        return this.emitter.hoist('w', u32, { kind: 'binary', operator: 'shift_right', left: number, right: below });
+        const count = 32 / bits;
+        const before = first % count === 0 ? integer(0) : this.at.remainder(column, count, position);
+        const below = multiply(add(before, integer(further % count)), integer(bits));
+        const right = below.kind === 'constant' ? constant(below.value, u32) : convert(below, 'u32');
+        if (integerConstant(right) === 0) return number;
+        return this.emitter.hoist('w', u32, { kind: 'binary', operator: 'shift_right', left: number, right });
       },
       bind: (value, scalar) => this.bind(value, scalar, context),
       hoist: (value, scalar) => this.emitter.hoist('g', { scalar, lanes: 1 }, value),
     });
+  }
+
+  /** What neighbours of an encoded row share, by itself: nothing that is computed for other lanes belongs to it. */
+  private fieldAt(field: TileExpression, position: Position): Expression {
+    if (field.kind === 'load') return this.loadKept(field, position);
+    const outer = this.shared;
+    this.shared = undefined;
+    const { value } = this.compute(field, { position, axis: undefined, lanes: 1 });
+    this.shared = outer;
+    return value;
   }
 
   /** An element of a buffer that the kernel only reads. */

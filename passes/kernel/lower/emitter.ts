@@ -26,6 +26,11 @@ export class Emitter {
     return this.scopes.length - 1;
   }
 
+  /** Nothing but loops is open: all invocations come here. */
+  get isUnconditional(): boolean {
+    return this.scopes.slice(1).every(({ isLoop }) => isLoop);
+  }
+
   push(statement: Statement): void {
     (this.scopes.at(-1) as Scope).statements.push(statement);
   }

@@ -1,4 +1,4 @@
-import type { IndexCondition, TileExpression, TileLoad } from '../../../ir/kernel/tile.js';
+import type { IndexCondition, TileExpression } from '../../../ir/kernel/tile.js';
 import { walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 
 /** The conditions of loads and of choices with zero, each once: zero padding. */
@@ -36,7 +36,7 @@ export function withoutGuards(expression: TileExpression, holds: (guard: IndexCo
       case 'exchange':
         return { ...part, operand: visit(part.operand) };
       case 'decode':
-        return { ...part, fields: part.fields.map((field) => visit(field) as TileLoad) };
+        return { ...part, fields: part.fields.map(visit) };
       case 'binary':
         return { ...part, left: visit(part.left), right: visit(part.right) };
       case 'select':

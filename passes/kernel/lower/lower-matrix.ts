@@ -10,7 +10,7 @@ import {
   asMatrixProduct,
   type Contract,
   findFresh,
-  type Load,
+  type Staged,
   type MatrixProduct,
   rowLengthOf,
 } from './matrix-operands.js';
@@ -37,7 +37,7 @@ export interface MatrixContext {
  */
 export class MatrixLowering {
   /** Operands of the open chunk, with the first element of their stage. */
-  private readonly staged = new Map<Load, { readonly tile: StagedTile; readonly stage: Expression }>();
+  private readonly staged = new Map<Staged, { readonly tile: StagedTile; readonly stage: Expression }>();
   /** Fragments of tiles that a loop leaves as they are, by tile, row and step. */
   private readonly packed = new Map<string, Expression>();
   /** Contractions that walk over chunks themselves. */
@@ -60,7 +60,7 @@ export class MatrixLowering {
       this.multiply([[statement, product]], 0);
       return;
     }
-    const loads = product.left.kind === 'memory' ? [product.left.load, product.right.load] : [product.right.load];
+    const loads = product.left.kind === 'memory' ? [product.left.load, product.right.source] : [product.right.source];
     // Only the unit itself reads its sums before the loop ends, so one product may be on its way behind the next.
     const inFlight = this.isShared ? 1 : 0;
     const tiles = this.plan([[statement, product]], loads);
@@ -80,7 +80,7 @@ export class MatrixLowering {
       return product === undefined ? [] : [[statement as Contract, product]];
     });
     const loads = products.flatMap(([, { left, right }]) =>
-      left.kind === 'memory' ? [left.load, right.load] : [right.load],
+      left.kind === 'memory' ? [left.load, right.source] : [right.source],
     );
     this.packAhead(products, body);
     if (products.length < body.length || !this.isShared) {
@@ -109,21 +109,31 @@ export class MatrixLowering {
 
   private plan(
     products: readonly (readonly [Contract, MatrixProduct])[],
-    loads: readonly Load[],
+    loads: readonly Staged[],
   ): readonly StagedTile[] {
     const tiles: StagedTile[] = [];
     for (const [{ over }, { operands, left, right, rows, columns }] of products) {
       const rowLength = rowLengthOf(operands);
-      const add = (load: Load, rowAxis: string, alongAxis: string): void => {
-        if (!loads.includes(load) || tiles.some((tile) => tile.load === load)) return;
+      const add = (source: Staged, rowAxis: string, alongAxis: string): void => {
+        if (!loads.includes(source) || tiles.some((tile) => tile.source === source)) return;
         const [tall, wide] = [this.context.at.axis(rowAxis).tile, this.context.at.axis(alongAxis).tile];
         const array = `stage_${this.arrays++}`;
         const pieces = wide / rowLength;
-        tiles.push({ load, array, rowAxis, rows: tall, alongAxis, pieces, rowLength, inBlocks: this.isShared });
+        tiles.push({
+          source,
+          operands,
+          array,
+          rowAxis,
+          rows: tall,
+          alongAxis,
+          pieces,
+          rowLength,
+          inBlocks: this.isShared,
+        });
       };
       if (left.kind === 'memory') add(left.load, rows, over);
-      if (right.byDepth) add(right.load, columns, over);
-      else add(right.load, over, columns);
+      if (right.byDepth) add(right.source, columns, over);
+      else add(right.source, over, columns);
     }
     return tiles;
   }
@@ -131,11 +141,11 @@ export class MatrixLowering {
   private overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: () => void): void {
     const { at, stages } = this.context;
     stages.overChunks(axis, tiles, inFlight, (start, stageOf) => {
-      for (const tile of tiles) this.staged.set(tile.load, { tile, stage: stageOf(tile) });
+      for (const tile of tiles) this.staged.set(tile.source, { tile, stage: stageOf(tile) });
       at.setChunk(axis, start);
       body();
       at.leaveChunk(axis);
-      for (const { load } of tiles) this.staged.delete(load);
+      for (const { source } of tiles) this.staged.delete(source);
     });
   }
 
@@ -170,7 +180,7 @@ export class MatrixLowering {
     return () => {
       for (const step of steps) {
         const a = fragments[step] ?? this.sharedLeft(product, step);
-        const b = this.sharedMatrix(right.load, integer(0), step, right.byDepth);
+        const b = this.sharedMatrix(right.source, integer(0), step, right.byDepth);
         const fresh = isFresh && step === 0 && { fresh: true };
         emitter.push({ kind: 'multiply_shared', accumulators, operands, a, b, columns: 8 * wide, ...fresh });
       }
@@ -185,7 +195,7 @@ export class MatrixLowering {
   }
 
   /** From a row on, 16 places of the contracted axis from `step` on. */
-  private sharedMatrix(load: Load, row: Expression, step: number, byDepth: boolean): SharedMatrix {
+  private sharedMatrix(load: Staged, row: Expression, step: number, byDepth: boolean): SharedMatrix {
     const { emitter } = this.context;
     const { tile, stage } = this.stagedOf(load);
     const piece = step * piecesOfDepth;
@@ -248,12 +258,12 @@ export class MatrixLowering {
       const far = this.hoist(multiply(this.quotient(lane, 16), integer(8)));
       const row = this.rowOf(columns, this.hoist(add(far, this.modulo(lane, 8))));
       const from = { row, piece: this.modulo(this.quotient(lane, 8), 2) };
-      return this.loadMatrix(right.load, from, { rows: 8 * column, pieces: step * piecesOfDepth }, false);
+      return this.loadMatrix(right.source, from, { rows: 8 * column, pieces: step * piecesOfDepth }, false);
     }
     // Rows are depths: lanes 0 to 15 name 16 of them for columns 0-7, the others for columns 8-15.
     const own = this.rowOf(columns, this.hoist(multiply(this.quotient(lane, 16), integer(8))));
     const from = { row: this.modulo(lane, 16), piece: this.quotient(own, 8) };
-    return this.loadMatrix(right.load, from, { rows: step * productDepth(operands), pieces: column }, true);
+    return this.loadMatrix(right.source, from, { rows: step * productDepth(operands), pieces: column }, true);
   }
 
   /** A coordinate of the workgroup's tile, from the first of the subgroup's part on. */
@@ -266,7 +276,7 @@ export class MatrixLowering {
 
   /** From the lane's row and piece on, rows and pieces further. */
   private loadMatrix(
-    load: Load,
+    load: Staged,
     from: { readonly row: Expression; readonly piece: Expression },
     further: { readonly rows: number; readonly pieces: number },
     transposed: boolean,
@@ -279,9 +289,9 @@ export class MatrixLowering {
     return emitter.bind('f', vectorOf('u32', 4), { kind: 'load_matrix', array: tile.array, index, transposed });
   }
 
-  private stagedOf(load: Load): { readonly tile: StagedTile; readonly stage: Expression } {
+  private stagedOf(load: Staged): { readonly tile: StagedTile; readonly stage: Expression } {
     const staged = this.staged.get(load);
-    if (staged === undefined) throw new Error(`internal: an operand from ${load.buffer} is not in workgroup memory`);
+    if (staged === undefined) throw new Error(`internal: an operand is not in workgroup memory`);
     return staged;
   }
 

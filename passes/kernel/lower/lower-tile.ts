@@ -105,6 +105,7 @@ class Lowering {
         kernel,
         schedule,
         at,
+        elements,
         emitter,
         invocations: this.invocations,
         declareShared: (array: SharedArray) => this.shared.push(array),

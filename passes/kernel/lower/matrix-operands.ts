@@ -1,13 +1,16 @@
+import { fieldNamesOf } from '../../../ir/decode-element.js';
+import { parseEncoding } from '../../../ir/encoding.js';
 import { numbersOfWord } from '../../../ir/kernel/matrix-types.js';
 import type { MatrixType } from '../../../ir/kernel/thread.js';
-import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { TileDecode, TileExpression, TileKernel, TileLoad, TileStatement } from '../../../ir/kernel/tile.js';
 import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import { wideFactor } from './elements.js';
 import { isStill, isWholeVector, laneMotion } from './lanes.js';
 import type { Coordinates } from './positions.js';
 
 export type Contract = Extract<TileStatement, { kind: 'contract' }>;
-export type Load = Extract<TileExpression, { kind: 'load' }>;
+/** What lies in workgroup memory: copied from memory, or decoded on the way. */
+export type Staged = TileLoad | TileDecode;
 
 /** Numbers in the 16 bytes that copies move and rows of fragments have. */
 export function rowLengthOf(operands: MatrixType): number {
@@ -17,9 +20,10 @@ export function rowLengthOf(operands: MatrixType): number {
 /** What a product of matrices is made of. */
 export interface MatrixProduct {
   readonly operands: MatrixType;
-  readonly left: { readonly kind: 'memory'; readonly load: Load } | { readonly kind: 'tile'; readonly name: string };
+  readonly left:
+    { readonly kind: 'memory'; readonly load: TileLoad } | { readonly kind: 'tile'; readonly name: string };
   /** `byDepth`: the contracted axis is contiguous in memory, as weights are; otherwise the output's. */
-  readonly right: { readonly load: Load; readonly byDepth: boolean };
+  readonly right: { readonly source: Staged; readonly byDepth: boolean };
   /** The output's last two axes. */
   readonly rows: string;
   readonly columns: string;
@@ -27,7 +31,8 @@ export interface MatrixProduct {
 
 /**
  * Reads a contraction as a product of matrices: each operand a load of neighbours in 16 bytes at a time from memory, the left one also
- * a tile in registers; numbers of 8 bits both from memory and along the contracted axis. Undefined where it is not one.
+ * a tile in registers; numbers of 8 bits both from memory and along the contracted axis. The right one may be encoded rows, which are
+ * decoded to what the left one is in memory. Undefined where it is not one.
  */
 export function asMatrixProduct(
   { name, over, a, b }: Contract,
@@ -38,6 +43,7 @@ export function asMatrixProduct(
   const [rows, columns] = axes.slice(-2);
   if (rows === undefined || columns === undefined) return undefined;
   const right = wideFactor(b);
+  if (right.kind === 'decode') return asDecodedProduct(a, b, right, { over, rows, columns }, kernel, at);
   if (right.kind !== 'load') return undefined;
   const operands = matrixTypeOf(right, kernel);
   if (operands === undefined) return undefined;
@@ -50,11 +56,42 @@ export function asMatrixProduct(
     if (isEightBit) return undefined;
     const own = findTileAxes(kernel, left.name);
     if (own.at(-1) !== over || own.at(-2) !== rows) return undefined;
-    return { operands, left, right: { load: right, byDepth }, rows, columns };
+    return { operands, left, right: { source: right, byDepth }, rows, columns };
   }
   if (left.kind !== 'load' || matrixTypeOf(left, kernel) !== operands) return undefined;
   if (!readsRows(left, over, length, kernel, at)) return undefined;
-  return { operands, left: { kind: 'memory', load: left }, right: { load: right, byDepth }, rows, columns };
+  return { operands, left: { kind: 'memory', load: left }, right: { source: right, byDepth }, rows, columns };
+}
+
+/** Of encoded rows, whose numbers are rounded to the left factor's type, eight neighbours in a group. */
+function asDecodedProduct(
+  a: TileExpression,
+  b: TileExpression,
+  right: TileDecode,
+  { over, rows, columns }: { readonly over: string; readonly rows: string; readonly columns: string },
+  kernel: TileKernel,
+  at: Coordinates,
+): MatrixProduct | undefined {
+  const left = wideFactor(a);
+  if (left.kind !== 'load' || b.kind !== 'convert') return undefined;
+  const operands = matrixTypeOf(left, kernel);
+  if (operands === undefined || operands === 'f8e4m3' || b.to !== operands) return undefined;
+  const length = rowLengthOf(operands);
+  if (!readsRows(left, over, length, kernel, at) || !decodesEights(right, over, kernel, at)) return undefined;
+  return { operands, left: { kind: 'memory', load: left }, right: { source: right, byDepth: true }, rows, columns };
+}
+
+function decodesEights(right: TileDecode, axis: string, kernel: TileKernel, at: Coordinates): boolean {
+  const { column, encoding, fields } = right;
+  const extent = kernel.axes.find(({ name }) => name === axis)?.extent;
+  if (extent?.isMultipleOf(8) !== true || !isWholeVector(laneMotion(column, axis, 8, at))) return false;
+  const names = fieldNamesOf(parseEncoding(encoding));
+  return fields.every((field, place) => {
+    if (field.kind !== 'load') return false;
+    // Codes of 8 bits are four to a word.
+    const motion = laneMotion(field.index, axis, names[place] === 'codes' ? 4 : 8, at);
+    return field.conditions.length === 0 && motion !== undefined && isStill(motion.deltas);
+  });
 }
 
 /** Whether a tile is read by contractions alone, as their left factor. */
@@ -94,14 +131,14 @@ function findTileAxes(kernel: TileKernel, name: string): readonly string[] {
   throw new Error(`internal: tile ${name} is not declared`);
 }
 
-function matrixTypeOf({ buffer }: Load, kernel: TileKernel): MatrixType | undefined {
+function matrixTypeOf({ buffer }: TileLoad, kernel: TileKernel): MatrixType | undefined {
   const storage = kernel.buffers.find(({ name }) => name === buffer)?.storage;
   return storage === 'bf16' || storage === 'f16' || storage === 'f8e4m3' ? storage : undefined;
 }
 
 /** So many coordinates of the axis from a multiple of them on are 16 aligned bytes, guarded together. */
 function readsRows(
-  { buffer, index, conditions }: Load,
+  { buffer, index, conditions }: TileLoad,
   axis: string,
   rowLength: number,
   kernel: TileKernel,

@@ -1,6 +1,7 @@
 import { add, i32, integer, multiply } from '../../../ir/kernel/expressions.js';
 import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
 import type { Schedule } from '../../../ir/kernel/tile.js';
+import type { Elements } from './elements.js';
 import type { Emitter } from './emitter.js';
 import type { Coordinates } from './positions.js';
 import { declareArray, StageCopier, type StagedTile, stageLength } from './staging.js';
@@ -23,6 +24,7 @@ export type ChunkBody = (start: Expression, stageOf: StageOf) => void;
 export interface StagesContext {
   readonly schedule: Schedule;
   readonly at: Coordinates;
+  readonly elements: Elements;
   readonly emitter: Emitter;
   /** That multiply. */
   readonly invocations: number;
@@ -34,7 +36,7 @@ export class CopiedStages implements OperandStages {
   private readonly copier: StageCopier;
 
   constructor(private readonly context: StagesContext) {
-    this.copier = new StageCopier(context.at, context.emitter, context.invocations);
+    this.copier = new StageCopier(context.at, context.elements, context.emitter, context.invocations);
   }
 
   /**
@@ -47,13 +49,19 @@ export class CopiedStages implements OperandStages {
     const { stages = 2, unit = 'mma' } = schedule.matrix ?? {};
     const { extent, tile: chunk } = at.axis(axis);
     for (const tile of tiles) this.context.declareShared(declareArray(tile, stages));
-    const copyChunk = (base: Expression, stage: StageOf): void => {
-      for (const tile of tiles) this.copier.copy(tile, axis, base, stage(tile));
+    /** What comes back stores what is decoded, whose loads are on their way until then. */
+    const copyChunk = (base: Expression, stage: StageOf): (() => void) => {
+      const stores = tiles.map((tile) => {
+        if (tile.source.kind === 'decode') return this.copier.decode(tile, axis, base, stage(tile));
+        this.copier.copy(tile, axis, base, stage(tile));
+        return () => undefined;
+      });
       emitter.push({ kind: 'commit_copies' });
+      return () => stores.forEach((store) => store());
     };
     const ahead = stages - 1 - inFlight;
     for (let first = 0; first < ahead; first++) {
-      copyChunk(integer(first * chunk), (tile) => integer(first * stageLength(tile)));
+      copyChunk(integer(first * chunk), (tile) => integer(first * stageLength(tile)))();
     }
     const end = at.polynomial(extent, new Map());
     emitter.loop(axis, integer(0), end, chunk, (variable) => {
@@ -69,8 +77,10 @@ export class CopiedStages implements OperandStages {
       const now = stageOf(0);
       const start = (tile: StagedTile, stage: Expression): Expression =>
         emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile))));
-      copyChunk(emitter.hoist(axis, i32, add(variable, integer(ahead * chunk))), (tile) => start(tile, next));
+      const later = emitter.hoist(axis, i32, add(variable, integer(ahead * chunk)));
+      const store = copyChunk(later, (tile) => start(tile, next));
       body(variable, (tile) => start(tile, now));
+      store();
     });
     if (inFlight > 0) emitter.push({ kind: 'wait_products', pending: 0 });
   }

@@ -140,6 +140,11 @@ export class Coordinates {
     return spread;
   }
 
+  /** A driver that computes a subgroup's lanes as a vector, of 8 or more numbers, takes them from each other at once. */
+  get sharesTables(): boolean {
+    return this.schedule.dots === true && (this.schedule.subgroupSize ?? 0) >= 8;
+  }
+
   /** The part of the local index that `threads` of an axis are, and how far its invocations are apart. */
   threadsOf(name: string): { readonly part: string; readonly stride: number } {
     const part = this.spreadOf(name).threadsOf ?? name;

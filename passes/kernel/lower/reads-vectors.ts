@@ -45,8 +45,8 @@ export function readsVectors(
 /** True when vectors along the axis are neighbours of an encoded row, whose bits lie in one word and which are in one group. */
 export function decodesVectors({ column, fields }: TileDecode, axis: string, lanes: number, at: Coordinates): boolean {
   if (!isWholeVector(laneMotion(column, axis, lanes, at))) return false;
-  return fields.every(({ index }) => {
-    const motion = laneMotion(index, axis, lanes, at);
+  return fields.every((field) => {
+    const motion = field.kind === 'load' ? laneMotion(field.index, axis, lanes, at) : undefined;
     return motion !== undefined && isStill(motion.deltas);
   });
 }

@@ -1,7 +1,8 @@
 import { add, binary, bool, both, i32, integer, lessThan, multiply } from '../../../ir/kernel/expressions.js';
-import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
+import type { Expression, MatrixType, SharedArray } from '../../../ir/kernel/thread.js';
 import type { Emitter } from './emitter.js';
-import type { Load } from './matrix-operands.js';
+import type { Elements } from './elements.js';
+import type { Staged } from './matrix-operands.js';
 import type { Coordinates, Position } from './positions.js';
 
 /**
@@ -9,7 +10,9 @@ import type { Coordinates, Position } from './positions.js';
  * a row are exchanged by a pattern of the row's number, so that the eight rows of a fragment lie in different banks.
  */
 export interface StagedTile {
-  readonly load: Load;
+  readonly source: Staged;
+  /** What the numbers are. */
+  readonly operands: MatrixType;
   readonly array: string;
   /** The axis along which rows follow each other and the one along which a row runs, with the tile's extents. */
   readonly rowAxis: string;
@@ -88,13 +91,51 @@ export function placeAt(tile: StagedTile, place: PiecePlace, rows: number, piece
   return add(add(place.start, further), integer(rows * pitch + block * blockLength(tile)));
 }
 
-/** Copies a chunk of an operand into a stage, all invocations together, zeros where the operand has none. */
+/**
+ * Brings a chunk of an operand into a stage, all invocations together: copies it, zeros where the operand has none, or decodes it on the
+ * way through registers.
+ */
 export class StageCopier {
   constructor(
     private readonly at: Coordinates,
+    private readonly elements: Elements,
     private readonly emitter: Emitter,
     private readonly invocations: number,
   ) {}
+
+  /**
+   * Reads what the invocation's pieces of a chunk of encoded rows are made of. What comes back decodes and stores them, and may be called
+   * in the same scope later. Past the end of the contracted axis other numbers are decoded: the left operand has zeros there.
+   */
+  decode(tile: StagedTile, chunkAxis: string, base: Expression, stage: Expression): () => void {
+    const { source, operands } = tile;
+    if (source.kind !== 'decode' || operands === 'f8e4m3') throw new Error('internal: nothing to decode');
+    const { at, emitter, elements, invocations } = this;
+    const total = tile.rows * tile.pieces;
+    const stores: (() => void)[] = [];
+    for (let first = 0; first < total; first += invocations) {
+      const number = emitter.hoist('piece', i32, add({ kind: 'builtin', name: 'local_index' }, integer(first)));
+      const isWhole = first + invocations <= total;
+      const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
+      const { row, piece, place } = this.locate(tile, first, number);
+      const position: Position = new Map(
+        this.coordinatesOf(tile, row, piece, chunkAxis, base).map(([axis, coordinate, length]) => {
+          const last = at.polynomial(at.axis(axis).extent.sub(length), new Map());
+          return [axis, { coordinate: emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last)) }];
+        }),
+      );
+      const decode = elements.decodeEight(source, position, tile.alongAxis);
+      stores.push(() => {
+        const pairs = decode().flatMap((four) =>
+          [[0, 1], [2, 3]].map((lanes): Expression => ({ kind: 'pack', to: operands, operand: { kind: 'shuffle', operand: four, lanes } })),
+        ); // prettier-ignore
+        const value = emitter.bind('d', { scalar: 'u32', lanes: 4 }, { kind: 'vector', parts: pairs });
+        const index = emitter.hoist('s', i32, add(stage, place));
+        emitter.when(inside, () => emitter.push({ kind: 'store_shared', array: tile.array, index, value }));
+      });
+    }
+    return () => stores.forEach((store) => store());
+  }
 
   /** `base`: where the chunk of `chunkAxis` begins. `stage`: the first element of the stage. */
   copy(tile: StagedTile, chunkAxis: string, base: Expression, stage: Expression): void {
@@ -157,13 +198,9 @@ export class StageCopier {
     index: Expression,
   ): void {
     const { at, emitter } = this;
-    const baseOf = (axis: string): Expression => (axis === chunkAxis ? base : at.base(axis));
-    const { rowLength } = tile;
-    const along = emitter.hoist('along', i32, multiply(piece, integer(rowLength)));
-    const coordinates: readonly (readonly [string, Expression, number])[] = [
-      [tile.rowAxis, emitter.hoist(tile.rowAxis, i32, add(baseOf(tile.rowAxis), row)), 1],
-      [tile.alongAxis, emitter.hoist(tile.alongAxis, i32, add(baseOf(tile.alongAxis), along)), rowLength],
-    ];
+    const { source, rowLength } = tile;
+    if (source.kind !== 'load') throw new Error('internal: encoded rows are not copied');
+    const coordinates = this.coordinatesOf(tile, row, piece, chunkAxis, base);
     const exact: Position = new Map(coordinates.map(([axis, coordinate]) => [axis, { coordinate }]));
     const clamped: Position = new Map(
       coordinates.map(([axis, coordinate, length]) => {
@@ -172,21 +209,38 @@ export class StageCopier {
         return [axis, { coordinate: emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last)) }];
       }),
     );
-    const guards = at.conditions(tile.load.conditions, clamped);
+    const guards = at.conditions(source.conditions, clamped);
     // Past the end of the contracted axis zeros are added; other rows past an end are computed and not stored.
     const end = this.isBeforeEnd(chunkAxis, base, exact);
     const valid = guards === undefined ? end : emitter.hoist('c', bool, both(guards, end));
-    const address = at.polynomial(tile.load.index, clamped);
-    const element = emitter.hoist('i', i32, add(address, { kind: 'parameter', name: `${tile.load.buffer}_base` }));
+    const address = at.polynomial(source.index, clamped);
+    const element = emitter.hoist('i', i32, add(address, { kind: 'parameter', name: `${source.buffer}_base` }));
     const from = emitter.hoist('q', i32, binary('shift_right', element, integer(Math.log2(rowLength))));
     emitter.push({
       kind: 'copy_async',
       array: tile.array,
       index,
-      buffer: tile.load.buffer,
+      buffer: source.buffer,
       from,
       valid,
     });
+  }
+
+  /** Where a piece lies on the axes of the rows and along them, and how many coordinates it has of each. */
+  private coordinatesOf(
+    { rowAxis, alongAxis, rowLength }: StagedTile,
+    row: Expression,
+    piece: Expression,
+    chunkAxis: string,
+    base: Expression,
+  ): readonly (readonly [axis: string, first: Expression, count: number])[] {
+    const { at, emitter } = this;
+    const baseOf = (axis: string): Expression => (axis === chunkAxis ? base : at.base(axis));
+    const along = emitter.hoist('along', i32, multiply(piece, integer(rowLength)));
+    return [
+      [rowAxis, emitter.hoist(rowAxis, i32, add(baseOf(rowAxis), row)), 1],
+      [alongAxis, emitter.hoist(alongAxis, i32, add(baseOf(alongAxis), along)), rowLength],
+    ];
   }
 
   /** Chunks are asked for ahead of their use, so the last ones asked for are past the end. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseTileKernel } from '../../../ir/kernel/tile-parse.js';
 import type { TileKernel } from '../../../ir/kernel/tile.js';
-import type { Load } from './matrix-operands.js';
+import type { TileLoad } from '../../../ir/kernel/tile.js';
 import { asRectangle } from './tensor-maps.js';
 
 /** A product that reads `w` at an address, and what its axes are: m and k of a tile each, h and z alone, floor(h / 4) a term. */
@@ -27,7 +27,7 @@ function kernelReading(address: string): TileKernel {
 function rectangleOf(address: string, rowLength = 8): unknown {
   const kernel = kernelReading(address);
   const contract = kernel.body.find((statement) => statement.kind === 'contract');
-  const rectangle = asRectangle(contract?.b as Load, kernel, 'd', 'k', rowLength);
+  const rectangle = asRectangle(contract?.b as TileLoad, kernel, 'd', 'k', rowLength);
   if (rectangle === undefined) return undefined;
   const { offset, dimensions } = rectangle;
   return [

@@ -1,6 +1,6 @@
 import { Dim } from '../../../ir/dim.js';
 import type { IndexTerm, TileKernel } from '../../../ir/kernel/tile.js';
-import type { Load } from './matrix-operands.js';
+import type { TileLoad } from '../../../ir/kernel/tile.js';
 
 /** A dimension of what an operand's load reads, and the symbol (an axis or a term) whose coordinate it has. */
 export interface OperandDimension {
@@ -23,7 +23,7 @@ const mostDimensions = 5;
  * coordinate is computed otherwise than by dividing an axis, and where strides are no multiples of 16 bytes, `rowLength` numbers.
  */
 export function asRectangle(
-  { index, conditions }: Load,
+  { index, conditions }: TileLoad,
   kernel: TileKernel,
   rowAxis: string,
   alongAxis: string,

@@ -113,7 +113,8 @@ export class TensorRings implements OperandStages {
   }
 
   private describeOperand(tile: StagedTile): RingOperand {
-    const { load, rowAxis, rows, alongAxis, rowLength } = tile;
+    const { source: load, rowAxis, rows, alongAxis, rowLength } = tile;
+    if (load.kind !== 'load') throw new Error('internal: boxes are not decoded');
     const rectangle = asRectangle(load, this.context.kernel, rowAxis, alongAxis, rowLength);
     if (rectangle === undefined) throw new Error(`internal: what is read of ${load.buffer} is no rectangle`);
     const dimensions = rectangle.dimensions.map(({ symbol, extent, stride }) => {
