@@ -31,7 +31,7 @@ function renderFigures({ summary, weights, prompts }: QualityResult): Content {
   const figures = [
     renderFigure('PSNR', formatPsnr(summary.psnr), 'of all pictures together'),
     renderFigure('worst picture', formatPsnr(summary.worstPsnr), 'PSNR'),
-    renderFigure('latents', formatError(summary.latents), 'relative L2 after the last step'),
+    renderFigure('latents', formatError(summary.latents), 'relative L2 at the end'),
     renderFigure('prompt embeddings', formatError(worst), 'worst relative L2'),
   ];
   if (weights !== null) {

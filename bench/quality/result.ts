@@ -39,7 +39,7 @@ export interface WeightsQuality {
   readonly byKind: readonly WeightGroup[];
   /** Of the weights that were compared. */
   readonly compared: WeightGroup;
-  /** Bytes of all weights of both models. */
+  /** Bytes of all weights that are used, also of those that were not compared. */
   readonly originalBytes: number;
   readonly otherBytes: number;
 }

@@ -10,7 +10,8 @@ import type { Device } from '../../runtime/device.js';
 import { kernelsOf } from '../../runtime/session-loading.js';
 import { checkpointWeights } from '../../runtime/weights.js';
 import { chatFormatOf } from './chat-format.js';
-import { buildFunction, componentOf } from './component-functions.js';
+import { availableFunctions, buildFunction, componentOf } from './component-functions.js';
+import { collectExpectedWeights } from './expected-weights.js';
 import { type HeldWeight, heldWeight } from './held-weights.js';
 import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, storedTypes } from './load-model.js';
 import { type MemoryBudget, MemoryShares } from './memory-shares.js';
@@ -103,11 +104,18 @@ export class CompiledFlux2Model implements Flux2Model {
     const { checkpoint, table } = loaded;
     const provider = checkpointWeights(checkpoint, table);
     const encodingOf = chooseEncodings(component, loaded, this.options.quantize);
+    const used = this.listUsed(component);
     return [...table.values()].flatMap(({ name, shape, dtype, encoding }): readonly HeldWeight[] => {
-      // What is there and never read, counters and the like, is no number.
-      if (dtype === undefined || !isFloat(dtype)) return [];
+      if (!used.has(name) || dtype === undefined || !isFloat(dtype)) return [];
       return [heldWeight(provider, { name, shape, dtype, storedEncoding: encoding?.text, encoding: encodingOf(name) })];
     });
+  }
+
+  /** Names of the weights that some function of the network reads: of a text encoder, not those of layers that no result comes from. */
+  private listUsed(component: Component): ReadonlySet<string> {
+    const functions = availableFunctions(this.description).filter((name) => componentOf[name] === component);
+    const modules = functions.map((name) => buildFunction(this.description, name, () => 'f32', this.options.textEncoderLayers)); // prettier-ignore
+    return new Set(modules.flatMap((module) => [...collectExpectedWeights(module, component).keys()]));
   }
 
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */

@@ -81,7 +81,7 @@ export interface Flux2Model {
     report?: ReportProgress,
     signal?: AbortSignal,
   ): Promise<Network>;
-  /** The weights of a network; none of those that the model lacks. */
+  /** The weights that a network's functions read; none of a network that the model lacks. */
   listWeights?(component: Component): readonly HeldWeight[];
   /** F2C618 when the model has no tokenizer. */
   openTokenizer(): Promise<PromptTokenizer>;
