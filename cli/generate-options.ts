@@ -46,14 +46,8 @@ export async function checkGenerateOptions(
   output: string,
   options: GenerateOptions,
 ): Promise<void> {
-  for (const path of [output, ...(options.saveLatents === undefined ? [] : [options.saveLatents])]) {
-    const status = await stat(dirname(path)).catch(() => undefined);
-    if (status?.isDirectory() === true) continue;
-    throw new Flux2cError('F2C707', 'the folder of the output does not exist', {
-      where: [path],
-      hint: `Make it first: mkdir -p ${dirname(path)}`,
-    });
-  }
+  await requireFolderOf(output);
+  if (options.saveLatents !== undefined) await requireFolderOf(options.saveLatents);
   if (options.noise !== undefined && options.seed !== undefined) {
     throw contradiction('the noise is given, so no seed draws it', 'Leave out --seed or --noise.');
   }
@@ -69,6 +63,16 @@ export async function checkGenerateOptions(
   if (options.previewEvery !== undefined && options.preview === undefined) {
     throw contradiction('--preview-every has no effect without --preview', 'Add --preview FOLDER.');
   }
+}
+
+/** F2C707 for a file that could not be written when all work is done. */
+export async function requireFolderOf(path: string): Promise<void> {
+  const status = await stat(dirname(path)).catch(() => undefined);
+  if (status?.isDirectory() === true) return;
+  throw new Flux2cError('F2C707', 'the folder of the output does not exist', {
+    where: [path],
+    hint: `Make it first: mkdir -p ${dirname(path)}`,
+  });
 }
 
 /** Reads the files that the options name. Errors of pictures and tensor files name them. */

@@ -46,7 +46,11 @@ export function generateCommand(context: CliContext): Command {
     .option('--width <pixels>', 'multiple of 16', integerOf('--width', 16))
     .option('--height <pixels>', 'multiple of 16', integerOf('--height', 16))
     .option('--steps <number>', 'denoising steps', integerOf('--steps', 1, 1000))
-    .option('--seed <number>', 'seed of the noise (default: random); with commas one for each picture', seedsOf)
+    .option(
+      '--seed <number>',
+      'seed of the noise (default: random); with commas one for each picture',
+      seedsOf('--seed'),
+    )
     .option('--count <number>', 'pictures to draw', integerOf('--count', 1, 10000))
     .option(
       '--guidance <scale>',

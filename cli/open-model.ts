@@ -1,6 +1,7 @@
 /** The model that `--model` and its companions name, ready to run on a device. */
 import { CompiledFlux2Model } from '../models/flux2/compiled-model.js';
 import { closeModel, loadModel, type LoadedModel } from '../models/flux2/load-model.js';
+import type { ModelFiles } from '../models/flux2/model-files.js';
 import { openModelFiles } from '../models/flux2/node/open-model.js';
 import type { Flux2Model } from '../models/flux2/networks.js';
 import type { Device } from '../runtime/device.js';
@@ -14,6 +15,8 @@ import { type QuantizeCliOptions, quantizeOf } from './quantize-options.js';
 export interface OpenModelRequest extends ComponentOptions, QuantizeCliOptions {
   /** Default: the embedded checkpoint. */
   readonly model?: string;
+  /** A model whose components and pipeline stand in for those that the model does not bring; no artifact has any to give. */
+  readonly base?: string;
   /** Hidden states that the text encoder joins, instead of the pipeline's. */
   readonly layers?: readonly number[];
   readonly operands?: Operands;
@@ -52,11 +55,7 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
       'Leave out --vae, --text-encoder, --tokenizer, --cached-references, --layers, --operands, --quantize and --keep.',
     );
   }
-  const files = await openModelFiles(model, {
-    ...(vae !== undefined && { vae }),
-    ...(textEncoder !== undefined && { textEncoder }),
-    ...(tokenizer !== undefined && { tokenizer }),
-  });
+  const files = await openFiles(request);
   const loadOptions = {
     ...(layers !== undefined && { textEncoderLayers: layers }),
     ...(cachedReferences !== undefined && { cachedReferences }),
@@ -76,4 +75,15 @@ export async function openModel(request: OpenModelRequest, device: Device): Prom
     throw error;
   }
   return new CompiledFlux2Model(loaded, device, compileOptions);
+}
+
+async function openFiles({ model, base, vae, textEncoder, tokenizer }: OpenModelRequest): Promise<ModelFiles> {
+  const files = await openModelFiles(model, {
+    ...(vae !== undefined && { vae }),
+    ...(textEncoder !== undefined && { textEncoder }),
+    ...(tokenizer !== undefined && { tokenizer }),
+  });
+  if (base === undefined || (await isArtifact(base))) return files;
+  const { index, components } = await openModelFiles(base);
+  return { ...(index && { index }), ...files, components: { ...components, ...files.components } };
 }

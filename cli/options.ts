@@ -46,13 +46,14 @@ export function integersOf(option: string, least: number): (text: string) => rea
 }
 
 /** Reads `42` or `1,2,3`: integers of up to 64 bits, as PyTorch takes them. */
-export function seedsOf(text: string): readonly bigint[] {
-  return text.split(',').map((part) => {
-    const digits = part.trim();
-    const value = /^[+-]?\d+$/.test(digits) ? BigInt(digits) : undefined;
-    if (value !== undefined && value >= -(2n ** 63n) && value < 2n ** 64n) return value;
-    throw wrongValue('--seed', 'an integer of up to 64 bits, or several with commas between', text);
-  });
+export function seedsOf(option: string): (text: string) => readonly bigint[] {
+  return (text) =>
+    text.split(',').map((part) => {
+      const digits = part.trim();
+      const value = /^[+-]?\d+$/.test(digits) ? BigInt(digits) : undefined;
+      if (value !== undefined && value >= -(2n ** 63n) && value < 2n ** 64n) return value;
+      throw wrongValue(option, 'an integer of up to 64 bits, or several with commas between', text);
+    });
 }
 
 /** Gathers the values of an option that may be repeated. */

@@ -6,6 +6,7 @@ import type { CliContext } from './context.js';
 import { devicesCommand } from './devices.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
+import { qualityCommand } from './quality.js';
 import { reportError } from './report-error.js';
 import { runCommand } from './run.js';
 import { tuneCommand } from './tune.js';
@@ -40,6 +41,7 @@ function createProgram(context: CliContext): Command {
     inspectCommand,
     benchCommand,
     tuneCommand,
+    qualityCommand,
     devicesCommand,
   ])
     program.addCommand(create(context));

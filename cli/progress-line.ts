@@ -11,6 +11,8 @@ const words: Readonly<Record<Stage, string>> = {
   references: 'encoding references',
   denoise: 'denoising',
   decode: 'decoding',
+  compare: 'comparing weights',
+  blocks: 'running blocks',
 };
 const BAR_CELLS = 20;
 /** A log gets a line at the start and end of a stage and this often between. */

@@ -28,19 +28,6 @@ export function narrowF32(values: Float32Array, dtype: DType): Uint8Array {
   return new Uint8Array(narrow.buffer);
 }
 
-/** Pieces one after another; a single one is not copied. */
-export function joinPieces(pieces: readonly Uint8Array[]): Uint8Array {
-  const [only] = pieces;
-  if (only !== undefined && pieces.length === 1) return only;
-  const whole = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
-  let end = 0;
-  for (const piece of pieces) {
-    whole.set(piece, end);
-    end += piece.byteLength;
-  }
-  return whole;
-}
-
 /** Elements of a row-major array of `shape` in the order of its permuted axes. */
 export function permuteBytes(
   bytes: Uint8Array,

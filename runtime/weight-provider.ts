@@ -1,3 +1,4 @@
+import { joinPieces } from '../frontend/checkpoint/byte-source.js';
 import { byteSize } from '../ir/dtype.js';
 import type { WeightDeclaration } from '../ir/graph/graph.js';
 import { materializeWeight } from '../ir/graph/weights.js';
@@ -36,15 +37,7 @@ export async function readWhole(
 ): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   for await (const piece of provider.read(declaration, range)) pieces.push(piece);
-  const [only] = pieces;
-  if (only !== undefined && pieces.length === 1) return only;
-  const whole = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
-  let end = 0;
-  for (const piece of pieces) {
-    whole.set(piece, end);
-    end += piece.byteLength;
-  }
-  return whole;
+  return joinPieces(pieces);
 }
 
 /** Weights from tensors in memory, by the names that sources use; for small models and tests. */

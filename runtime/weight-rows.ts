@@ -9,7 +9,8 @@ import { countElements, isSameButForOnes } from '../ir/host-tensor.js';
 import { encodedArray, type EncodedForm, encodedForm, madeRecords, storedRecords } from './encoded-weights.js';
 import type { KeptArrays } from './kept-arrays.js';
 import { quantizedRows } from './quantized-rows.js';
-import { joinPieces, narrowF32, permuteBytes, type Rows } from './row-bytes.js';
+import { joinPieces } from '../frontend/checkpoint/byte-source.js';
+import { narrowF32, permuteBytes, type Rows } from './row-bytes.js';
 
 export interface WeightFiles {
   readonly checkpoint: Checkpoint;

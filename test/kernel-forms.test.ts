@@ -34,6 +34,7 @@ import { Session } from '../runtime/session.js';
 import { memoryWeights } from '../runtime/weight-provider.js';
 import { randomGraph } from './random-graph.js';
 import { Random } from './random.js';
+import { smallTransformer } from './small-denoise.js';
 
 /** f32 sums in another order than the tile interpreter's, which are in doubles. */
 const tolerance = 1e-5;
@@ -109,22 +110,7 @@ function encode(storage: 'bf16' | 'f16', data: Float64Array): Uint8Array {
   return new Uint8Array(Uint16Array.from(data, storage === 'bf16' ? f32ToBf16 : f32ToF16).buffer);
 }
 
-const transformer: TransformerConfig = {
-  inChannels: 8,
-  outChannels: 8,
-  hidden: 32,
-  heads: 2,
-  headDim: 16,
-  doubleBlocks: 1,
-  singleBlocks: 1,
-  textWidth: 12,
-  mlpHidden: 48,
-  ropeAxes: [4, 4, 4, 4],
-  ropeTheta: 2000,
-  timestepChannels: 16,
-  eps: 1e-6,
-  guidanceEmbeds: true,
-};
+const transformer: TransformerConfig = { ...smallTransformer, guidanceEmbeds: true };
 
 const networks: readonly {
   readonly name: string;

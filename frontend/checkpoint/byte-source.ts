@@ -45,3 +45,16 @@ export function checkRange(name: string, size: number, offset: number, length: n
     hint: 'The file may have been cut short: compare its size with the published one and fetch it again.',
   });
 }
+
+/** Pieces one after another; a single one is not copied. */
+export function joinPieces(pieces: readonly Uint8Array[]): Uint8Array {
+  const [only] = pieces;
+  if (only !== undefined && pieces.length === 1) return only;
+  const whole = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let end = 0;
+  for (const piece of pieces) {
+    whole.set(piece, end);
+    end += piece.byteLength;
+  }
+  return whole;
+}

@@ -2,6 +2,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { DType } from '../../ir/dtype.js';
 import type { EncodedRows } from '../../ir/encoded-rows.js';
 import type { Encoding, FieldName } from '../../ir/encoding.js';
+import { joinPieces } from './byte-source.js';
 import type { Checkpoint, CheckpointTensor } from './checkpoint.js';
 import { quoteName, quoteShape } from './quote.js';
 import { widenToF32 } from './widen.js';
@@ -144,15 +145,10 @@ export async function readPackedRows(
   for (const { tensor, rowOffset, rows } of cutParts(slice, first, count)) {
     pieces.push(await findTensor(checkpoint, tensor).packed!.readRows(rowOffset, rows));
   }
-  const [only] = pieces;
-  if (only !== undefined && pieces.length === 1) return only;
-  const values = new Float32Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let end = 0;
-  for (const piece of pieces) {
-    values.set(piece, end);
-    end += piece.length;
-  }
-  return values;
+  const bytes = joinPieces(
+    pieces.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength)),
+  );
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
 /** The arrays of some rows of a slice with an encoding. */
@@ -170,13 +166,7 @@ export async function readEncodedRows(
   if (only !== undefined && pieces.length === 1) return only;
   const joined = new Map<FieldName, Uint8Array>();
   for (const name of only?.keys() ?? []) {
-    const field = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.get(name)!.byteLength, 0));
-    let end = 0;
-    for (const piece of pieces) {
-      field.set(piece.get(name)!, end);
-      end += piece.get(name)!.byteLength;
-    }
-    joined.set(name, field);
+    joined.set(name, joinPieces(pieces.map((piece) => piece.get(name)!)));
   }
   return joined;
 }

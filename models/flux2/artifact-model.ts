@@ -1,17 +1,23 @@
 /** Models as artifacts: what `flux2c compile` puts into one, and running from one. */
+import { dtypeOfFile } from '../../frontend/checkpoint/file-dtype.js';
 import type { JsonValue } from '../../frontend/checkpoint/strict-json.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
+import { isFloat } from '../../ir/dtype.js';
+import { findEncoding } from '../../ir/encoding.js';
 import type { Artifact, LoadedBuild } from '../../runtime/artifact.js';
 import type { Device } from '../../runtime/device.js';
+import type { WeightEntry } from '../../runtime/artifact/manifest.js';
 import { kernelsOf } from '../../runtime/session-loading.js';
 import type { WeightProvider } from '../../runtime/weight-provider.js';
 import { chatFormatOf } from './chat-format.js';
 import { decodeDescription } from './description-json.js';
+import { type HeldWeight, heldWeight } from './held-weights.js';
 import { type MemoryBudget, MemoryShares } from './memory-shares.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import type { ReportProgress } from './progress.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
+import type { Component } from './weights.js';
 
 /** Where the tokenizer's files lie in an artifact. */
 export const TOKENIZER_FOLDER = 'tokenizer';
@@ -76,6 +82,16 @@ export class ArtifactFlux2Model implements Flux2Model {
       report,
       signal,
     );
+  }
+
+  listWeights(component: Component): readonly HeldWeight[] {
+    const entries = this.artifact.manifest.weights?.components.get(component) ?? new Map<string, WeightEntry>();
+    return [...entries].flatMap(([name, { dtype: stored, shape }]): readonly HeldWeight[] => {
+      const encoding = findEncoding(stored)?.text;
+      const dtype = encoding === undefined ? dtypeOfFile(stored) : 'f32';
+      if (dtype === undefined || !isFloat(dtype)) return [];
+      return [heldWeight(this.openWeights(component), { name, shape, dtype, storedEncoding: encoding, encoding })];
+    });
   }
 
   async openTokenizer(): Promise<PromptTokenizer> {

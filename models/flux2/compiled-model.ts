@@ -1,19 +1,25 @@
 /** A model compiled from its checkpoint, a function at a time, when it is first used. */
 import { kernelPrinter } from '../../backends/print-kernel.js';
+import { createModule } from '../../frontend/index.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
+import { isFloat } from '../../ir/dtype.js';
+import type { Module } from '../../ir/graph/graph.js';
 import { compileModule, type CompileOptions, KernelCache } from '../../passes/compile.js';
 import type { CompiledModule } from '../../passes/compiled.js';
 import type { Device } from '../../runtime/device.js';
 import { kernelsOf } from '../../runtime/session-loading.js';
 import { checkpointWeights } from '../../runtime/weights.js';
 import { chatFormatOf } from './chat-format.js';
-import { buildFunction, componentOf } from './component-functions.js';
+import { availableFunctions, buildFunction, componentOf } from './component-functions.js';
+import { collectExpectedWeights } from './expected-weights.js';
+import { type HeldWeight, heldWeight } from './held-weights.js';
 import { closeModel, type LoadedComponent, type LoadedModel, type LoadOptions, storedTypes } from './load-model.js';
 import { type MemoryBudget, MemoryShares } from './memory-shares.js';
 import type { Flux2Description, Flux2Model, Network, NetworkName } from './networks.js';
 import { pipelineConfigOf, withCachedReferences } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
 import { chooseEncodings, mayQuantize, type QuantizeOptions } from './quantized-tensors.js';
+import { addResidualStreams, RESIDUAL_STREAMS } from './residual-streams.js';
 import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 import { type VariantName, variants } from './variants.js';
@@ -71,17 +77,45 @@ export class CompiledFlux2Model implements Flux2Model {
   }
 
   async open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside = false): Promise<Network> {
-    const { checkpoint, table } = this.requireComponent(componentOf[name]);
+    const loaded = this.requireComponent(componentOf[name]);
     report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
-    const { plans, kernels } = this.prepared.get(name) ?? this.compile(name);
+    const compiled = this.prepared.get(name) ?? this.compile(name);
     this.prepared.delete(name);
-    const weights = checkpointWeights(checkpoint, table);
-    const memory = this.shares?.take(isBeside);
-    return openSessionNetwork(
-      { plan: plans.get(name)!, kernels, device: this.device, weights, memory },
-      report,
-      signal,
-    );
+    return this.openCompiled(name, compiled, loaded, isBeside, report, signal);
+  }
+
+  async openResidualStreams(
+    blocks: readonly string[],
+    withVelocity: boolean,
+    report?: ReportProgress,
+    signal?: AbortSignal,
+  ): Promise<Network> {
+    const loaded = this.requireComponent('transformer');
+    report?.({ stage: 'compile', step: 0, of: 1, secondsLeft: undefined });
+    const module = createModule();
+    addResidualStreams(module, this.description.transformer!, blocks, withVelocity, storedTypes('transformer', loaded));
+    const compiled = this.compileFunction('transformer', module.build());
+    return this.openCompiled(RESIDUAL_STREAMS, compiled, loaded, false, report, signal);
+  }
+
+  listWeights(component: Component): readonly HeldWeight[] {
+    const loaded = this.loaded[component];
+    if (loaded === undefined) return [];
+    const { checkpoint, table } = loaded;
+    const provider = checkpointWeights(checkpoint, table);
+    const encodingOf = chooseEncodings(component, loaded, this.options.quantize);
+    const used = this.listUsed(component);
+    return [...table.values()].flatMap(({ name, shape, dtype, encoding }): readonly HeldWeight[] => {
+      if (!used.has(name) || dtype === undefined || !isFloat(dtype)) return [];
+      return [heldWeight(provider, { name, shape, dtype, storedEncoding: encoding?.text, encoding: encodingOf(name) })];
+    });
+  }
+
+  /** Names of the weights that some function of the network reads: of a text encoder, not those of layers that no result comes from. */
+  private listUsed(component: Component): ReadonlySet<string> {
+    const functions = availableFunctions(this.description).filter((name) => componentOf[name] === component);
+    const modules = functions.map((name) => buildFunction(this.description, name, () => 'f32', this.options.textEncoderLayers)); // prettier-ignore
+    return new Set(modules.flatMap((module) => [...collectExpectedWeights(module, component).keys()]));
   }
 
   /** The function's plan and kernels for the device. F2C618 when the model has not the network. */
@@ -90,6 +124,11 @@ export class CompiledFlux2Model implements Flux2Model {
     const loaded = this.requireComponent(component);
     const dtypes = storedTypes(component, loaded);
     const module = buildFunction(this.description, name, dtypes, this.options.textEncoderLayers);
+    return this.compileFunction(component, module);
+  }
+
+  private compileFunction(component: Component, module: Module): CompiledModule {
+    const loaded = this.requireComponent(component);
     const { target } = this.device;
     const { instruments, operands = 'stored', schedules, quantize } = this.options;
     return compileModule(module, target, {
@@ -101,6 +140,20 @@ export class CompiledFlux2Model implements Flux2Model {
       encodingOf: chooseEncodings(component, loaded, quantize),
       cache: this.cache,
     });
+  }
+
+  private openCompiled(
+    name: string,
+    { plans, kernels }: CompiledModule,
+    { checkpoint, table }: LoadedComponent<unknown>,
+    isBeside: boolean,
+    report: ReportProgress | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Network> {
+    const weights = checkpointWeights(checkpoint, table);
+    const memory = this.shares?.take(isBeside);
+    const parts = { plan: plans.get(name)!, kernels, device: this.device, weights, memory };
+    return openSessionNetwork(parts, report, signal);
   }
 
   async openTokenizer(): Promise<PromptTokenizer> {

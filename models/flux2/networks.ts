@@ -1,8 +1,10 @@
 /** What a pipeline needs of a model: its configurations, and its functions ready to run. */
+import type { HeldWeight } from './held-weights.js';
 import type { AutoencoderConfig, TextEncoderConfig, TransformerConfig } from './config.js';
 import type { PipelineConfig } from './pipeline-config.js';
 import type { ReportProgress } from './progress.js';
 import type { PromptTokenizer } from './tokenizer.js';
+import type { Component } from './weights.js';
 
 /** Functions of a model; `docs/artifact.md` lists their inputs and results. */
 export type NetworkName =
@@ -69,6 +71,18 @@ export interface Flux2Model {
   open(name: NetworkName, report?: ReportProgress, signal?: AbortSignal, isBeside?: boolean): Promise<Network>;
   /** Whether the model keeps to a budget of memory; without one `isBeside` makes no difference. */
   readonly hasBudget?: boolean;
+  /**
+   * Opens `residual_streams` (`addResidualStreams`) with what leaves these blocks. Models whose functions were made beforehand have
+   * it not.
+   */
+  openResidualStreams?(
+    blocks: readonly string[],
+    withVelocity: boolean,
+    report?: ReportProgress,
+    signal?: AbortSignal,
+  ): Promise<Network>;
+  /** The weights that a network's functions read; none of a network that the model lacks. */
+  listWeights?(component: Component): readonly HeldWeight[];
   /** F2C618 when the model has no tokenizer. */
   openTokenizer(): Promise<PromptTokenizer>;
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 /** What a pipeline says while it works. */
 
-export type Stage = 'load' | 'compile' | 'pack' | 'prompt' | 'references' | 'denoise' | 'decode';
+/** `pack` is of artifacts, `compare` and `blocks` of measurements: weights, and residual streams of the transformer. */
+export type Stage = 'load' | 'compile' | 'pack' | 'prompt' | 'references' | 'denoise' | 'decode' | 'compare' | 'blocks';
 
 export interface Progress {
   readonly stage: Stage;

@@ -1,9 +1,15 @@
 /** FLUX.2's transformer: from noisy latent tokens, prompt tokens and a time to the velocity of the image tokens. */
 import type { Dim } from '../../ir/dim.js';
-import type { ModuleGraph, Tensor } from '../../frontend/index.js';
-import { concat, linear, slice } from '../../frontend/index.js';
+import type { FunctionGraph, ModuleGraph, Tensor } from '../../frontend/index.js';
+import { concat, linear, slice, split } from '../../frontend/index.js';
 import type { TransformerConfig } from './config.js';
-import { applyDoubleBlock, applySingleBlock, type BlockContext, type KeyValue } from './transformer-blocks.js';
+import {
+  applyDoubleBlock,
+  applySingleBlock,
+  type BlockContext,
+  type KeyValue,
+  type Streams,
+} from './transformer-blocks.js';
 import {
   buildJointRope,
   embedTime,
@@ -32,6 +38,8 @@ export interface TransformerBodyInputs {
   readonly outputTokens: Dim;
   /** Reference tokens that were run before and are only attended to. */
   readonly references?: ReferenceCache;
+  /** Called with what leaves each block (`double.0`, `single.3`). */
+  readonly onBlock?: (block: string, streams: Streams) => void;
 }
 
 /** Latent tokens f32[batch, tokens, inChannels] into the transformer's width. */
@@ -50,7 +58,7 @@ export function embedPrompt(context: BlockContext, prompt: Tensor<'f32', 3>): Te
 export function transformerBody(context: BlockContext, inputs: TransformerBodyInputs): Tensor<'f32', 3> {
   const { weights, config } = context;
   const { graph } = weights;
-  const { embedding, ropes, references } = inputs;
+  const { embedding, ropes, references, onBlock } = inputs;
   const modulations = {
     image: modulateStream(weights, config, 'img', embedding),
     text: modulateStream(weights, config, 'txt', embedding),
@@ -61,6 +69,7 @@ export function transformerBody(context: BlockContext, inputs: TransformerBodyIn
     streams = graph.scope(`double.${index}`, () =>
       applyDoubleBlock(context, index, streams, modulations, ropes, references?.double[index]),
     );
+    onBlock?.(`double.${index}`, streams);
   }
   // Text first: the order of the rotary table.
   let tokens: Tensor<'f32', 3> = concat([streams.text, streams.image], 1);
@@ -68,6 +77,9 @@ export function transformerBody(context: BlockContext, inputs: TransformerBodyIn
     tokens = graph.scope(`single.${index}`, () =>
       applySingleBlock(context, index, tokens, singleModulation, ropes.joint, references?.single[index]),
     ).tokens;
+    if (onBlock === undefined) continue;
+    const [text, image] = split(tokens, 1, [inputs.text.size(1), inputs.image.size(1)]);
+    onBlock(`single.${index}`, { text, image });
   }
   return projectOutput(weights, config, slice(tokens, 1, inputs.text.size(1), inputs.outputTokens), embedding);
 }
@@ -83,6 +95,16 @@ export function transformerBody(context: BlockContext, inputs: TransformerBodyIn
  */
 export function addTransformer(module: ModuleGraph, config: TransformerConfig, dtypes: WeightDTypes): void {
   const graph = module.function('transformer');
+  graph.output({ sample: buildTransformer(graph, config, dtypes) });
+}
+
+/** Declares the inputs of `addTransformer`; f32[batch, img, outChannels]. `onBlock` as of `TransformerBodyInputs`. */
+export function buildTransformer(
+  graph: FunctionGraph,
+  config: TransformerConfig,
+  dtypes: WeightDTypes,
+  onBlock?: TransformerBodyInputs['onBlock'],
+): Tensor<'f32', 3> {
   const latents = graph.input('hidden_states', 'f32', ['batch', 'img', config.inChannels]);
   const prompt = graph.input('encoder_hidden_states', 'f32', ['batch', 'txt', config.textWidth]);
   const time = graph.input('timestep', 'f32', ['batch']);
@@ -92,12 +114,12 @@ export function addTransformer(module: ModuleGraph, config: TransformerConfig, d
 
   const weights = new ComponentWeights(graph, 'transformer', dtypes);
   const context = { weights, config };
-  const sample = transformerBody(context, {
+  return transformerBody(context, {
     image: embedLatents(context, latents),
     text: embedPrompt(context, prompt),
     embedding: embedTime(weights, config, time, guidance),
     ropes: buildJointRope(config, textIds, imageIds),
     outputTokens: latents.size(1),
+    ...(onBlock && { onBlock }),
   });
-  graph.output({ sample });
 }

@@ -12,67 +12,37 @@ import {
   u32,
 } from '../../../ir/kernel/expressions.js';
 import type { Dim } from '../../../ir/dim.js';
-import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
+import type { Expression, ScalarType } from '../../../ir/kernel/thread.js';
 import type {
   IndexCondition,
-  TileBuffer,
   TileConversion,
   TileDecode,
   TileExpression,
   TileKernel,
-  TileLoad,
 } from '../../../ir/kernel/tile.js';
 import { expandActivation, isActivation } from './activations.js';
+import { BufferAccess, type LaneContext } from './buffer-access.js';
 import { expandDecode } from './decode.js';
 import type { Emitter } from './emitter.js';
-import { groupLanes, isStill, isWholeVector, knownFactor, laneMotion } from './lanes.js';
-import type { LaneMotion } from './lanes.js';
+import { knownFactor } from './lanes.js';
 import { decodesVectors } from './reads-vectors.js';
 import { expandRounding } from './rounding.js';
-import { moveLane, withPoint } from './positions.js';
+import { withPoint } from './positions.js';
 import type { Coordinates, Position } from './positions.js';
-
-/** Which axis the lanes of the values being computed run along; one lane means scalars. */
-export interface LaneContext {
-  readonly position: Position;
-  readonly axis: string | undefined;
-  readonly lanes: 1 | 2 | 4;
-}
+import { readRegister, type TileRegisters } from './tile-registers.js';
 
 interface Computed {
   readonly value: Expression;
   readonly scalar: ScalarType;
 }
 
-/** A tile in registers: one per combination of its axes' registers. */
-export interface TileRegisters {
-  readonly axes: readonly string[];
-  readonly lanes: 1 | 2 | 4;
-  readonly scalar: ScalarType;
-  /** By `registerKey`; none of a tile in memory. */
-  readonly registers: ReadonlyMap<string, Expression>;
-  readonly memory?: TileMemory;
-}
-
-/** An array of vectors along the walked axis of a tile, for one combination of the other axes' registers after another. */
-export interface TileMemory {
-  readonly array: string;
-  indexOf(position: Position): Expression;
-}
-
-export function registerKey(axes: readonly string[], position: Position): string {
-  return axes.map((axis) => position.get(axis)?.register ?? 0).join('_');
-}
-
 /**
- * Computes tile expressions element by element (or vector by vector) as thread expressions. Loads become vector loads where
- * the lanes fall into one aligned group of four, scalar loads otherwise; `scalarBuffers` collects buffers that needed one.
+ * Computes tile expressions element by element (or vector by vector) as thread expressions.
  */
 export class Elements {
   readonly tiles = new Map<string, TileRegisters>();
-  /** Buffers with an access that does not read or write as many elements as they are bound with, and how many it does. */
-  readonly refused = new Map<string, 1 | 2>();
-  private readonly buffers: ReadonlyMap<string, TileBuffer>;
+  /** How it reads and writes buffers. */
+  readonly access: BufferAccess;
   private shared: Map<TileExpression, Computed> | undefined;
 
   constructor(
@@ -80,9 +50,9 @@ export class Elements {
     private readonly at: Coordinates,
     private readonly emitter: Emitter,
     /** Lanes that buffers are bound with; one where none are given. */
-    private readonly bufferLanes: ReadonlyMap<string, 2 | 4>,
+    bufferLanes: ReadonlyMap<string, 2 | 4>,
   ) {
-    this.buffers = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer]));
+    this.access = new BufferAccess(kernel, at, emitter, bufferLanes);
   }
 
   /** A value with the context's lanes. Subexpressions that are one object are computed once. */
@@ -105,7 +75,7 @@ export class Elements {
   computeFactor(expression: TileExpression, context: LaneContext): Expression {
     const factor = wideFactor(expression);
     const to = expression.kind === 'convert' ? expression.to : undefined;
-    const isExact = factor.kind === 'load' && this.buffers.get(factor.buffer)?.storage === to;
+    const isExact = factor.kind === 'load' && this.access.storageOf(factor.buffer) === to;
     if (factor === expression || isExact) return this.compute(factor, context).value;
     if (to === 'bf16') return this.compute(expression, context).value;
     const { value } = this.compute(factor, context);
@@ -126,7 +96,7 @@ export class Elements {
         return { value: this.indexLanes(expression.index, context), scalar: 'i32' };
       case 'load': {
         const { buffer, index, conditions } = expression;
-        return { value: this.load(buffer, index, conditions, context), scalar: this.loadScalar(buffer) };
+        return { value: this.access.load(buffer, index, conditions, context), scalar: this.access.loadScalar(buffer) };
       }
       case 'decode':
         return { value: this.decode(expression, context), scalar: 'f32' };
@@ -191,13 +161,14 @@ export class Elements {
       axis !== undefined && this.at.holdsWholeVectors(axis) && decodesVectors(expression, axis, lanes, this.at);
     const isStill = expression.fields.every(
       (field) =>
-        field.kind === 'load' && field.conditions.every((condition) => this.isStillCondition(condition, context)),
+        field.kind === 'load' &&
+        field.conditions.every((condition) => this.access.isStillCondition(condition, context)),
     );
     if (lanes === 1 || (isAlong && isStill)) return this.decodeAt(expression, context);
-    const parts = this.everyLane(context).map((position) =>
-      this.decodeAt(expression, { position, axis: undefined, lanes: 1 }),
-    );
-    return this.assemble(parts, 'f32', context);
+    const parts = this.access
+      .everyLane(context)
+      .map((position) => this.decodeAt(expression, { position, axis: undefined, lanes: 1 }));
+    return this.access.assemble(parts, 'f32', context);
   }
 
   private decodeAt(expression: TileDecode, context: LaneContext): Expression {
@@ -261,52 +232,12 @@ export class Elements {
 
   /** What neighbours of an encoded row share, by itself: nothing that is computed for other lanes belongs to it. */
   private fieldAt(field: TileExpression, position: Position): Expression {
-    if (field.kind === 'load') return this.loadKept(field, position);
+    if (field.kind === 'load') return this.access.loadKept(field, position);
     const outer = this.shared;
     this.shared = undefined;
     const { value } = this.compute(field, { position, axis: undefined, lanes: 1 });
     this.shared = outer;
     return value;
-  }
-
-  /** An element of a buffer that the kernel only reads. */
-  private loadKept({ buffer, index, conditions }: TileLoad, position: Position): Expression {
-    if (this.bufferLanes.has(buffer)) this.refused.set(buffer, 1);
-    if (conditions.length > 0) return this.loadElement(buffer, index, conditions, position);
-    const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
-    const address = this.elementIndex(buffer, index, position, false);
-    return this.emitter.keep(`${buffer}_s`, { kind: 'load', buffer, index: address, type });
-  }
-
-  /** Writes the value (context's lanes) at the index; the caller guards axis extents. */
-  store(
-    buffer: string,
-    index: Dim,
-    value: Expression,
-    conditions: readonly IndexCondition[],
-    context: LaneContext,
-  ): void {
-    const { lanes, axis, position } = context;
-    const motion = axis === undefined ? undefined : laneMotion(index, axis, lanes, this.at);
-    const still = conditions.every((condition) => this.isStillCondition(condition, context));
-    if (this.canAccess(buffer, still && isWholeVector(motion), lanes)) {
-      this.emitter.when(this.at.conditions(conditions, position, true), () => {
-        this.emitter.push({ kind: 'store', buffer, index: this.groupIndex(buffer, index, 0, context, true), value });
-      });
-      return;
-    }
-    for (let lane = 0; lane < lanes; lane++) {
-      const place = axis === undefined ? position : moveLane(position, axis, lane);
-      this.emitter.when(this.at.conditions(conditions, place, true), () => {
-        const element: Expression = lanes === 1 ? value : { kind: 'lane', operand: value, lane };
-        this.emitter.push({
-          kind: 'store',
-          buffer,
-          index: this.elementIndex(buffer, index, place, true),
-          value: element,
-        });
-      });
-    }
   }
 
   /** Declares a register for the value, with the context's lanes. */
@@ -353,7 +284,7 @@ export class Elements {
   private readTile(name: string, context: LaneContext): Computed {
     const tile = this.tiles.get(name);
     if (tile === undefined) throw new Error(`internal: tile ${name} is read before it is declared`);
-    const register = this.tileRegister(name, tile, context.position);
+    const register = readRegister(name, tile, context.position, this.at, this.emitter);
     const inner = tile.axes.at(-1);
     if (tile.lanes === context.lanes && inner === context.axis) return { value: register, scalar: tile.scalar };
     if (context.axis !== undefined && inner !== context.axis && tile.axes.includes(context.axis)) {
@@ -368,193 +299,24 @@ export class Elements {
     };
   }
 
-  /** The register of a position; picked by comparing where its number is computed. */
-  private tileRegister(name: string, tile: TileRegisters, position: Position): Expression {
-    const axis = tile.axes.find((one) => position.get(one)?.computed !== undefined);
-    const computed = axis === undefined ? undefined : position.get(axis)?.computed;
-    const type: RegisterType = { scalar: tile.scalar, lanes: tile.lanes };
-    if (axis === undefined || computed === undefined) {
-      const { axes, registers, memory } = tile;
-      if (memory !== undefined) {
-        const { array } = memory;
-        return this.emitter.bind('m', type, { kind: 'load_shared', array, index: memory.indexOf(position), type });
-      }
-      const register = registers.get(registerKey(axes, position));
-      if (register !== undefined) return register;
-      throw new Error(`internal: tile ${name} has no register ${registerKey(tile.axes, position)}`);
-    }
-    const lane = position.get(axis)?.lane ?? 0;
-    const of = (register: number): Expression =>
-      this.tileRegister(name, tile, withPoint(position, axis, { register, lane }));
-    let picked = of(0);
-    for (let register = 1; register < this.at.spreadOf(axis).registers; register++) {
-      const condition = registerIs(computed, register, tile.lanes);
-      picked = this.emitter.bind(name, type, { kind: 'select', condition, yes: of(register), no: picked });
-    }
-    return picked;
-  }
-
   private indexLanes(index: Dim, context: LaneContext): Expression {
-    const parts = this.lanePositions(index, context).map((place) => this.at.polynomial(index, place));
-    return this.assemble(parts, 'i32', context);
+    const parts = this.access.lanePositions(index, context).map((place) => this.at.polynomial(index, place));
+    return this.access.assemble(parts, 'i32', context);
   }
 
   /** Asked of the true coordinates: a mask past an extent must not see the clamped ones. */
   private conditionLanes(conditions: readonly IndexCondition[], context: LaneContext): Expression {
-    const still = conditions.every((condition) => this.isStillCondition(condition, context));
-    const places = still || context.axis === undefined ? [context.position] : this.everyLane(context);
+    const still = conditions.every((condition) => this.access.isStillCondition(condition, context));
+    const places = still || context.axis === undefined ? [context.position] : this.access.everyLane(context);
     const parts = places.map(
       (place) => this.at.conditions(conditions, place, true) ?? { kind: 'constant' as const, type: bool, value: 1 },
     );
-    return this.assemble(parts, 'bool', context);
+    return this.access.assemble(parts, 'bool', context);
   }
-
-  private load(buffer: string, index: Dim, conditions: readonly IndexCondition[], context: LaneContext): Expression {
-    const { lanes, axis, position } = context;
-    const scalar = this.loadScalar(buffer);
-    const still = conditions.every((condition) => this.isStillCondition(condition, context));
-    const isVector = axis !== undefined && lanes > 1 && this.at.holdsWholeVectors(axis);
-    const motion = isVector ? laneMotion(index, axis, lanes, this.at) : undefined;
-    if (lanes === 1 || (motion !== undefined && isStill(motion.deltas) && still)) {
-      if (this.bufferLanes.has(buffer)) this.refused.set(buffer, 1);
-      const element = this.loadElement(buffer, index, conditions, position);
-      return this.assemble([element], scalar, context);
-    }
-    const group = motion === undefined ? undefined : groupLanes(motion);
-    if (this.canAccess(buffer, still && group !== undefined, lanes)) {
-      const type: RegisterType = { scalar, lanes };
-      const condition = this.at.conditions(conditions, position);
-      const { residue = 0 } = motion as LaneMotion;
-      const raw: Expression = {
-        kind: 'load',
-        buffer,
-        index: this.guarded(this.groupIndex(buffer, index, residue, context, false), condition),
-        type,
-      };
-      const loaded = this.emitter.bind(`${buffer}_v`, type, raw);
-      const inOrder = (group as readonly number[]).every((lane, place) => lane === place);
-      const turned: Expression = inOrder
-        ? loaded
-        : { kind: 'shuffle', operand: loaded, lanes: group as readonly number[] };
-      const value = this.bind(turned, scalar, context);
-      return condition === undefined ? value : this.bind(zeroUnless(condition, value, type), scalar, context);
-    }
-    const seen = new Map<number, Expression>();
-    const parts = this.everyLane(context).map((place, lane) => {
-      const delta = motion !== undefined && still ? (motion.deltas[lane] as number) : lane + 1e6;
-      const known = seen.get(delta);
-      if (known !== undefined) return known;
-      const element = this.loadElement(buffer, index, conditions, place);
-      seen.set(delta, element);
-      return element;
-    });
-    return this.assemble(parts, scalar, context);
-  }
-
-  private loadElement(
-    buffer: string,
-    index: Dim,
-    conditions: readonly IndexCondition[],
-    position: Position,
-  ): Expression {
-    const condition = this.at.conditions(conditions, position);
-    const address = this.guarded(this.elementIndex(buffer, index, position, false), condition);
-    const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
-    const value = this.emitter.bind(`${buffer}_s`, type, { kind: 'load', buffer, index: address, type });
-    return condition === undefined ? value : this.emitter.bind('v', type, zeroUnless(condition, value, type));
-  }
-
-  private guarded(address: Expression, condition: Expression | undefined): Expression {
-    if (condition === undefined) return address;
-    return this.emitter.hoist('i', i32, { kind: 'select', condition, yes: address, no: integer(0) });
-  }
-
-  /** What an element of the buffer is in a register. */
-  loadScalar(buffer: string): ScalarType {
-    const storage = this.buffers.get(buffer)?.storage;
-    return storage === 'i32' || storage === 'u8'
-      ? 'i32'
-      : storage === 'u32'
-        ? 'u32'
-        : storage === 'bool'
-          ? 'bool'
-          : 'f32';
-  }
-
-  private elementIndex(buffer: string, index: Dim, position: Position, exact: boolean): Expression {
-    return this.at.address(buffer, index, position, exact);
-  }
-
-  /** Index of the group of as many lanes that holds the element at `index - residue`. */
-  private groupIndex(
-    buffer: string,
-    index: Dim,
-    residue: number,
-    { position, lanes }: LaneContext,
-    exact: boolean,
-  ): Expression {
-    const whole = this.at.address(buffer, index.sub(residue), position, exact);
-    const right = integer(Math.log2(lanes));
-    return this.emitter.hoist('q', i32, { kind: 'binary', operator: 'shift_right', left: whole, right });
-  }
-
-  /**
-   * Whether an access of `lanes` elements, which may be a vector in memory or not, is one load or store as the buffer is
-   * bound; where it is not, the binding is refused for the width that it would need.
-   */
-  private canAccess(buffer: string, isVector: boolean, lanes: 1 | 2 | 4): boolean {
-    const bound = this.bufferLanes.get(buffer);
-    if (bound === undefined) return false;
-    const isAligned = (this.buffers.get(buffer)?.alignment ?? 1) % lanes === 0;
-    if (isVector && isAligned && bound === lanes) return true;
-    this.refused.set(buffer, isVector && isAligned && lanes === 2 && bound === 4 ? (this.refused.get(buffer) ?? 2) : 1);
-    return false;
-  }
-
-  private isStillCondition(condition: IndexCondition, { axis, lanes }: LaneContext): boolean {
-    if (axis === undefined || lanes === 1) return true;
-    // A bound that is a multiple of the vector length never cuts a vector that starts at one.
-    const left = laneMotion(condition.left, axis, lanes, this.at);
-    const right = laneMotion(condition.right, axis, lanes, this.at);
-    if (left === undefined || right === undefined || !isStill(right.deltas)) return false;
-    if (isStill(left.deltas)) return true;
-    const contiguous = left.deltas.every((delta, lane) => delta === lane);
-    return contiguous && left.residue === 0 && right.residue === 0;
-  }
-
-  /** One position when the index stands still, otherwise one per lane. */
-  private lanePositions(index: Dim, context: LaneContext): readonly Position[] {
-    const { axis, lanes, position } = context;
-    if (axis === undefined || lanes === 1) return [position];
-    const motion = laneMotion(index, axis, lanes, this.at);
-    return motion !== undefined && isStill(motion.deltas) ? [position] : this.everyLane(context);
-  }
-
-  private everyLane({ axis, lanes, position }: LaneContext): readonly Position[] {
-    return Array.from({ length: lanes }, (_, lane) => (axis === undefined ? position : moveLane(position, axis, lane)));
-  }
-
-  private assemble(parts: readonly Expression[], scalar: ScalarType, context: LaneContext): Expression {
-    const first = parts[0] as Expression;
-    if (context.lanes === 1) return this.emitter.bind('v', { scalar, lanes: 1 }, first);
-    if (parts.length === 1) return this.bind({ kind: 'splat', lanes: context.lanes, operand: first }, scalar, context);
-    return this.bind({ kind: 'vector', parts }, scalar, context);
-  }
-}
-
-/** Whether a computed register number is `register`, once for each lane of a vector. */
-export function registerIs(computed: Expression, register: number, lanes: 1 | 2 | 4): Expression {
-  const is: Expression = { kind: 'binary', operator: 'equal', left: computed, right: integer(register) };
-  return lanes === 1 ? is : { kind: 'splat', lanes, operand: is };
 }
 
 /** A factor before it is rounded to 16 bits. */
 export function wideFactor(expression: TileExpression): TileExpression {
   const isRounded = expression.kind === 'convert' && (expression.to === 'f16' || expression.to === 'bf16');
   return isRounded ? expression.operand : expression;
-}
-
-function zeroUnless(condition: Expression, value: Expression, type: RegisterType): Expression {
-  const wide: Expression = type.lanes === 1 ? condition : { kind: 'splat', lanes: type.lanes, operand: condition };
-  return { kind: 'select', condition: wide, yes: value, no: { kind: 'constant', type, value: 0 } };
 }

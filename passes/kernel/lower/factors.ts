@@ -1,6 +1,6 @@
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { TileExpression } from '../../../ir/kernel/tile.js';
-import type { LaneContext } from './elements.js';
+import type { LaneContext } from './buffer-access.js';
 import { wideFactor } from './elements.js';
 import { freeAxes } from './free-axes.js';
 import { withoutGuards } from './guards.js';

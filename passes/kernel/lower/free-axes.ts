@@ -1,6 +1,6 @@
 import type { TileExpression } from '../../../ir/kernel/tile.js';
 import { indicesOfTile, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
-import type { TileRegisters } from './elements.js';
+import type { TileRegisters } from './tile-registers.js';
 import type { Coordinates } from './positions.js';
 
 /** Of the given axes, those that the expression's value depends on. */

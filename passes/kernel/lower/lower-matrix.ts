@@ -3,8 +3,8 @@ import type { Expression, SharedMatrix } from '../../../ir/kernel/thread.js';
 import { productDepth } from '../../../ir/kernel/matrix-types.js';
 import type { Schedule, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
-import type { Elements, TileRegisters } from './elements.js';
-import { registerKey } from './elements.js';
+import type { Elements } from './elements.js';
+import { registerKey, type TileRegisters } from './tile-registers.js';
 import type { Emitter } from './emitter.js';
 import {
   asMatrixProduct,

@@ -1,7 +1,8 @@
 import { add, f32, integer } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileStatement } from '../../../ir/kernel/tile.js';
-import { type LaneContext, registerKey } from './elements.js';
+import type { LaneContext } from './buffer-access.js';
+import { registerKey } from './tile-registers.js';
 import type { LoweringContext } from './lowering-context.js';
 import { withPoint } from './positions.js';
 import { readsVectors } from './reads-vectors.js';

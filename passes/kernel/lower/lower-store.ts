@@ -24,7 +24,7 @@ export class StoreLowering {
 
   private storeEach({ axes, buffer, index, conditions, value }: Store, all: readonly Position[]): void {
     const { elements, emitter, loops } = this.context;
-    const scalar = elements.loadScalar(buffer);
+    const scalar = elements.access.loadScalar(buffer);
     // Registers of a row are inside the extents together: their loads wait for each other only where a branch parts them.
     const together: {
       readonly inside: Expression | undefined;
@@ -43,7 +43,7 @@ export class StoreLowering {
         for (const position of positions) {
           const context = loops.context(axes, position);
           const stored = elements.compute({ kind: 'convert', to: scalar, operand: value }, context);
-          elements.store(buffer, index, stored.value, conditions, context);
+          elements.access.store(buffer, index, stored.value, conditions, context);
         }
       });
     }

@@ -39,7 +39,7 @@ export function lowerTile(kernel: TileKernel, schedule: Schedule): ThreadKernel 
   for (;;) {
     const lowering = new Lowering(kernel, schedule, new Map(lanes));
     lowering.run();
-    const { refused } = lowering.elements;
+    const { refused } = lowering.elements.access;
     if (refused.size === 0) return lowering.finish();
     for (const [name, width] of refused) {
       if (width === 1) lanes.delete(name);

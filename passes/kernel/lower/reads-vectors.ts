@@ -1,5 +1,5 @@
 import type { TileDecode, TileExpression } from '../../../ir/kernel/tile.js';
-import type { TileRegisters } from './elements.js';
+import type { TileRegisters } from './tile-registers.js';
 import { groupLanes, isStill, isWholeVector, laneMotion } from './lanes.js';
 import type { Coordinates } from './positions.js';
 

@@ -1,7 +1,7 @@
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type { TileExpression } from '../../../ir/kernel/tile.js';
 import { walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
-import { registerIs, registerKey, type TileRegisters } from './elements.js';
+import { registerIs, registerKey, type TileRegisters } from './tile-registers.js';
 import type { LoweringContext } from './lowering-context.js';
 import { type Position, withPoint } from './positions.js';
 
