@@ -3,7 +3,6 @@ import { dtypeOfFile } from '../../frontend/checkpoint/file-dtype.js';
 import type { JsonValue } from '../../frontend/checkpoint/strict-json.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { isFloat } from '../../ir/dtype.js';
-import { findEncoding } from '../../ir/encoding.js';
 import type { Artifact, LoadedBuild } from '../../runtime/artifact.js';
 import type { Device } from '../../runtime/device.js';
 import type { WeightEntry } from '../../runtime/artifact/manifest.js';
@@ -86,9 +85,10 @@ export class ArtifactFlux2Model implements Flux2Model {
 
   listWeights(component: Component): readonly HeldWeight[] {
     const entries = this.artifact.manifest.weights?.components.get(component) ?? new Map<string, WeightEntry>();
-    return [...entries].flatMap(([name, { dtype: stored, shape }]): readonly HeldWeight[] => {
-      const encoding = findEncoding(stored)?.text;
-      const dtype = encoding === undefined ? dtypeOfFile(stored) : 'f32';
+    return [...entries].flatMap(([name, entry]): readonly HeldWeight[] => {
+      const { shape } = entry;
+      const dtype = dtypeOfFile(entry.dtype);
+      const encoding = 'encoding' in entry ? entry.encoding : undefined;
       if (dtype === undefined || !isFloat(dtype)) return [];
       return [heldWeight(this.openWeights(component), { name, shape, dtype, storedEncoding: encoding, encoding })];
     });
