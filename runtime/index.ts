@@ -14,6 +14,7 @@
  * A device comes from `openBrowserDevice` here, or from `openDevice` of `flux2c/node`.
  */
 export { compile, type LoadOptions, Model, Program, Results } from './program.js';
+export type { ByteBudget } from './memory/session-budget-for.js';
 export type { ProgramWeights } from './program-weights.js';
 export { tensor, type Values, type ValuesOf } from './tensor.js';
 export type { HostArray, HostData } from './host-array.js';

@@ -52,6 +52,31 @@ describe('programs', () => {
     await model.destroy();
   });
 
+  it('run within a budget that does not hold their weights', async () => {
+    const large = graph('large');
+    let y = large.input('x', 'f32', ['tokens', 64]);
+    for (let layer = 0; layer < 8; layer++) y = linear(y, large.weight(`w${layer}`, 'f32', [64, 64]));
+    large.output({ y });
+    const layers = Array.from({ length: 8 }, (_, layer) => [`w${layer}`, tensor('f32', [64, 64], wave(4096, 0.1 + layer))] as const); // prettier-ignore
+    const given = { weights: Object.fromEntries(layers) };
+    const program = compile(large.build(), device);
+    const xs = { x: tensor('f32', [5, 64], wave(320, 0.7)) };
+    const whole = await program.load(device, given);
+    const wanted = (await whole.run('large', xs)).get('y', 'f32').data;
+    await whole.destroy();
+    const before = device.usage.bytes;
+    const model = await program.load(device, { ...given, memory: { deviceBytes: 50_000 } });
+    expect((await model.run('large', xs)).get('y', 'f32').data).toEqual(wanted);
+    const { weightBytes, ringBytes, arenaBytes, boundaryBytes } = model.memory('large');
+    expect(device.usage.bytes - before).toBe(weightBytes + ringBytes + arenaBytes + boundaryBytes);
+    expect(device.usage.bytes - before).toBeLessThanOrEqual(50_000);
+    expect(ringBytes).toBeGreaterThan(0);
+    await model.destroy();
+    const small = await program.load(device, { ...given, memory: { deviceBytes: 1000 } });
+    await expect(small.run('large', xs)).rejects.toThrow('cannot run in so little memory');
+    await small.destroy();
+  });
+
   it('run with weights of a checkpoint and from bits of 16-bit floats', async () => {
     const bytes = encodeSafetensors(
       new Map(

@@ -9,6 +9,7 @@ import { compileModule, type CompileOptions } from '../passes/compile.js';
 import type { CompiledKernel, CompiledModule } from '../passes/compiled.js';
 import type { Device } from './device.js';
 import type { HostArray } from './host-array.js';
+import { type ByteBudget, sessionBudgetFor } from './memory/session-budget-for.js';
 import { provideWeights, type ProgramWeights } from './program-weights.js';
 import { type RunOptions, Session, type SessionMemoryReport, type SessionOptions } from './session.js';
 import type { Values } from './tensor.js';
@@ -32,6 +33,11 @@ export interface LoadOptions {
   readonly weights?: ProgramWeights;
   /** Take weights that the module does not ask for, instead of refusing them. */
   readonly allowLeftOver?: boolean;
+  /**
+   * What each function may take; weights that do not fit are streamed while it runs. With a budget weights are loaded when the sizes of a run
+   * are known, and functions do not share them. Default: everything is on the device.
+   */
+  readonly memory?: ByteBudget;
   readonly onProgress?: NonNullable<SessionOptions['onProgress']>;
   /** Ends loading with F2C522 whose cause is the signal's reason; nothing stays on the device then. */
   readonly signal?: AbortSignal;
@@ -75,10 +81,10 @@ export class Program {
    * Puts weights and kernels on a device; `destroy` the model to free them.
    *
    * @throws F2C431 naming weights that are missing, left over or misshapen, F2C536 the device is of another kind, F2C50x
-   *   no room
+   *   no room; a run within a budget that is too small throws F2C317
    */
   async load(device: Device, options: LoadOptions = {}): Promise<Model> {
-    const { weights = {}, allowLeftOver = false, onProgress, signal } = options;
+    const { weights = {}, allowLeftOver = false, memory, onProgress, signal } = options;
     this.checkDevice(device);
     const provider = provideWeights(this.module, weights, allowLeftOver);
     const { kernels } = this;
@@ -87,8 +93,9 @@ export class Program {
     try {
       for (const [name, plan] of this.plans) {
         const parts = { plan, kernels, device, store, weights: provider };
+        const budget = memory && { memory: sessionBudgetFor(parts, memory) };
         const watched = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
-        sessions.set(name, await Session.create({ ...parts, ...watched }));
+        sessions.set(name, await Session.create({ ...parts, ...budget, ...watched }));
       }
     } catch (error) {
       await Promise.all([...sessions.values()].map((session) => session.destroy()));

@@ -22,6 +22,8 @@ export type { Progress, ReportProgress, Stage } from './progress.js';
 export type { RgbImage } from './picture.js';
 export { CompiledFlux2Model, type CompiledModelOptions } from './compiled-model.js';
 export { closeModel, type LoadedModel, loadModel, type LoadOptions } from './load-model.js';
+export type { MemoryBudget } from './memory-shares.js';
+export type { QuantizeOptions } from './quantized-tensors.js';
 export type { ComponentFiles, ComponentName, ModelFiles } from './model-files.js';
 export type { Flux2Description, Flux2Model, Network, NetworkInput, NetworkName, NetworkTensor } from './networks.js';
 export type { AutoencoderConfig, TextEncoderConfig, TransformerConfig } from './config.js';

@@ -3,7 +3,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Plan } from '../../ir/plan.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
-import { planWithinBudget } from '../../runtime/memory/plan-memory.js';
+import { sessionBudgetFor } from '../../runtime/memory/session-budget-for.js';
 import {
   type HostArray,
   type RunOptions,
@@ -112,21 +112,15 @@ class FunctionSession {
   }
 }
 
-function budgetOf({ plan, kernels, device }: NetworkParts, share: MemoryShare): SessionBudget {
+function budgetOf(parts: NetworkParts, share: MemoryShare): SessionBudget {
   const { hostBytes, onPlan } = share.budget;
-  const host = hostBytes === undefined ? {} : { hostBytes };
-  return {
+  const budget = {
     get deviceBytes() {
       return share.deviceBytes;
     },
-    ...host,
-    plan: (sizes) => {
-      const request = { deviceBytes: share.deviceBytes, ...host, isBeside: device.uploads !== undefined };
-      const planned = planWithinBudget(plan, sizes, device.target, kernels, request);
-      onPlan?.(plan.name, planned);
-      return planned.bound;
-    },
+    hostBytes,
   };
+  return sessionBudgetFor(parts, budget, (planned) => onPlan?.(parts.plan.name, planned));
 }
 
 function toRunOptions({ onStep, onStepDone, signal }: RunObserver = {}): RunOptions {
