@@ -59,7 +59,7 @@ describe.skipIf(typeof nvcc === 'string')('an artifact with machine code', () =>
 
   it('has text, header and machine code, and says what each is', async () => {
     const kernels = await kernelsOf(path);
-    expect((await openArtifactFolder(path)).manifest.version).toBe(4);
+    expect((await openArtifactFolder(path)).manifest.version).toBe(5);
     expect(readFileSync(join(path, 'kernels/flux2c.cuh'), 'utf8')).toBe(kernelHeaders.get('flux2c.cuh'));
     for (const [name, { source, headers, binaries }] of kernels) {
       expect(source).toBe(readFileSync(join(path, `kernels/${name}.cu`), 'utf8'));

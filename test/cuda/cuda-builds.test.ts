@@ -79,6 +79,7 @@ describe('an artifact for two families of GPUs', () => {
       expect.stringMatching(/^ {4}text_encoder: \d+ launches$/),
       expect.stringMatching(/^ {2}wgmma for sm_90a: \d+ kernels$/),
       expect.stringMatching(/^ {4}text_encoder: \d+ launches$/),
+      expect.stringMatching(/^ {2}weights: .* in a file of the model$/),
       '',
     ]);
     expect(compiled.stderr).toMatch(/^compiling kernels for mma\ncompiling kernels for wgmma\n/);
