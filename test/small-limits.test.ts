@@ -59,8 +59,8 @@ const limited: readonly Limited[] = [
     isExact: false,
   },
   {
-    what: 'four workgroups a dimension and five storage buffers',
-    limits: { maxWorkgroupsPerDimension: 4, maxStorageBuffers: 5, bindingAlignment: 256 },
+    what: 'three workgroups a dimension and five storage buffers',
+    limits: { maxWorkgroupsPerDimension: 3, maxStorageBuffers: 5, bindingAlignment: 256 },
     network: autoencoderTiny,
     cutsBy: 8,
     isExact: true,
