@@ -24,12 +24,12 @@ export function addMemoryOptions(command: Command): Command {
   return command
     .option(
       '--memory-budget <size|auto>',
-      'most that the device may hold, as 8GiB: weights that do not fit are streamed; auto takes what is free',
+      'most that the device may hold, as 8GiB: weights that do not fit are streamed; auto takes what is free (default: all that is needed; what the device has no room for is streamed)',
       (text: string) => (text === 'auto' ? text : budgetOf('--memory-budget')(text)),
     )
     .option(
       '--host-budget <size>',
-      'most that host memory may hold of streamed weights; others are read from their files in every step (default: all)',
+      'most that host memory may hold of streamed weights; others are read from their files in every step (default: 60 % of what is free)',
       budgetOf('--host-budget'),
     );
 }
