@@ -33,14 +33,15 @@ export function resolveMemory(
     notice(`Memory budget: ${printBudget(recorded.deviceBytes)}, which the artifact was compiled for.`);
   }
   const onShrink = (bytes: number): void => notice(`Not everything fits: going on with ${printBudget(bytes)} of the device's memory.`); // prettier-ignore
-  if (memoryBudget === undefined) return { deviceBytes: Infinity, hostBytes, onPlan, onShrink, isGuess: true, triesWhole: true }; // prettier-ignore
-  if (memoryBudget !== 'auto') return { deviceBytes: memoryBudget, hostBytes, onPlan };
+  if (typeof memoryBudget === 'number') return { deviceBytes: memoryBudget, hostBytes, onPlan };
   const free = freeBytesOf(device);
   // A device that does not say what is free shows it when it has no more.
   const deviceBytes = free === undefined ? Infinity : Math.floor(free * (1 - spareOfDevice));
+  const guess = { deviceBytes, hostBytes, onPlan, onShrink, isGuess: true };
+  if (memoryBudget === undefined) return { ...guess, triesWhole: true };
   if (free !== undefined)
     notice(`Memory budget: ${printBudget(deviceBytes)} of the ${printBudget(free)} that are free.`);
-  return { deviceBytes, hostBytes, onPlan, onShrink, isGuess: true };
+  return guess;
 }
 
 /** What of a function streams; undefined where nothing does. Times are predicted for GPUs, whose kind says what they reach. */

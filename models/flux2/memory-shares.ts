@@ -6,7 +6,10 @@ export interface MemoryBudget {
   readonly deviceBytes: number;
   /** Where the device turns out to have less, functions go on with less. */
   readonly isGuess?: boolean;
-  /** A guess that holds only where not all fits: functions are put on the device whole first, weights while kernels compile. */
+  /**
+   * A guess that holds only where not all fits: functions whose weights are no more than it are put on the device whole, weights while
+   * kernels compile, and do not share it out.
+   */
   readonly triesWhole?: boolean;
   /** Most bytes of streamed weights in host memory. Default: all of them. */
   readonly hostBytes?: number;
@@ -37,20 +40,16 @@ export class MemoryShares {
 
   /** Whether functions have to leave room for each other. */
   get isLimited(): boolean {
-    return this.leftBytes < Infinity;
+    return this.budget.triesWhole !== true && this.leftBytes < Infinity;
   }
 
   take(isBeside: boolean): MemoryShare {
-    const { budget } = this;
-    let deviceBytes = isBeside ? Math.floor(this.leftBytes / 2) : this.leftBytes;
-    // Without a limit there is nothing to count.
-    const { isLimited } = this;
-    if (isLimited) this.leftBytes -= deviceBytes;
+    const { budget, isLimited } = this;
+    const taken = isBeside && isLimited ? Math.floor(this.leftBytes / 2) : this.leftBytes;
+    // Where functions do not leave room for each other there is nothing to count.
+    if (isLimited) this.leftBytes -= taken;
+    let deviceBytes = taken;
     let isTaken = true;
-    const release = (): void => {
-      if (isTaken && deviceBytes < Infinity) this.leftBytes = isLimited ? this.leftBytes + deviceBytes : deviceBytes;
-      isTaken = false;
-    };
     return {
       budget,
       get deviceBytes() {
@@ -60,7 +59,10 @@ export class MemoryShares {
         deviceBytes = Math.min(deviceBytes, bytes);
         budget.onShrink?.(deviceBytes);
       },
-      release,
+      release: () => {
+        if (isTaken) this.leftBytes = isLimited ? this.leftBytes + deviceBytes : Math.min(this.leftBytes, deviceBytes);
+        isTaken = false;
+      },
     };
   }
 }

@@ -11,7 +11,7 @@ import {
   type SessionBudget,
   type SessionProgress,
 } from '../../runtime/session.js';
-import type { WeightProvider } from '../../runtime/weight-provider.js';
+import { countWeightBytes, type WeightProvider } from '../../runtime/weight-provider.js';
 import type { MemoryShare } from './memory-shares.js';
 import type { Network, NetworkInput, NetworkTensor, RunObserver } from './networks.js';
 import type { ReportProgress } from './progress.js';
@@ -66,8 +66,9 @@ class FunctionSession {
     private readonly parts: NetworkParts,
     private readonly onProgress: (progress: SessionProgress) => void,
   ) {
-    const { memory } = parts;
-    this.hasBudget = memory !== undefined && memory.budget.triesWhole !== true;
+    const { memory, plan } = parts;
+    const fits = (bytes: number): boolean => plan.weights.reduce((sum, weight) => sum + countWeightBytes(weight), 0) <= bytes; // prettier-ignore
+    this.hasBudget = memory !== undefined && !(memory.budget.triesWhole === true && fits(memory.deviceBytes));
   }
 
   async open(signal: AbortSignal | undefined): Promise<Session> {
