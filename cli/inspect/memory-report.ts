@@ -1,7 +1,7 @@
 /** What a function needs in memory, and what budgets cost in time. */
 import type { Target } from '../../backends/target.js';
 import type { DimBinding } from '../../ir/dim.js';
-import { smallestTile } from '../../models/flux2/decode-picture.js';
+import { nextTile } from '../../models/flux2/decode-picture.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
 import { printBudget } from '../../runtime/memory/byte-budget.js';
 import { type DeviceCosts, usualCosts } from '../../runtime/memory/device-costs.js';
@@ -97,10 +97,10 @@ export function reportMemory(
   return { memory, planned: planned[planned.length >> 1]!.plan, isBeside: uploadsBeside(target) };
 }
 
-/** Halves of the longer side, as the pipeline tries them. */
+/** Sides that the pipeline tries, from the longer one of the picture on. */
 function tileSizes({ h = 0, w = 0 }: DimBinding): readonly number[] {
   const tiles: number[] = [];
-  for (let size = Math.ceil(Math.max(h, w) / 2); size >= smallestTile; size = Math.ceil(size / 2)) tiles.push(size);
+  for (let size = nextTile(Math.max(h, w)); size !== undefined; size = nextTile(size)) tiles.push(size);
   return tiles;
 }
 

@@ -48,16 +48,18 @@ describe('decoding pictures', () => {
     expect(new Set(sides)).toEqual(new Set([24]));
   });
 
-  it.each(['F2C311', 'F2C312', 'F2C502'] as const)(
+  it.each(['F2C311', 'F2C312', 'F2C317', 'F2C502'] as const)(
     'goes on with smaller tiles after %s, and starts with them next time',
     async (code) => {
       const { run, sides } = deviceOf(20, code);
-      const decoder = new PictureDecoder();
+      const told: number[] = [];
+      const decoder = new PictureDecoder((size) => void told.push(size));
       expectWhole(await decoder.decode(run, latents, shape, undefined));
       expect(sides.slice(0, 2)).toEqual([40, 20]);
       sides.length = 0;
       expectWhole(await decoder.decode(run, latents, shape, undefined));
       expect(new Set(sides)).toEqual(new Set([20]));
+      expect(told).toEqual([20]);
     },
   );
 

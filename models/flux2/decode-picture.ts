@@ -18,7 +18,7 @@ export interface PictureShape {
 const tooLarge: ReadonlySet<string> = new Set(['F2C311', 'F2C312', 'F2C317', 'F2C502']);
 
 /** Tokens a side; smaller tiles would be mostly overlap. */
-export const smallestTile = 16;
+const smallestTile = 16;
 
 /**
  * Decodes whole pictures or, where asked to or where the device cannot hold a whole one, tiles that fade into each other.
@@ -26,6 +26,9 @@ export const smallestTile = 16;
  */
 export class PictureDecoder {
   private limit: number | undefined;
+
+  /** `onSmaller` is told of the tiles' side, in tokens, that it goes on with where a larger one had no room. */
+  constructor(private readonly onSmaller: (size: number) => void = () => undefined) {}
 
   /** @throws the device's F2C311, F2C312, F2C317 or F2C502 when not even the smallest tile fits, and whatever `run` throws */
   async decode(
@@ -47,6 +50,7 @@ export class PictureDecoder {
         if (smaller === undefined) throw error;
         size = smaller;
         this.limit = size;
+        this.onSmaller(size);
       }
     }
   }
@@ -54,8 +58,12 @@ export class PictureDecoder {
 
 /** The size to try after one that failed with `error`; undefined where no smaller one can help. */
 export function smallerTile(size: number, error: unknown): number | undefined {
-  const fitsSmaller = error instanceof Flux2cError && tooLarge.has(error.code) && size > smallestTile;
-  return fitsSmaller ? Math.max(smallestTile, Math.ceil(size / 2)) : undefined;
+  return error instanceof Flux2cError && tooLarge.has(error.code) ? nextTile(size) : undefined;
+}
+
+/** The next smaller side of tiles that is tried; undefined behind the smallest. */
+export function nextTile(size: number): number | undefined {
+  return size > smallestTile ? Math.max(smallestTile, Math.ceil(size / 2)) : undefined;
 }
 
 async function decodeTiles(

@@ -67,7 +67,12 @@ export interface PipelineOptions {
 
 export class Flux2Pipeline {
   private readonly networks = new Map<NetworkName, Network>();
-  private readonly decoder = new PictureDecoder();
+  private notice: GenerateObserver['onNotice'];
+  private readonly decoder = new PictureDecoder((size) =>
+    this.notice?.(
+      `The device has no room to decode the picture as a whole: tiles of ${size} tokens a side that fade into each other.`,
+    ),
+  );
   private tokenizer: PromptTokenizer | undefined;
 
   /** The pipeline takes over the model and closes it with itself. */
@@ -83,6 +88,7 @@ export class Flux2Pipeline {
   async generate(request: GenerateRequest, observer: GenerateObserver = {}): Promise<Generated> {
     const configs = this.requireConfigs();
     const settings = resolveRequest(this.dropDefaultGuidance(request, configs, observer), configs);
+    this.notice = observer.onNotice;
     observer.onSettings?.(settings);
     for (const notice of settings.guidance.notices) observer.onNotice?.(notice);
     const isCached = configs.pipeline.cachedReferences && request.references?.length;
