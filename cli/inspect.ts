@@ -150,6 +150,7 @@ async function report(
   { stdout, stderr }: CliContext,
 ): Promise<void> {
   const sizes = resolveSizes(options, subject.defaults);
+  const wanted = memoryRequest(options);
   const misfits: { readonly name: NetworkName; readonly reason: string }[] = [];
   const inspected = names.flatMap((name) => {
     const recorder = new PassRecorder();
@@ -158,9 +159,7 @@ async function report(
     if (options.dumpDir !== undefined) dumpCompiled(join(options.dumpDir, name), compiled);
     try {
       const bound = bindSizesOf(name, sizes);
-      const memory = wantsMemory(options)
-        ? reportMemory(compiled, bound, subject.target, memoryRequest(options))
-        : undefined;
+      const memory = wanted && reportMemory(compiled, bound, subject.target, wanted);
       return [{ compiled, recorder, memory, ...reportFunction(compiled, bound, subject.target, choice) }];
     } catch (error) {
       // Sizes that one function does not fit the target with say nothing of the others.
@@ -180,7 +179,7 @@ async function report(
     ),
     functions: inspected.map((one) => one.report),
     misfits,
-    ...(wantsMemory(options) && { memory: inspected.flatMap(({ memory }) => memory?.memory ?? []) }),
+    ...(wanted && { memory: inspected.flatMap(({ memory }) => memory?.memory ?? []) }),
   };
   if (options.html !== undefined) {
     const page = renderInspectPage({
@@ -198,12 +197,10 @@ async function report(
   else stdout.write(formatReport(summary, sizes));
 }
 
-function wantsMemory({ memory, memoryBudget }: InspectOptions): boolean {
-  return memory === true || memoryBudget !== undefined;
-}
-
-function memoryRequest(options: InspectOptions): MemoryRequestOptions {
-  const { memoryBudget, hostBudget } = options;
+/** Undefined where memory was not asked for. F2C703 for what is free, which only a device knows. */
+function memoryRequest(options: InspectOptions): MemoryRequestOptions | undefined {
+  const { memory, memoryBudget, hostBudget } = options;
+  if (memory !== true && memoryBudget === undefined) return undefined;
   if (memoryBudget === 'auto')
     throw contradiction('--memory-budget auto asks a device what is free', 'Say how much: 8GiB.');
   return {
