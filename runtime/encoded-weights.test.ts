@@ -1,10 +1,8 @@
-import * as fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { encodeSafetensors, memorySource, readCheckpoint, type Checkpoint } from '../frontend/checkpoint/index.js';
 import { buildWeightTable } from '../frontend/checkpoint/names.js';
 import { Dim } from '../ir/dim.js';
-import { byteSize } from '../ir/dtype.js';
 import { decodeRows } from '../ir/encoded-rows.js';
 import { encodedFields, parseEncoding, type FieldName } from '../ir/encoding.js';
 import type { WeightDeclaration, WeightPart } from '../ir/graph/graph.js';
@@ -12,6 +10,7 @@ import { hostTensorToBytes, type HostTensor } from '../ir/host-tensor.js';
 import { Random } from '../test/random.js';
 import { readRawSafetensors, writeGguf } from '../test/raw-files.js';
 import { readSafetensors } from '../test/read-safetensors.js';
+import { expectRanges } from '../test/expect-ranges.js';
 import { memoryWeights, readWhole } from './weight-provider.js';
 import { checkpointWeights } from './weights.js';
 
@@ -69,16 +68,7 @@ describe('numbers are encoded while they are read', () => {
     const provider = provide(await readCheckpoint(memorySource('made', encodeSafetensors(data))));
     for (const declaration of declare(encoding, of).values()) {
       const expected = await readWhole(memoryWeights(tensors), declaration);
-      expect(await readWhole(provider, declaration)).toEqual(expected);
-      const unit = byteSize(declaration.type.dtype);
-      await fc.assert(
-        fc.asyncProperty(fc.nat(expected.byteLength / unit), fc.nat(expected.byteLength / unit), async (one, two) => {
-          const [start, end] = [Math.min(one, two) * unit, Math.max(one, two) * unit];
-          const range = { byteOffset: start, byteLength: end - start };
-          expect(await readWhole(provider, declaration, range)).toEqual(expected.subarray(start, end));
-        }),
-        { numRuns: 10 },
-      );
+      await expectRanges(provider, declaration, expected, 10);
     }
   });
 
