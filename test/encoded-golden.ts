@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { it } from 'vitest';
 import { memorySource } from '../frontend/checkpoint/byte-source.js';
-import { readCheckpoint } from '../frontend/checkpoint/checkpoint.js';
+import { readCheckpoint } from '../frontend/checkpoint/read-checkpoint.js';
 import type { EncodedRows } from '../ir/encoded-rows.js';
 import { type Encoding, parseEncoding } from '../ir/encoding.js';
 import { parseModule } from '../ir/graph/parse.js';

@@ -1,6 +1,6 @@
 /** What there is to say about a compiled function for given sizes, as plain data. */
 import type { DimBinding } from '../../ir/dim.js';
-import type { Module, WeightDeclaration } from '../../ir/graph/graph.js';
+import type { WeightDeclaration } from '../../ir/graph/graph.js';
 import type { Schedule } from '../../ir/kernel/tile.js';
 import type { Plan } from '../../ir/plan.js';
 import { componentOf } from '../../models/flux2/component-functions.js';
@@ -13,7 +13,7 @@ import { describeKernel, type KernelFacts } from './describe-kernel.js';
 import { blockOf } from './label-block.js';
 import type { InspectedFunction, InspectedKernel, InspectSubject } from './subject.js';
 import type { FunctionMemory } from './memory-report.js';
-import type { StoredWeight } from './stored-weights.js';
+import { countElementsOf, type StoredWeight } from './stored-weights.js';
 import { leastTraffic } from './traffic.js';
 
 export interface Work {
@@ -214,19 +214,6 @@ export function reportComponents(
       storedAs: [...new Set(all.map(({ storedAs }) => storedAs))],
     };
   });
-}
-
-/** Weights of a graph or, where there is none, of a plan: those on the device and those the host reads rows of. */
-export function weightsOf(source: Module | Plan): readonly WeightDeclaration[] {
-  if ('functions' in source) return [...source.weights.values()];
-  const onHost = source.steps.flatMap((step) =>
-    step.kind === 'host' ? step.operands.flatMap((operand) => (operand.kind === 'weight' ? [operand.weight] : [])) : [],
-  );
-  return [...source.weights, ...onHost];
-}
-
-export function countElementsOf({ type }: WeightDeclaration): number {
-  return type.shape.reduce((product, dim) => product * dim.evaluate({}), 1);
 }
 
 /** Numbers of the model that a weight holds: none where it only has scales of others. */

@@ -7,7 +7,6 @@ import type { Plan } from '../../ir/plan.js';
 import type { EncodingOf } from '../../passes/compile.js';
 import { encodingOfWeight } from '../../passes/graph/encode-weights.js';
 import type { WeightEntry } from '../../runtime/artifact.js';
-import { weightsOf } from './report.js';
 
 export interface StoredWeight {
   readonly name: string;
@@ -47,6 +46,19 @@ export function weightsOfPlan(
   for (const weight of weightsOf(plan))
     collect({ shape: constantShape(weight), source: weight.source }, weight.type.dtype);
   return [...tensors.values()];
+}
+
+/** Weights of a graph or, where there is none, of a plan: those on the device and those the host reads rows of. */
+export function weightsOf(source: Module | Plan): readonly WeightDeclaration[] {
+  if ('functions' in source) return [...source.weights.values()];
+  const onHost = source.steps.flatMap((step) =>
+    step.kind === 'host' ? step.operands.flatMap((operand) => (operand.kind === 'weight' ? [operand.weight] : [])) : [],
+  );
+  return [...source.weights, ...onHost];
+}
+
+export function countElementsOf({ type }: WeightDeclaration): number {
+  return type.shape.reduce((product, dim) => product * dim.evaluate({}), 1);
 }
 
 function constantShape({ type }: WeightDeclaration): readonly number[] {

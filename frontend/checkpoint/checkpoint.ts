@@ -1,10 +1,8 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { checkRange, type ByteSource } from './byte-source.js';
-import { isGguf, readGguf } from './gguf.js';
 import type { PackedTensor } from './packed-tensor.js';
 import { quoteName } from './quote.js';
-import { recognizePackedTensors } from './recognize-packed.js';
-import { readSafetensorsHeader, type TensorEntry } from './safetensors.js';
+import type { TensorEntry } from './safetensors.js';
 import { widenToF32 } from './widen.js';
 
 /** A tensor of a checkpoint: where it is and what it is. */
@@ -92,21 +90,4 @@ export function joinFiles(name: string, files: readonly TensorFile[]): Checkpoin
       await Promise.all(files.map((file) => file.source.close()));
     },
   };
-}
-
-/**
- * A checkpoint of one file, safetensors or GGUF, wherever its bytes come from.
- * @throws Flux2cError F2C41x as `readSafetensorsHeader` and `readGguf` do; the source is closed then
- */
-export async function readCheckpoint(source: ByteSource): Promise<Checkpoint> {
-  try {
-    if (await isGguf(source)) {
-      const file = await readGguf(source);
-      return { ...joinFiles(source.name, [file]), properties: file.properties };
-    }
-    return await recognizePackedTensors(joinFiles(source.name, [await readSafetensorsHeader(source)]));
-  } catch (error) {
-    await source.close();
-    throw error;
-  }
 }

@@ -10,7 +10,7 @@ import {
   watchedSource,
 } from '../../test/mutations.js';
 import { readRawSafetensors, writeGguf, writeRawSafetensors, type RawTensors } from '../../test/raw-files.js';
-import { readCheckpoint } from './checkpoint.js';
+import { readCheckpoint } from './read-checkpoint.js';
 import { canonicalizeTransformer } from './flux2-layout.js';
 import { canonicalizeTextEncoder } from './text-encoder-layout.js';
 

@@ -1,6 +1,6 @@
 import type { EncodedRows } from '../../ir/encoded-rows.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
-import type { GgufFile } from './gguf.js';
+import type { GgufFile } from './gguf-types.js';
 import type { PackedTensor } from './packed-tensor.js';
 import { quoteName } from './quote.js';
 import { widenToF32 } from './widen.js';

@@ -1,4 +1,10 @@
 import { findEncoding, type Encoding } from '../../ir/encoding.js';
+import type { TensorFile } from './checkpoint.js';
+
+export interface GgufFile extends TensorFile {
+  /** What it says of the model, without arrays and long texts. */
+  readonly properties: ReadonlyMap<string, string | number | boolean>;
+}
 
 /** An element type of GGUF files (`ggml_type` of `ggml.h`): blocks of numbers along a row, each in so many bytes. */
 export interface GgufType {

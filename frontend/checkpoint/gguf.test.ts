@@ -3,7 +3,8 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { decodeRows } from '../../ir/encoded-rows.js';
 import { writeGguf, type GgufProperty, type RawTensor } from '../../test/raw-files.js';
 import { memorySource } from './byte-source.js';
-import { readCheckpoint, type Checkpoint } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint.js';
+import { readCheckpoint } from './read-checkpoint.js';
 import { canonicalizeTextEncoder } from './text-encoder-layout.js';
 
 const open = (bytes: Uint8Array): Promise<Checkpoint> => readCheckpoint(memorySource('made.gguf', bytes));

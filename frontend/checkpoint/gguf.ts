@@ -5,15 +5,10 @@ import type { TensorFile } from './checkpoint.js';
 import { dtypeOfFile } from './file-dtype.js';
 import { repackBlocks } from './gguf-blocks.js';
 import { GgufReader, numberBytes, type NumberType } from './gguf-reader.js';
-import { ggufType, ggufTypesThatRun, nameGgufType } from './gguf-types.js';
+import { type GgufFile, ggufType, ggufTypesThatRun, nameGgufType } from './gguf-types.js';
 import { restoreHeadRows } from './gguf-heads.js';
 import { encodedTensor } from './packed-tensor.js';
 import { listFirst, quoteName, quoteShape } from './quote.js';
-
-export interface GgufFile extends TensorFile {
-  /** What it says of the model, without arrays and long texts. */
-  readonly properties: ReadonlyMap<string, string | number | boolean>;
-}
 
 type Tensor = TensorFile['tensors'] extends ReadonlyMap<string, infer T> ? T : never;
 

@@ -25,7 +25,8 @@ export {
   type TensorData,
   type TensorSpec,
 } from './safetensors-writer.js';
-export { joinFiles, readCheckpoint, type Checkpoint, type CheckpointTensor, type TensorFile } from './checkpoint.js';
+export { joinFiles, type Checkpoint, type CheckpointTensor, type TensorFile } from './checkpoint.js';
+export { readCheckpoint } from './read-checkpoint.js';
 export { isGguf, readGguf } from './gguf.js';
 export type { PackedTensor } from './packed-tensor.js';
 export {

@@ -5,7 +5,8 @@ import { encodedFields } from '../../ir/encoding.js';
 import { readSafetensors } from '../../test/read-safetensors.js';
 import { readRawSafetensors, writeGguf, writeRawSafetensors, type RawTensor } from '../../test/raw-files.js';
 import { memorySource } from './byte-source.js';
-import { readCheckpoint, type Checkpoint } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint.js';
+import { readCheckpoint } from './read-checkpoint.js';
 import { buildWeightTable, readEncodedRows } from './names.js';
 
 const golden = new URL('../../test/golden/quant/', import.meta.url);

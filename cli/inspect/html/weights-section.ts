@@ -7,7 +7,7 @@ import { type Content, markup, type Markup } from '../../page/markup.js';
 import { renderTable } from '../../page/page.js';
 import { formatBytes } from '../format.js';
 import { blockLabel, blockOf } from '../label-block.js';
-import { countElementsOf, weightsOf } from '../report.js';
+import { countElementsOf, weightsOf } from '../stored-weights.js';
 import { placeAreas, type Area, type Rectangle } from './treemap.js';
 import { toneOf } from './tones.js';
 
