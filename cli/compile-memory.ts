@@ -54,10 +54,8 @@ export function planMemory(
   const budget = { deviceBytes: memoryBudget, ...(hostBudget !== undefined && { hostBytes: hostBudget }) };
   const sizes = resolveSizes({}, sizeDefaults(description));
   const planned = builds.map(({ name, target, functions, kernels }) => {
-    const planned = [...functions].map(([fn, { plan }]) =>
-      planFunction({ name: fn, plan, kernels }, target, sizes, budget),
-    );
-    return [name, planned] as const;
+    const of = [...functions].map(([fn, { plan }]) => planFunction({ name: fn, plan, kernels }, target, sizes, budget));
+    return [name, of] as const;
   });
   return { budget, sizes, builds: new Map(planned) };
 }

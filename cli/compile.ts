@@ -12,7 +12,7 @@ import { compileBuilds } from './compile-builds.js';
 import { planMemory } from './compile-memory.js';
 import { reportCompiled } from './compile-report.js';
 import type { CliContext } from './context.js';
-import { addMemoryOptions, type MemoryOptions } from './memory-options.js';
+import { addPlannedMemoryOptions, type MemoryOptions } from './memory-options.js';
 import { checkKept } from './open-model.js';
 import {
   addComponentOptions,
@@ -79,7 +79,10 @@ export function compileCommand(context: CliContext): Command {
     .option('--layers <numbers>', 'hidden states that the text encoder joins: 10,20,30', integersOf('--layers', 0))
     .addOption(operandsOption())
     .addHelpText('after', help);
-  addMemoryOptions(addQuantizeOptions(command));
+  addPlannedMemoryOptions(addQuantizeOptions(command), {
+    device: 'none, what is free where it runs decides',
+    host: '60 % of what is free where it runs',
+  });
   addInstrumentOptions(
     addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'functions, kernels and times')),
   );

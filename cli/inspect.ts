@@ -8,7 +8,7 @@ import { componentOf } from '../models/flux2/component-functions.js';
 import type { NetworkName } from '../models/flux2/networks.js';
 import type { VariantName } from '../models/flux2/variants.js';
 import type { CliContext } from './context.js';
-import { addCostOptions, addMemoryOptions, type CostOptions, type MemoryOptions } from './memory-options.js';
+import { addCostOptions, addPlannedMemoryOptions, type CostOptions, type MemoryOptions } from './memory-options.js';
 import { dumpCompiled, emitStage } from './inspect/emit.js';
 import { renderInspectPage } from './inspect/html/inspect-page.js';
 import { formatMemories } from './inspect/format-memory.js';
@@ -79,7 +79,9 @@ export function inspectCommand(context: CliContext): Command {
     .option('--memory', 'what it needs in memory, and what smaller budgets cost in time')
     .option('--html <file>', 'write everything as one page: graph, passes, kernels, memory, weights')
     .addHelpText('after', help);
-  addQuantizeOptions(addCostOptions(addMemoryOptions(command)));
+  addQuantizeOptions(
+    addCostOptions(addPlannedMemoryOptions(command, { device: 'with --memory, several', host: 'all of them' })),
+  );
   addPassOptions(addComponentOptions(addReportOptions(addScheduleOption(addTargetOptions(command)), 'the report')));
   return command.action((file: string | undefined, options: InspectOptions) => inspect(file, options, context));
 }

@@ -30,6 +30,7 @@ function encodingOf(text: string): string {
   return encoding.text;
 }
 
+/** Adds `--quantize` and `--keep`; `quantizeOf` reads them. F2C702 for what is no encoding that flux2c makes. */
 export function addQuantizeOptions(command: Command): Command {
   return command
     .option(

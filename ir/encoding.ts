@@ -1,5 +1,5 @@
 import { Flux2cError } from './diagnostics.js';
-import type { DType } from './dtype.js';
+import { byteSize, type DType } from './dtype.js';
 
 /**
  * How a matrix of weights [N, K] is stored in fewer bits: neighbours of a row form groups that share a scale. Lossless targets of
@@ -135,4 +135,9 @@ export function encodedFields(encoding: Encoding, columns: number): readonly Enc
   if (hasZeros) fields.push({ name: 'zeros', dtype: 'u8', columns: ofGroups });
   if (offset !== undefined) factor(['offsets', 'super_offsets'], offset.factor);
   return fields;
+}
+
+/** Bytes of all arrays of a row of so many numbers. */
+export function encodedRowBytes(encoding: Encoding, columns: number): number {
+  return encodedFields(encoding, columns).reduce((sum, field) => sum + field.columns * byteSize(field.dtype), 0);
 }

@@ -29,6 +29,7 @@ interface EncodedPlace {
 /** Bytes of numbers in f32 that are encoded at a time. */
 const portionBytes = 2 ** 24;
 
+/** The record of a row [columns] of a matrix [N, columns]: its arrays one behind the other, in bytes. */
 export function encodedForm(encoding: Encoding, { shape }: WeightPart): EncodedForm {
   const columns = shape[1] ?? 1;
   let recordBytes = 0;

@@ -25,6 +25,7 @@ export function chooseAmplification(meanSquaredErrors: readonly number[]): numbe
   return amplification;
 }
 
+/** PNGs of a pair [height, width, 3] and of the size of its differences, times the amplification. */
 export async function makeCells({ original, other }: PicturePair, amplification: number): Promise<PictureCells> {
   const data = original.data.map((value, at) => Math.min(255, amplification * Math.abs(value - other.data[at]!)));
   return {

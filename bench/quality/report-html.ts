@@ -9,6 +9,7 @@ import { renderWeightBars } from './plot-weights.js';
 import { describeSettings, formatError, formatPsnr, tabulateBlocks } from './report-text.js';
 import type { QualityResult, WeightGroup, WeightsQuality } from './result.js';
 
+/** One page without other files: figures, pictures beside each other, errors of blocks and weights. */
 export async function renderQualityPage({ result, pictures }: MeasuredQuality, compiler: string): Promise<string> {
   const amplification = chooseAmplification(result.pictures.map(({ meanSquaredError }) => meanSquaredError));
   const cells: PictureCells[] = [];

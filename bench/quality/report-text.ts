@@ -5,6 +5,7 @@ import type { BlockQuality, QualityResult, WeightGroup } from './result.js';
 const left = (title: string): { title: string; align: 'left' } => ({ title, align: 'left' });
 const right = (title: string): { title: string; align: 'right' } => ({ title, align: 'right' });
 
+/** The report as a terminal shows it. */
 export function formatQuality(result: QualityResult): string {
   const { original, other, device, weights, prompts, blocks, pictures } = result;
   const lines = [`${other} against ${original}, on ${device}`];
@@ -45,10 +46,11 @@ function formatGroup({ name, weights, originalBytes, otherBytes, bitsPerWeight, 
   ];
 }
 
-export function describeSummary({ summary: { psnr, worstPsnr, latents } }: QualityResult): string {
+function describeSummary({ summary: { psnr, worstPsnr, latents } }: QualityResult): string {
   return `PSNR ${formatPsnr(psnr)}, worst ${formatPsnr(worstPsnr)}, latents ${formatError(latents)}`;
 }
 
+/** What was made: `8 pictures, 256 × 256, 20 steps, guidance 4`. */
 export function describeSettings({ settings, pictures }: QualityResult): string {
   const { width, height, steps, guidance, cfgScale } = settings;
   const scales = [
@@ -63,6 +65,7 @@ export function formatPsnr(decibels: number | null): string {
   return decibels === null ? 'equal' : `${decibels.toFixed(1)} dB`;
 }
 
+/** A relative error, unitless. */
 export function formatError(relative: number): string {
   return relative !== 0 && relative < 1e-3 ? relative.toExponential(2) : formatNumber(relative);
 }

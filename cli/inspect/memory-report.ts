@@ -4,6 +4,7 @@ import type { DimBinding } from '../../ir/dim.js';
 import { nextTile } from '../../models/flux2/decode-picture.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
 import { type DeviceCosts, usualCosts } from '../../runtime/memory/device-costs.js';
+import { countKeptBytes } from '../../runtime/memory/host-kept.js';
 import { leastBudget, type PlannedMemory, planWithinBudget, uploadsBeside } from '../../runtime/memory/plan-memory.js';
 import type { CostOptions } from '../memory-options.js';
 import type { InspectedFunction } from './subject.js';
@@ -124,8 +125,7 @@ export function describeBudget(
   costs: DeviceCosts,
 ): BudgetReport {
   const { stepSeconds, idealStepSeconds, seconds, streamedBytes } = prediction;
-  const kept = new Map((bound.streamed ?? []).filter(({ isKept }) => isKept).map(({ weight, segment, byteLength }) => [`${weight} ${segment}`, byteLength])); // prettier-ignore
-  const hostBytes = [...kept.values()].reduce((sum, bytes) => sum + bytes, 0);
+  const hostBytes = countKeptBytes(bound);
   const loop = bound.steps.find((step) => step.kind === 'loop');
   const steps = loop?.kind === 'loop' && loop.count > 0 ? loop.iteration(0) : bound.steps;
   return {

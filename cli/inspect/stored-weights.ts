@@ -1,7 +1,7 @@
 /** The tensors of networks as they are held: numbers, or in fewer bits. */
 import { dtypeOfFile } from '../../frontend/checkpoint/file-dtype.js';
 import { byteSize, type DType } from '../../ir/dtype.js';
-import { encodedFields, parseEncoding } from '../../ir/encoding.js';
+import { encodedRowBytes, parseEncoding } from '../../ir/encoding.js';
 import type { Module, WeightDeclaration, WeightPart } from '../../ir/graph/graph.js';
 import type { Plan } from '../../ir/plan.js';
 import type { EncodingOf } from '../../passes/compile.js';
@@ -57,6 +57,7 @@ export function weightsOf(source: Module | Plan): readonly WeightDeclaration[] {
   return [...source.weights, ...onHost];
 }
 
+/** Numbers of a weight, whose dimensions are all constant. */
 export function countElementsOf({ type }: WeightDeclaration): number {
   return type.shape.reduce((product, dim) => product * dim.evaluate({}), 1);
 }
@@ -69,6 +70,6 @@ function describe(name: string, shape: readonly number[], dtype: DType, encoding
   const parameters = shape.reduce((product, size) => product * size, 1);
   if (encoding === undefined) return { name, parameters, bytes: parameters * byteSize(dtype), storedAs: dtype };
   const [rows, columns] = shape as readonly [number, number];
-  const rowBytes = encodedFields(parseEncoding(encoding), columns).reduce((sum, field) => sum + field.columns * byteSize(field.dtype), 0); // prettier-ignore
-  return { name, parameters, bytes: rows * rowBytes, storedAs: encoding };
+  const bytes = rows * encodedRowBytes(parseEncoding(encoding), columns);
+  return { name, parameters, bytes, storedAs: encoding };
 }

@@ -53,6 +53,7 @@ export function ggufType(number: number): GgufType | undefined {
   return types.get(number);
 }
 
+/** ggml's name of a type, also of those that are not read. */
 export function nameGgufType(number: number): string {
   return types.get(number)?.name ?? others.get(number) ?? `number ${number}`;
 }

@@ -130,6 +130,7 @@ export async function readSliceF32(checkpoint: Checkpoint, slice: WeightSlice): 
   return readPackedRows(checkpoint, slice, 0, countRows(slice));
 }
 
+/** Whether files have any part of a slice in fewer bits. */
 export function isPacked({ tensors }: Checkpoint, { parts }: WeightSlice): boolean {
   return parts.some(({ tensor }) => tensors.get(tensor)?.packed !== undefined);
 }

@@ -11,7 +11,7 @@ import {
 } from './config.js';
 import { textEncoderConfigOfGguf } from './gguf-config.js';
 import type { ComponentFiles } from './model-files.js';
-import { findVariant, variants } from './variants.js';
+import { variants } from './variants.js';
 
 const CONFIG_FILE = 'config.json';
 
@@ -94,11 +94,6 @@ export async function readTextEncoderConfig(
   );
   if (released !== undefined) return released.textEncoder;
   throw withoutConfiguration(files, `an embedding table of ${shape.join(' x ')}`);
-}
-
-/** Whether the dimensions are those of a released model. */
-export function describeVariant(config: TransformerConfig): string {
-  return findVariant(config)?.name ?? `hidden ${config.hidden}, ${config.doubleBlocks}+${config.singleBlocks} blocks`;
 }
 
 function withoutConfiguration(files: ComponentFiles, found: string): Flux2cError {

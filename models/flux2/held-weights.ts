@@ -2,7 +2,7 @@
 import { parseDim } from '../../ir/dim.js';
 import { encodeRows } from '../../ir/encode-rows.js';
 import { decodeRows } from '../../ir/encoded-rows.js';
-import { encodedFields, parseEncoding } from '../../ir/encoding.js';
+import { encodedRowBytes, parseEncoding } from '../../ir/encoding.js';
 import { byteSize, type DType } from '../../ir/dtype.js';
 import { countElements } from '../../ir/host-tensor.js';
 import { aligned } from '../../runtime/row-bytes.js';
@@ -55,7 +55,5 @@ export function heldWeight(provider: WeightProvider, form: WeightForm): HeldWeig
 }
 
 function rowBytes(columns: number, encoding: string | undefined, dtype: DType): number {
-  if (encoding === undefined) return columns * byteSize(dtype);
-  const fields = encodedFields(parseEncoding(encoding), columns);
-  return fields.reduce((sum, field) => sum + field.columns * byteSize(field.dtype), 0);
+  return encoding === undefined ? columns * byteSize(dtype) : encodedRowBytes(parseEncoding(encoding), columns);
 }

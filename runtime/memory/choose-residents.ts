@@ -61,7 +61,7 @@ export function chooseResidents(
   for (const { buffer, byteLength, time } of candidates) {
     passed += byteLength;
     // What should have been streamed when this one is over, if copies went on evenly.
-    const due = (1 - share) * (by === 'bytes' ? passed : Math.max(time * total, 0));
+    const due = (1 - share) * (by === 'bytes' ? passed : time * total);
     const fits = kept + byteLength <= capacity;
     if (fits && streamed + byteLength / 2 > due) {
       residents.add(buffer);

@@ -34,11 +34,17 @@ export function chooseKept(
   return (buffer) => kept.has(buffer);
 }
 
+/** Bytes of the streamed pieces that host memory keeps, each once however often a step uses it. */
+export function countKeptBytes({ streamed = [] }: BoundPlan): number {
+  const kept = streamed.filter(({ isKept }) => isKept);
+  const byPiece = new Map(kept.map(({ weight, segment, byteLength }) => [`${weight} ${segment}`, byteLength]));
+  return [...byPiece.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
 /** Pieces that host memory has room for besides those that it keeps; undefined where nothing limits it. */
-export function countReadAhead({ streamed = [] }: BoundPlan, hostBytes: number | undefined): number | undefined {
+export function countReadAhead(bound: BoundPlan, hostBytes: number | undefined): number | undefined {
   if (hostBytes === undefined) return undefined;
-  const kept = new Map(streamed.filter(({ isKept }) => isKept).map(({ weight, segment, byteLength }) => [`${weight} ${segment}`, byteLength])); // prettier-ignore
-  const room = [...kept.values()].reduce((left, bytes) => left - bytes, hostBytes);
-  const largest = Math.max(1, ...streamed.map(({ isKept, byteLength }) => (isKept ? 0 : byteLength)));
+  const room = hostBytes - countKeptBytes(bound);
+  const largest = Math.max(1, ...(bound.streamed ?? []).map(({ isKept, byteLength }) => (isKept ? 0 : byteLength)));
   return Math.max(1, Math.floor(room / largest));
 }

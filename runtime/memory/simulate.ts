@@ -18,7 +18,7 @@ export interface Prediction {
   readonly seconds: number;
   /** Seconds of a step of the longest loop once it goes round evenly; of the whole run where there is none. */
   readonly stepSeconds: number;
-  /** No step takes less: the larger of its launches and its uploads. */
+  /** No step takes less: the larger of its launches and its uploads or, where uploads do not run beside launches, both. */
   readonly idealStepSeconds: number;
   readonly computeSeconds: number;
   /** Bytes that a step uploads. */

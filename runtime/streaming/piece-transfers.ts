@@ -1,6 +1,6 @@
 import type { DeviceBuffer, QueueMark, UploadTicket } from '../device.js';
 import type { PieceBytes, PieceSupply, Supply } from './piece-supply.js';
-import type { UploadWay } from './upload-ways.js';
+import type { Uploader } from './uploaders.js';
 
 /** Where a piece has its place. */
 export interface PiecePlace {
@@ -33,13 +33,13 @@ export class PieceTransfers {
 
   constructor(
     private readonly supply: PieceSupply,
-    private readonly way: UploadWay,
+    private readonly uploader: Uploader,
     private readonly places: readonly PiecePlace[],
   ) {}
 
   /** A fetch: the piece may be copied behind all that is queued now. */
   fetch(piece: number): void {
-    const fetch: Fetch = { piece, mark: this.way.mark(), isSent: false, ticket: undefined, waiting: undefined };
+    const fetch: Fetch = { piece, mark: this.uploader.mark(), isSent: false, ticket: undefined, waiting: undefined };
     this.latest.set(piece, fetch);
     this.fetches.push(fetch);
     this.pump();
@@ -56,12 +56,12 @@ export class PieceTransfers {
     const fetch = this.latest.get(piece);
     if (fetch === undefined) throw new Error(`internal: the piece ${piece} was never fetched`);
     if (fetch.isSent) {
-      this.way.await(fetch.ticket);
+      this.uploader.await(fetch.ticket);
       return undefined;
     }
-    this.way.flush();
+    this.uploader.flush();
     const sent = new Promise<void>((accept, reject) => (fetch.waiting = { accept, reject }));
-    return sent.then(() => this.way.await(fetch.ticket));
+    return sent.then(() => this.uploader.await(fetch.ticket));
   }
 
   /** Ends the run: nothing is read or written when it resolves, and copies of a lane end by themselves. Rejects with what went wrong, as the device's `finish`. */
@@ -70,9 +70,9 @@ export class PieceTransfers {
     const { failure } = this;
     await this.supply.end(new Error('internal: the run is over'));
     await this.pumping;
-    for (const { mark } of this.fetches.splice(0)) this.way.drop(mark);
+    for (const { mark } of this.fetches.splice(0)) this.uploader.drop(mark);
     await Promise.all(this.releases);
-    await this.way.end();
+    await this.uploader.end();
     if (failure !== undefined) throw failure.reason;
   }
 
@@ -81,7 +81,7 @@ export class PieceTransfers {
     if (this.pumping !== undefined || this.failure !== undefined) return;
     while (this.fetches[0] !== undefined) {
       const supply = this.supply.take();
-      if (!('bytes' in supply) || supply.ready === undefined || !this.way.hasRoom(supply.ready.byteLength)) {
+      if (!('bytes' in supply) || supply.ready === undefined || !this.uploader.hasRoom(supply.ready.byteLength)) {
         this.pumping = this.pumpLater(supply);
         return;
       }
@@ -94,7 +94,7 @@ export class PieceTransfers {
       let supply = await first;
       for (;;) {
         const bytes = await supply.bytes;
-        await this.way.room(bytes.byteLength);
+        await this.uploader.room(bytes.byteLength);
         if (this.isOver) return;
         this.send(bytes);
         if (this.fetches[0] === undefined) break;
@@ -114,9 +114,9 @@ export class PieceTransfers {
     if (fetch?.piece !== piece) throw new Error(`internal: the piece ${piece} was read, ${fetch?.piece} is fetched`);
     const { buffer, byteOffset } = this.places[piece]!;
     const { mark } = fetch;
-    // From here on the way has the mark.
+    // From here on the uploader has the mark.
     fetch.mark = undefined;
-    const ticket = this.way.send(mark, bytes, buffer, byteOffset + partOffset);
+    const ticket = this.uploader.send(mark, bytes, buffer, byteOffset + partOffset);
     if (isLast) {
       this.fetches.shift();
       fetch.ticket = ticket;
@@ -125,7 +125,7 @@ export class PieceTransfers {
     }
     const { release } = bytes;
     if (release === undefined) return;
-    const done = this.way.done(ticket);
+    const done = this.uploader.done(ticket);
     if (done === undefined) {
       release();
       return;

@@ -9,7 +9,7 @@ import { KeptPieces } from './kept-pieces.js';
 import { PieceSupply, type SupplyParts } from './piece-supply.js';
 import { PieceTransfers } from './piece-transfers.js';
 import { RangeReader } from './range-reader.js';
-import { LaneWay, WriteWay } from './upload-ways.js';
+import { LaneUploader, WriteUploader } from './uploaders.js';
 
 /** Pieces are read ahead in parts of so many bytes, where the budget has room for a few of them. */
 const mostPartBytes = 16 * 2 ** 20;
@@ -57,10 +57,11 @@ export class WeightStream {
     const { supply, device } = this;
     if (supply === undefined) throw new Error('internal: no plan that streams was adopted');
     const ringBytes = bound.buffers.reduce((sum, { kind, byteLength }) => sum + (kind === 'ring' ? byteLength : 0), 0);
-    const way = device.uploads === undefined ? new WriteWay(device, ringBytes) : new LaneWay(device.uploads);
+    const uploader =
+      device.uploads === undefined ? new WriteUploader(device, ringBytes) : new LaneUploader(device.uploads);
     const places = (bound.streamed ?? []).map(({ buffer, byteOffset }) => ({ buffer: buffers[buffer]!, byteOffset }));
     supply.start(order);
-    return new PieceTransfers(supply, way, places);
+    return new PieceTransfers(supply, uploader, places);
   }
 
   /** Frees host memory. Nothing may be under way. */

@@ -20,6 +20,7 @@ const lanes = [
   { lane: 'read', title: 'from files' },
 ] as const;
 
+/** What a plan within a budget does over time: its launches, its uploads and its reads, and how long each waits for the other. */
 export function renderStream(
   { bound, prediction, deviceBytes }: PlannedMemory,
   costs: DeviceCosts,

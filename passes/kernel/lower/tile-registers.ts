@@ -20,6 +20,7 @@ export interface TileMemory {
   indexOf(position: Position): Expression;
 }
 
+/** Of the register of a position along these axes, in their order: `0_2`. */
 export function registerKey(axes: readonly string[], position: Position): string {
   return axes.map((axis) => position.get(axis)?.register ?? 0).join('_');
 }

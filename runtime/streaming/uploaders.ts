@@ -1,8 +1,8 @@
 import type { Device, DeviceBuffer, QueueMark, UploadLane, UploadTicket } from '../device.js';
 import type { PieceBytes } from './piece-supply.js';
 
-/** How bytes come from host memory to their places on a device. */
-export interface UploadWay {
+/** Brings bytes from host memory to their places on a device. */
+export interface Uploader {
   /** The place in the queue from which on a piece may be copied to its place. */
   mark(): QueueMark | undefined;
   drop(mark: QueueMark | undefined): void;
@@ -28,7 +28,7 @@ export interface UploadWay {
 }
 
 /** Copies beside launches, out of pinned memory. */
-export class LaneWay implements UploadWay {
+export class LaneUploader implements Uploader {
   constructor(private readonly lane: UploadLane) {}
 
   mark(): QueueMark {
@@ -77,7 +77,7 @@ export class LaneWay implements UploadWay {
  * Writes, in order with launches. The device keeps a copy of their bytes until they have run, so only so many may be under way;
  * what is waited for is an earlier point of the queue, behind which there is still work.
  */
-export class WriteWay implements UploadWay {
+export class WriteUploader implements Uploader {
   private readonly points: { readonly byteLength: number; readonly reached: Promise<void> }[] = [];
   /** Written since the last point. */
   private byteLength = 0;
