@@ -1,3 +1,5 @@
+import type { SubgroupProduct } from '../ir/kernel/thread.js';
+
 /**
  * What a device can do. Schedules and plans look at these fields only, never at a name, so a new device needs no new code.
  */
@@ -20,8 +22,12 @@ export interface Target {
    * How matrices are multiplied from fragments in registers; absent where each invocation multiplies its own numbers.
    * - `mma`: a subgroup multiplies 16×16 by 16×8 (`mma.sync`), its operands in its registers
    * - `wgmma`: four subgroups multiply 64×16 by 16×N, operands in workgroup memory
+   * - `subgroup`: a subgroup multiplies matrices of the size `subgroupProduct`, f16 with sums in f32, whose layout in its registers only the
+   *   driver knows (WebGPU `chromium-experimental-subgroup-matrix`)
    */
-  readonly matrix?: 'mma' | 'wgmma';
+  readonly matrix?: 'mma' | 'wgmma' | 'subgroup';
+  /** With `subgroup`. */
+  readonly subgroupProduct?: SubgroupProduct;
   /** Copies into workgroup memory run beside the computation (`cp.async`). */
   readonly asyncCopy?: boolean;
   /**

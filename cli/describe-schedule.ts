@@ -1,4 +1,4 @@
-import type { AxisSpread, Schedule } from '../ir/kernel/tile.js';
+import type { AxisSpread, MatrixSchedule, Schedule } from '../ir/kernel/tile.js';
 
 /**
  * A schedule for people: `m 16 registers dealt to n, n 8 lanes × 4 registers, k vectors of 4; m in a loop`. An axis of which a workgroup has
@@ -18,11 +18,14 @@ export function describeSchedule(schedule: Schedule): string {
     ...(unroll > 1 ? [`unrolled ${unroll} times`] : []),
     ...(dots === true ? ['sums of dot products'] : []),
     ...(columnsApart === true ? ['columns one after the other'] : []),
-    ...(matrix === undefined
-      ? []
-      : [`${matrix.unit}, ${matrix.stages} stages${matrix.walk === undefined ? '' : ', walking'}`]),
+    ...(matrix === undefined ? [] : [describeMatrix(matrix)]),
   ];
   return [spreads.length === 0 ? 'one place a workgroup' : spreads.join(', '), ...forms].join('; ');
+}
+
+function describeMatrix({ unit, stages, walk, product }: MatrixSchedule): string {
+  if (product !== undefined) return `matrices of subgroups, ${product.rows} × ${product.columns} × ${product.depth}`;
+  return `${unit}, ${stages} stages${walk === undefined ? '' : ', walking'}`;
 }
 
 function describeAxis(own: AxisSpread, subgroupSize: number | undefined, isMatrix: boolean): string {

@@ -84,7 +84,8 @@ export function prepareModule(
 
 /** Fragments hold 16-bit numbers: what is stored so loses nothing there. */
 function storedPrecision({ weights }: Module, target: Target): OperandPrecision {
-  if (target.matrix === undefined) return 'f32';
+  // Of numbers in bf16 f16 may not hold the products: that is for a user to say.
+  if (target.matrix === undefined || target.matrix === 'subgroup') return 'f32';
   const counts = new Map<DType, number>();
   for (const { type } of weights.values()) {
     const elements = type.shape.reduce((product, size) => product * size.evaluate({}), 1);

@@ -14,18 +14,31 @@ import { tileToJson } from '../bench/gpu/tile-json.js';
 const python = spawnSync('python3', ['--version']).status === 0;
 if (!python) process.stderr.write('the runner for GPUs is not tested: there is no python3\n');
 const torch = spawnSync('python3', ['-c', 'import torch']).status === 0;
-if (!torch) process.stderr.write('the checks of 8-bit numbers for GPUs are not tested: there is no PyTorch\n');
+if (!torch)
+  process.stderr.write('the checks of attention and 8-bit numbers for GPUs are not tested: there is no PyTorch\n');
 
 let folder = '';
-beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'flux2c-runner-'))));
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'flux2c-runner-'));
+  if (python) await writePrograms();
+});
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
 describe.skipIf(!python)('the runner for GPUs', () => {
-  it('packs arguments, keeps the order and finds what does not hold together', async () => {
-    await writePrograms();
+  it('packs arguments, keeps the order and finds what does not hold together', () => {
     const { status, stderr } = spawnSync('python3', ['-m', 'unittest', 'runner.test_runner', 'runner.test_products'], {
       cwd: 'bench/gpu',
       env: { ...process.env, FLUX2C_BUNDLE: folder, PYTHONDONTWRITEBYTECODE: '1' },
+      encoding: 'utf8',
+    });
+    expect(stderr).toContain('OK');
+    expect(status).toBe(0);
+  });
+
+  it.runIf(torch)('evaluates attention as a plain softmax does and finds what is wrong with it', () => {
+    const { status, stderr } = spawnSync('python3', ['-B', '-m', 'unittest', 'runner.test_attention'], {
+      cwd: 'bench/gpu',
+      env: { ...process.env, FLUX2C_BUNDLE: folder },
       encoding: 'utf8',
     });
     expect(stderr).toContain('OK');

@@ -272,11 +272,12 @@ export interface MatrixRun {
   readonly weights: ReadonlyMap<string, HostTensor>;
 }
 
-/** Compiles a case for a target with operands of bf16, with random numbers for all it reads. */
+/** Compiles a case for a target with operands of 16 bits, with random numbers for all it reads. */
 export function prepareMatrixCase(
   test: MatrixCase,
   target: Target,
   print: (kernel: ThreadKernel) => string,
+  operands: 'bf16' | 'f16' = 'bf16',
 ): MatrixRun {
   const random = new Random(7);
   const g = graph('case');
@@ -299,7 +300,7 @@ export function prepareMatrixCase(
       ),
     ]),
   );
-  return { compiled: compileModule(module, target, { print, operands: 'bf16' }), module, inputs, weights };
+  return { compiled: compileModule(module, target, { print, operands }), module, inputs, weights };
 }
 
 /** Runs it and holds the results against the graph interpreter: rounding to bf16 is a relative 2^-9 a factor. */

@@ -114,7 +114,9 @@ function checkSupport(scope: WasmScope): void {
     throw unsupported(scope, `workgroup memory ${kernel.shared[0]?.name ?? ''} of several invocations`);
   forEachExpression(kernel.body, (expression) => {
     if (typeOf(expression).scalar === 'f16') throw unsupported(scope, 'f16 registers');
-    if (expression.kind === 'builtin' && expression.name === 'subgroup_lane') throw unsupported(scope, 'subgroup_lane');
+    if (expression.kind === 'builtin' && expression.name.startsWith('subgroup_')) {
+      throw unsupported(scope, expression.name);
+    }
   });
 }
 
@@ -192,6 +194,10 @@ function writeStatement(scope: WasmScope, statement: Statement): void {
     case 'begin_products':
     case 'commit_products':
     case 'wait_products':
+    case 'declare_sums':
+    case 'load_factor':
+    case 'multiply_factors':
+    case 'store_sums':
     case 'roles':
     case 'copy_tensor':
     case 'expect_copies':

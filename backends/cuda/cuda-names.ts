@@ -13,7 +13,7 @@ const reserved = new Set(
   typename typeof union unsigned using virtual void volatile wchar_t while xor xor_eq
   threadIdx blockIdx blockDim gridDim warpSize dim3
   assert linux unix i386 INFINITY NAN NULL EOF errno stdin stdout stderr
-  f2c parameters workgroup_x workgroup_y workgroup_z local_index subgroup_lane group_index group_count`
+  f2c parameters workgroup_x workgroup_y workgroup_z local_index subgroup_lane subgroup_index group_index group_count`
     .split(/\s+/)
     .filter((word) => word !== ''),
 );

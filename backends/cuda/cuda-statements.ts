@@ -1,4 +1,4 @@
-import { unreachable } from '../../ir/diagnostics.js';
+import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
 import { productDepth } from '../../ir/kernel/matrix-types.js';
 import { registersAtLaunch } from '../../ir/kernel/registers.js';
 import type { BarrierPlace, Expression, Role, SharedMatrix, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
@@ -111,6 +111,11 @@ function printStatement(statement: Statement, scope: CudaStatementScope, indent:
       const name = `mma_m16n8k${productDepth(operands)}_${operands}`;
       return [`${indent}f2c::${name}(${[upper, lower, text(a), text(b)].join(', ')});`];
     }
+    case 'declare_sums':
+    case 'load_factor':
+    case 'multiply_factors':
+    case 'store_sums':
+      throw new Flux2cError('F2C231', `CUDA has no ${statement.kind}`);
     case 'roles':
       return printRoles(statement.roles, scope, indent, block);
     case 'copy_tensor': {

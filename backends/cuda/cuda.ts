@@ -141,6 +141,7 @@ function builtinTexts(kernel: ThreadKernel, used: ReadonlySet<Builtin>): readonl
     ...(used.has('group_count') ? ['  const int group_count = int(gridDim.x);'] : []),
     ...(used.has('local_index') ? ['  const int local_index = int(threadIdx.x);'] : []),
     ...(used.has('subgroup_lane') ? [`  const int subgroup_lane = int(threadIdx.x) % ${warpSize};`] : []),
+    ...(used.has('subgroup_index') ? [`  const int subgroup_index = int(threadIdx.x) / ${warpSize};`] : []),
   ];
 }
 
@@ -149,7 +150,7 @@ function checkSubgroups(kernel: ThreadKernel): void {
   let used = false;
   forEachExpression(kernel.body, (part) => {
     if (isSubgroupOperation(part)) used = true;
-    if (part.kind === 'builtin' && part.name === 'subgroup_lane') used = true;
+    if (part.kind === 'builtin' && part.name.startsWith('subgroup_')) used = true;
   });
   if (!used) return;
   throw new Flux2cError('F2C230', 'subgroups of CUDA are warps', {

@@ -102,6 +102,9 @@ function print(expression: Expression, scope: WgslScope): ExpressionText {
     case 'subgroup_exchange':
       return primary(`subgroupShuffleXor(${whole(expression.operand)}, ${expression.mask}u)`);
     case 'pack':
+      if (expression.to !== 'f16') throw new Flux2cError('F2C231', `WGSL has no pack to ${expression.to}`);
+      // Factors of products, which are within the range of f16 or lost anyway: beyond it WGSL leaves the result open.
+      return call('pack2x16float', expression.operand);
     case 'load_matrix':
       throw new Flux2cError('F2C231', `WGSL has no ${expression.kind}`);
     default:

@@ -20,9 +20,11 @@ const reserved = new Set(
   array atomic bool f16 f32 i32 u32 vec2 vec3 vec4 ptr sampler texture_2d storage uniform workgroup private function read
   write read_write main parameters Parameters
   abs bitcast clamp cos dot exp floor fma inverseSqrt log max min pack2x16float pow select sign sin sqrt subgroupAdd
-  subgroupBroadcast subgroupMax tanh unpack2x16float workgroupBarrier infinity not_a_number
-  workgroup_x workgroup_y workgroup_z local_index subgroup_lane workgroup_id local_invocation_index
-  subgroup_invocation_id`
+  exp2 subgroupBroadcast subgroupMax subgroupShuffleXor tanh unpack2x16float workgroupBarrier infinity not_a_number
+  workgroup_x workgroup_y workgroup_z local_index subgroup_lane subgroup_index workgroup_id local_invocation_index
+  subgroup_invocation_id subgroup_id
+  subgroup_matrix_left subgroup_matrix_right subgroup_matrix_result row_major col_major
+  subgroupMatrixLoad subgroupMatrixMultiplyAccumulate subgroupMatrixStore`
     .split(/\s+/)
     .filter((word) => word !== ''),
 );

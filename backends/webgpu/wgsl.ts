@@ -1,10 +1,18 @@
 import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
 import { isSubgroupOperation, walkExpression } from '../../ir/kernel/expressions.js';
 import { forEachExpression, namesOf } from '../../ir/kernel/statements.js';
-import type { BufferParameter, Builtin, Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
+import type {
+  BufferParameter,
+  Builtin,
+  Expression,
+  Statement,
+  SubgroupProduct,
+  ThreadKernel,
+} from '../../ir/kernel/thread.js';
 import { printExpression, wgslType } from './wgsl-expressions.js';
 import type { WgslScope } from './wgsl-expressions.js';
 import { wgslNames } from './wgsl-names.js';
+import { subgroupProductText } from './wgsl-subgroup-products.js';
 import { helperTexts, storageElement, storeText } from './wgsl-storage.js';
 
 export interface WgslOptions {
@@ -13,10 +21,17 @@ export interface WgslOptions {
    * be unrolled, schedules have unrolled. lavapipe takes 0.46 s for an RMS norm of 24 iterations unrolled, less than 0.14 s for the loop.
    */
   readonly hideLoopCounts?: boolean;
+  /**
+   * A kernel with products of subgroups asks for subgroups of its size; the device needs `subgroup-size-control` then. Without, it must be one
+   * whose subgroups have no other size.
+   */
+  readonly subgroupSizeAttribute?: boolean;
 }
 
 /** What printing a kernel needs to know of it. */
 interface PrintScope extends WgslScope {
+  /** Of the kernel. */
+  readonly subgroupProduct: SubgroupProduct | undefined;
   /** An expression that is always 0. */
   readonly zero: string | undefined;
 }
@@ -30,13 +45,16 @@ interface PrintScope extends WgslScope {
  * - `workgroup_x|y|z` are the hardware's numbers plus the parameter `origin_x|y|z` where the kernel has one.
  *
  * `comment`: lines for the head, what the kernel computes and how. The module needs `subgroups` where the kernel uses subgroup
- * operations and `shader-f16` where a register is f16, nothing else. The kernel must have passed the verifier.
+ * operations and `shader-f16` where a register is f16, both and `chromium-experimental-subgroup-matrix` where it has products of
+ * subgroups, nothing else. The kernel must have passed the verifier.
  */
-export function printWgsl(kernel: ThreadKernel, comment = '', { hideLoopCounts = false }: WgslOptions = {}): string {
+export function printWgsl(kernel: ThreadKernel, comment = '', options: WgslOptions = {}): string {
+  const { hideLoopCounts = false, subgroupSizeAttribute = false } = options;
   if (kernel.walksTiles === true) throw new Flux2cError('F2C231', 'WGSL has no walks over tiles');
   const origin = hideLoopCounts ? kernel.parameters.find((name) => name.startsWith('origin_')) : undefined;
   const scope: PrintScope = {
     names: wgslNames(namesOf(kernel), Object.keys(helperTexts)),
+    subgroupProduct: kernel.subgroupProduct,
     buffers: new Map(kernel.buffers.map((buffer) => [buffer.name, buffer])),
     helpers: new Set(),
     builtins: new Set(),
@@ -44,11 +62,14 @@ export function printWgsl(kernel: ThreadKernel, comment = '', { hideLoopCounts =
     zero: origin === undefined ? undefined : `min(parameters.${origin}, 0)`,
   };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
-  const subgroups = usesSubgroups(kernel.body, scope);
+  const hasProducts = kernel.subgroupProduct !== undefined;
+  const setsSize = hasProducts && subgroupSizeAttribute && kernel.subgroupSize !== undefined;
   return [
     ...header(kernel, comment),
-    ...(usesHalf(kernel) ? ['enable f16;'] : []),
-    ...(subgroups ? ['enable subgroups;', ''] : ['']),
+    ...(hasProducts || usesHalf(kernel) ? ['enable f16;'] : []),
+    ...(hasProducts ? ['enable chromium_experimental_subgroup_matrix;'] : []),
+    ...(setsSize ? ['enable subgroup_size_control;'] : []),
+    ...(usesSubgroups(kernel, scope.builtins) ? ['enable subgroups;', ''] : ['']),
     ...kernel.buffers.map((buffer, binding) => bindingText(buffer, binding, scope)),
     ...parameterBlock(kernel, scope),
     ...kernel.shared.map(
@@ -56,7 +77,7 @@ export function printWgsl(kernel: ThreadKernel, comment = '', { hideLoopCounts =
     ),
     ...[...scope.helpers].sort().flatMap((name) => ['', helperText(name)]),
     '',
-    `@compute @workgroup_size(${kernel.workgroupSize})`,
+    `@compute @workgroup_size(${kernel.workgroupSize})${setsSize ? ` @subgroup_size(${kernel.subgroupSize})` : ''}`,
     ...entryPoint(kernel, scope.builtins),
     ...body,
     '}',
@@ -66,8 +87,10 @@ export function printWgsl(kernel: ThreadKernel, comment = '', { hideLoopCounts =
 
 function header(kernel: ThreadKernel, comment: string): readonly string[] {
   const subgroup = kernel.subgroupSize === undefined ? '' : `, subgroups of ${kernel.subgroupSize}`;
+  const { rows, columns, depth } = kernel.subgroupProduct ?? {};
+  const product = rows === undefined ? '' : `, which multiply ${rows}x${depth} by ${depth}x${columns}`;
   return [
-    `// @${kernel.name}: ${kernel.workgroupSize} invocations a workgroup${subgroup}`,
+    `// @${kernel.name}: ${kernel.workgroupSize} invocations a workgroup${subgroup}${product}`,
     ...(comment === '' ? [] : comment.split('\n').map((line) => `// ${line}`)),
     ...kernel.buffers.map(
       ({ name, storage, lanes, access }, binding) => `//   ${binding} ${name}: ${access} ${storage} x${lanes}`,
@@ -101,18 +124,28 @@ function helperText(name: string): string {
 
 function entryPoint(kernel: ThreadKernel, used: ReadonlySet<Builtin>): readonly string[] {
   const workgroup = (['x', 'y', 'z'] as const).filter((axis) => used.has(`workgroup_${axis}`));
+  // The language promises no order of the invocations in subgroups, so a kernel that counts subgroups counts invocations by them.
+  const isBySubgroup = used.has('subgroup_index');
+  const needsLane = used.has('subgroup_lane') || (isBySubgroup && used.has('local_index'));
   const inputs = [
     ...(workgroup.length > 0 ? ['@builtin(workgroup_id) workgroup_id: vec3<u32>'] : []),
-    ...(used.has('local_index') ? ['@builtin(local_invocation_index) local_invocation_index: u32'] : []),
-    ...(used.has('subgroup_lane') ? ['@builtin(subgroup_invocation_id) subgroup_invocation_id: u32'] : []),
+    ...(used.has('local_index') && !isBySubgroup
+      ? ['@builtin(local_invocation_index) local_invocation_index: u32']
+      : []),
+    ...(isBySubgroup ? ['@builtin(subgroup_id) subgroup_id: u32'] : []),
+    ...(needsLane ? ['@builtin(subgroup_invocation_id) subgroup_invocation_id: u32'] : []),
   ];
+  const localIndex = isBySubgroup
+    ? `subgroup_id * ${kernel.subgroupSize}u + subgroup_invocation_id`
+    : 'local_invocation_index';
   return [
     `fn main(${inputs.join(', ')}) {`,
     ...workgroup.map((axis) => {
       const origin = kernel.parameters.includes(`origin_${axis}`) ? ` + parameters.origin_${axis}` : '';
       return `  let workgroup_${axis} = i32(workgroup_id.${axis})${origin};`;
     }),
-    ...(used.has('local_index') ? ['  let local_index = i32(local_invocation_index);'] : []),
+    ...(used.has('local_index') ? [`  let local_index = i32(${localIndex});`] : []),
+    ...(isBySubgroup ? ['  let subgroup_index = i32(subgroup_id);'] : []),
     ...(used.has('subgroup_lane') ? ['  let subgroup_lane = i32(subgroup_invocation_id);'] : []),
   ];
 }
@@ -161,6 +194,11 @@ function printStatement(statement: Statement, scope: PrintScope, indent: string)
     }
     case 'barrier':
       return [`${indent}workgroupBarrier();`];
+    case 'declare_sums':
+    case 'load_factor':
+    case 'multiply_factors':
+    case 'store_sums':
+      return [`${indent}${subgroupProductText(statement, scope)}`];
     case 'copy_async':
     case 'commit_copies':
     case 'wait_copies':
@@ -202,8 +240,12 @@ function isFixed(end: Expression): boolean {
   return fixed;
 }
 
-function usesSubgroups(body: readonly Statement[], scope: WgslScope): boolean {
-  let used = scope.builtins.has('subgroup_lane');
+function usesSubgroups({ subgroupProduct, body }: ThreadKernel, builtins: ReadonlySet<Builtin>): boolean {
+  // Products of subgroups bring the subgroup's number, not that of an invocation in it.
+  const countsSubgroups = builtins.has('subgroup_index');
+  let used =
+    builtins.has('subgroup_lane') ||
+    (countsSubgroups && (builtins.has('local_index') || subgroupProduct === undefined));
   forEachExpression(body, (part) => {
     if (isSubgroupOperation(part)) used = true;
   });

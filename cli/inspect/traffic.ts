@@ -36,7 +36,7 @@ export function leastTraffic(plan: Plan, sizes: DimBinding, kernels: ReadonlyMap
 function multiplies({ body }: ThreadKernel): boolean {
   let found = false;
   forEachStatement(body, ({ kind }) => {
-    found ||= kind === 'multiply_matrices' || kind === 'multiply_shared';
+    found ||= kind === 'multiply_matrices' || kind === 'multiply_shared' || kind === 'multiply_factors';
   });
   forEachExpression(body, ({ kind }) => {
     found ||= kind === 'fma' || kind === 'dot';

@@ -38,6 +38,9 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
       return [statement.condition];
     case 'copy_async':
       return [statement.index, statement.from, statement.valid];
+    case 'load_factor':
+    case 'store_sums':
+      return [statement.index];
     case 'multiply_matrices':
       return [statement.a, statement.b];
     case 'multiply_shared':
@@ -49,6 +52,8 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
       return [statement.barrier.index];
     case 'wait_barrier':
       return [statement.barrier.index, statement.parity];
+    case 'declare_sums':
+    case 'multiply_factors':
     case 'roles':
     case 'barrier':
     case 'share_writes':
@@ -63,13 +68,21 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
   }
 }
 
-/** Every name a kernel declares: buffers, parameters, shared arrays, tensor maps, barriers and registers. */
+/** Every name a kernel declares: buffers, parameters, shared arrays, tensor maps, barriers, registers, sums and factors. */
 export function namesOf(kernel: ThreadKernel): readonly string[] {
   const { buffers, shared, tensorMaps = [], barriers = [] } = kernel;
   const names = [...buffers, ...shared, ...tensorMaps, ...barriers].map(({ name }) => name).concat(kernel.parameters);
   forEachStatement(kernel.body, (statement) => {
-    if (statement.kind === 'let' || statement.kind === 'var') names.push(statement.name);
-    if (statement.kind === 'for') names.push(statement.variable);
+    switch (statement.kind) {
+      case 'let':
+      case 'var':
+      case 'declare_sums':
+      case 'load_factor':
+        names.push(statement.name);
+        return;
+      case 'for':
+        names.push(statement.variable);
+    }
   });
   return names;
 }

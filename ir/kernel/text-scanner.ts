@@ -100,6 +100,14 @@ export class TextScanner {
     return Number(text);
   }
 
+  /** `(8)`: an unsigned integer. */
+  inParentheses(what: string): number {
+    this.expect('(');
+    const value = this.integer(what);
+    this.expect(')');
+    return value;
+  }
+
   /** One of the words. */
   oneOf<T extends string>(words: readonly T[], what: string): T {
     const found = words.find((word) => word === this.token.text);

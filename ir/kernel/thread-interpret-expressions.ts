@@ -1,6 +1,6 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { typeOf } from './expressions.js';
-import type { Builtin, Expression, RegisterType } from './thread.js';
+import type { Builtin, Expression, RegisterType, SubgroupProduct } from './thread.js';
 import type { BoundTensorMap } from './launch.js';
 import type { PhaseBarriers } from './thread-interpret-barriers.js';
 import type { CopyQueue } from './thread-interpret-copies.js';
@@ -20,7 +20,11 @@ export interface CompiledExpression {
 export interface InterpretScope {
   readonly invocations: Invocations;
   readonly subgroupSize: number;
+  /** Of the kernel. */
+  readonly subgroupProduct: SubgroupProduct | undefined;
   readonly registers: Map<string, Values>;
+  /** Sums and factors, of one subgroup after the other. */
+  readonly matrices: Map<string, Float32Array>;
   readonly parameters: ReadonlyMap<string, Values>;
   readonly builtins: Readonly<Record<Builtin, Values>>;
   readonly buffers: ReadonlyMap<string, BoundBuffer>;

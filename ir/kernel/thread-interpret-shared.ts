@@ -69,7 +69,10 @@ export class SharedMemory {
     }
   }
 
-  /** One lane of an element, read by a product of the invocation's subgroup and the next three. */
+  /**
+   * One lane of an element, read by a product of the invocation's subgroup or of it and the next three, whichever of the invocations does:
+   * what one of them wrote is not known to it without a barrier.
+   */
   peek(index: number, lane: number, invocation: number): number {
     this.check(index, invocation);
     if (this.writer[index] === nobody) {
@@ -81,6 +84,15 @@ export class SharedMemory {
     this.expectKnownWrite(index, invocation);
     this.noteRead(index, this.invocations.order.productParty(invocation));
     return this.elements[index * this.array.type.lanes + lane] as number;
+  }
+
+  /**
+   * An element that the invocation's subgroup stores together. Which of its invocations does is the target's business, so none may count on
+   * the use before or after to be its own.
+   */
+  storeTogether(index: number, invocation: number, values: Values): void {
+    this.claim(index, invocation, this.invocations.order.productParty(invocation), nobody);
+    this.deliver(index, values);
   }
 
   /** An element that a copy will fill: nobody may use it until then. `party`: the copy's, if it is not the invocation's own. */
@@ -118,13 +130,16 @@ export class SharedMemory {
     return others;
   }
 
-  private claim(at: number, invocation: number, party: number): void {
+  /** `own`: whose uses before need no barrier. */
+  private claim(at: number, invocation: number, party: number, own = invocation): void {
     const { order } = this.invocations;
     this.check(at, invocation);
-    if (this.writer[at] !== invocation) this.expectKnownWrite(at, invocation);
-    this.expectKnownRead(this.reader[at] as number, this.readTime[at] as number, at, invocation);
+    if (this.writer[at] !== own) this.expectKnownWrite(at, invocation);
+    this.expectKnownRead(this.reader[at] as number, this.readTime[at] as number, at, invocation, own);
     if (this.otherReaders.size > 0) {
-      for (const [reader, time] of this.otherReaders.get(at) ?? []) this.expectKnownRead(reader, time, at, invocation);
+      for (const [reader, time] of this.otherReaders.get(at) ?? []) {
+        this.expectKnownRead(reader, time, at, invocation, own);
+      }
       this.otherReaders.delete(at);
     }
     this.reader[at] = nobody;
@@ -132,14 +147,15 @@ export class SharedMemory {
     this.writer[at] = party;
     this.writeTime[at] = order.now;
   }
+
   private expectKnownWrite(at: number, invocation: number): void {
     const { order } = this.invocations;
     if (order.isKnown(this.writer[at] as number, this.writeTime[at] as number, invocation)) return;
     this.reportRace(at, invocation);
   }
 
-  private expectKnownRead(reader: number, time: number, at: number, invocation: number): void {
-    if (reader === invocation || this.invocations.order.isKnown(reader, time, invocation)) return;
+  private expectKnownRead(reader: number, time: number, at: number, invocation: number, own: number): void {
+    if (reader === own || this.invocations.order.isKnown(reader, time, invocation)) return;
     this.reportRace(at, invocation);
   }
 

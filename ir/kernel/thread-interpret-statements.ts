@@ -9,6 +9,7 @@ import { compileProduct, compileSharedProduct } from './thread-interpret-matrix.
 import { createValues } from './thread-interpret-memory.js';
 import type { Invocations, Values } from './thread-interpret-memory.js';
 import { compileRoles } from './thread-interpret-roles.js';
+import { compileSubgroupProduct } from './thread-interpret-subgroup-products.js';
 import { compileTensorCopy } from './thread-interpret-tensors.js';
 
 /** Statements ready to run for all active invocations. */
@@ -84,6 +85,11 @@ export function compileStatement(statement: Statement, scope: InterpretScope): (
       return compileProduct(statement, scope);
     case 'multiply_shared':
       return compileSharedProduct(statement, scope);
+    case 'declare_sums':
+    case 'load_factor':
+    case 'multiply_factors':
+    case 'store_sums':
+      return compileSubgroupProduct(statement, scope);
     case 'share_writes':
     case 'begin_products':
     case 'commit_products':

@@ -77,13 +77,16 @@ export function compileThreadKernel(kernel: ThreadKernel, options: InterpretOpti
     workgroup_z: createValues(i32, count),
     local_index: Int32Array.from(everyone, (_, invocation) => invocation),
     subgroup_lane: Int32Array.from(everyone, (_, invocation) => invocation % subgroupSize),
+    subgroup_index: Int32Array.from(everyone, (_, invocation) => Math.floor(invocation / subgroupSize)),
     group_index: createValues(i32, count),
     group_count: createValues(i32, count),
   };
   const scope: InterpretScope = {
     invocations,
     subgroupSize,
+    subgroupProduct: kernel.subgroupProduct,
     registers: new Map(),
+    matrices: new Map(),
     parameters,
     builtins,
     buffers,

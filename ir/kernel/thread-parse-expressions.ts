@@ -20,6 +20,7 @@ const builtins: readonly Builtin[] = [
   'workgroup_z',
   'local_index',
   'subgroup_lane',
+  'subgroup_index',
   'group_index',
   'group_count',
 ];

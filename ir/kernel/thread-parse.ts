@@ -1,20 +1,18 @@
 import { Dim } from '../dim.js';
 import { i32 } from './expressions.js';
-import { matrixTypes } from './matrix-types.js';
 import { TextScanner } from './text-scanner.js';
 import type {
   BarrierArray,
   BarrierPlace,
-  MatrixType,
   RegisterType,
   Role,
-  SharedMatrix,
   Statement,
   StorageType,
   TensorMap,
   ThreadKernel,
 } from './thread.js';
 import { ExpressionParser } from './thread-parse-expressions.js';
+import { parseProductStatement, parseSubgroupProduct } from './thread-parse-products.js';
 
 const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool'];
 
@@ -37,8 +35,9 @@ class ThreadParser {
     scanner.expect('kernel');
     const name = scanner.label();
     scanner.expect('workgroup');
-    const workgroupSize = this.inParentheses('invocations of a workgroup');
-    const subgroupSize = scanner.accept('subgroup') ? this.inParentheses('invocations of a subgroup') : undefined;
+    const workgroupSize = scanner.inParentheses('invocations of a workgroup');
+    const subgroupSize = scanner.accept('subgroup') ? scanner.inParentheses('invocations of a subgroup') : undefined;
+    const subgroupProduct = scanner.accept('product') ? parseSubgroupProduct(scanner) : undefined;
     const walksTiles = scanner.accept('walks_tiles');
     if (scanner.accept('params')) expressions.parameters = scanner.list('(', ')', () => scanner.name('a parameter'));
     while (scanner.accept('buffer')) this.bufferLine();
@@ -60,15 +59,9 @@ class ThreadParser {
       workgroupSize,
       shared: [...expressions.shared.values()],
       ...(subgroupSize === undefined ? {} : { subgroupSize }),
+      ...(subgroupProduct === undefined ? {} : { subgroupProduct }),
       body,
     };
-  }
-
-  private inParentheses(what: string): number {
-    this.scanner.expect('(');
-    const value = this.scanner.integer(what);
-    this.scanner.expect(')');
-    return value;
   }
 
   private bufferLine(): void {
@@ -133,7 +126,7 @@ class ThreadParser {
     const name = this.scanner.name('an array of barriers');
     const length = this.lengthInBrackets('barriers');
     this.scanner.expect('arrivals');
-    return { name, length, arrivals: this.inParentheses('arrivals of a phase') };
+    return { name, length, arrivals: this.scanner.inParentheses('arrivals of a phase') };
   }
 
   private block(defined: readonly (readonly [string, RegisterType])[] = []): Statement[] {
@@ -160,7 +153,7 @@ class ThreadParser {
       return { kind, name, type, value };
     }
     if (scanner.accept('barrier')) return { kind: 'barrier' };
-    const special = this.matrixStatement() ?? this.barrierStatement();
+    const special = this.copyStatement() ?? parseProductStatement(scanner, this.expressions) ?? this.barrierStatement();
     if (special !== undefined) return special;
     if (scanner.accept('for')) {
       const variable = scanner.name('a loop variable');
@@ -191,36 +184,20 @@ class ThreadParser {
     return { kind: 'store', buffer: name, index, value };
   }
 
-  private matrixStatement(): Statement | undefined {
-    const { scanner } = this;
+  private copyStatement(): Statement | undefined {
+    const { scanner, expressions } = this;
     if (scanner.accept('commit_copies')) return { kind: 'commit_copies' };
-    if (scanner.accept('wait_copies')) return { kind: 'wait_copies', pending: this.inParentheses('groups of copies') };
-    if (scanner.accept('copy_async')) {
-      const array = scanner.name('a shared array');
-      const index = this.expressions.inBrackets();
-      scanner.expect('=');
-      const buffer = scanner.name('a buffer');
-      const from = this.expressions.inBrackets();
-      scanner.expect('if');
-      return { kind: 'copy_async', array, index, buffer, from, valid: this.expressions.expression() };
+    if (scanner.accept('wait_copies')) {
+      return { kind: 'wait_copies', pending: scanner.inParentheses('groups of copies') };
     }
-    for (const kind of ['share_writes', 'begin_products', 'commit_products'] as const) {
-      if (scanner.accept(kind)) return { kind };
-    }
-    if (scanner.accept('wait_products'))
-      return { kind: 'wait_products', pending: this.inParentheses('groups of products') };
-    const shared = matrixTypes.find((type) => scanner.accept(`multiply_shared_${type}`));
-    if (shared !== undefined) return this.sharedProduct(shared);
-    const operands = matrixTypes.find((type) => scanner.accept(`multiply_${type}`));
-    if (operands === undefined) return undefined;
-    const first = scanner.name('an accumulator');
-    scanner.expect(',');
-    const second = scanner.name('an accumulator');
-    scanner.expect('+');
+    if (!scanner.accept('copy_async')) return undefined;
+    const array = scanner.name('a shared array');
+    const index = expressions.inBrackets();
     scanner.expect('=');
-    const a = this.expressions.expression();
-    scanner.expect('by');
-    return { kind: 'multiply_matrices', accumulators: [first, second], operands, a, b: this.expressions.expression() };
+    const buffer = scanner.name('a buffer');
+    const from = expressions.inBrackets();
+    scanner.expect('if');
+    return { kind: 'copy_async', array, index, buffer, from, valid: expressions.expression() };
   }
 
   private barrierStatement(): Statement | undefined {
@@ -256,41 +233,13 @@ class ThreadParser {
     const { scanner } = this;
     const name = scanner.name('a role');
     scanner.expect('invocations');
-    const invocations = this.inParentheses('invocations of a role');
+    const invocations = scanner.inParentheses('invocations of a role');
     scanner.expect('registers');
-    const registers = this.inParentheses('registers of an invocation');
+    const registers = scanner.inParentheses('registers of an invocation');
     return { name, invocations, registers, body: this.block() };
   }
 
   private barrierPlace(): BarrierPlace {
     return { array: this.scanner.name('an array of barriers'), index: this.expressions.inBrackets() };
-  }
-
-  private sharedProduct(operands: MatrixType): Statement {
-    const { scanner } = this;
-    const columns = Number(scanner.name('columns').slice(1));
-    const accumulators = [scanner.name('an accumulator')];
-    while (scanner.accept(',')) accumulators.push(scanner.name('an accumulator'));
-    const fresh = !scanner.accept('+');
-    scanner.expect('=');
-    const a = scanner.sees('matrix') ? this.sharedMatrix() : this.expressions.expression();
-    scanner.expect('by');
-    const b = this.sharedMatrix();
-    return { kind: 'multiply_shared', accumulators, operands, a, b, columns, ...(fresh && { fresh }) };
-  }
-
-  private sharedMatrix(): SharedMatrix {
-    const { scanner } = this;
-    scanner.expect('matrix');
-    scanner.expect('(');
-    const array = scanner.name('a shared array');
-    scanner.expect(',');
-    const index = this.expressions.expression();
-    scanner.expect(',');
-    const byDepth = scanner.oneOf(['rows', 'columns'] as const, 'rows or columns') === 'rows';
-    scanner.expect(',');
-    const blockLength = scanner.integer('elements of a block');
-    scanner.expect(')');
-    return { kind: 'shared_matrix', array, index, byDepth, blockLength };
   }
 }

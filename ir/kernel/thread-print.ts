@@ -7,6 +7,7 @@ import type {
   RegisterType,
   SharedMatrix,
   Statement,
+  SubgroupProduct,
   TensorMap,
   ThreadKernel,
 } from './thread.js';
@@ -19,10 +20,11 @@ import type {
  */
 export function printThreadKernel(kernel: ThreadKernel): string {
   const subgroup = kernel.subgroupSize === undefined ? '' : ` subgroup(${kernel.subgroupSize})`;
+  const product = kernel.subgroupProduct === undefined ? '' : ` product(${printProduct(kernel.subgroupProduct)})`;
   const walk = kernel.walksTiles === true ? ' walks_tiles' : '';
   const parameters = kernel.parameters.length === 0 ? '' : ` params(${kernel.parameters.join(', ')})`;
   return [
-    `kernel @${kernel.name} workgroup(${kernel.workgroupSize})${subgroup}${walk}${parameters}`,
+    `kernel @${kernel.name} workgroup(${kernel.workgroupSize})${subgroup}${product}${walk}${parameters}`,
     ...kernel.buffers.map(({ name, access, storage, lanes }) => `  buffer ${name}: ${access} ${storage} x${lanes}`),
     ...kernel.shared.map(({ name, type, length }) => `  shared ${name}: ${typeName(type)}[${length}]`),
     ...(kernel.tensorMaps ?? []).map(printTensorMap),
@@ -34,6 +36,11 @@ export function printThreadKernel(kernel: ThreadKernel): string {
     '}',
     '',
   ].join('\n');
+}
+
+/** Rows, columns and depth, as the text form gives them. */
+export function printProduct({ rows, columns, depth }: SubgroupProduct): string {
+  return [rows, columns, depth].join(', ');
 }
 
 function printTensorMap({ name, buffer, offset, dimensions }: TensorMap): string {
@@ -94,6 +101,19 @@ function printStatement(statement: Statement, indent: string): readonly string[]
       return [
         `${indent}multiply_${statement.operands} ${first}, ${second} += ${text(statement.a)} by ${text(statement.b)}`,
       ];
+    }
+    case 'declare_sums':
+      return [`${indent}declare_sums ${statement.name}`];
+    case 'load_factor': {
+      const { name, side, array, index, pitch, byDepth } = statement;
+      const order = side === 'right' && byDepth ? ' by_depth' : '';
+      return [`${indent}load_factor ${side} ${name} = ${array}[${text(index)}] pitch ${pitch}${order}`];
+    }
+    case 'multiply_factors':
+      return [`${indent}multiply_factors ${statement.sums} += ${statement.left} by ${statement.right}`];
+    case 'store_sums': {
+      const { sums, array, index, pitch } = statement;
+      return [`${indent}store_sums ${array}[${text(index)}] pitch ${pitch} = ${sums}`];
     }
     case 'roles': {
       const roles = statement.roles.flatMap(({ name, invocations, registers, body }) => [

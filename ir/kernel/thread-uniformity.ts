@@ -3,19 +3,28 @@ import { operandsOf } from './expressions.js';
 import { expressionsOf, forEachStatement } from './statements.js';
 import type { Expression, Role, Statement, ThreadKernel } from './thread.js';
 
-/** Whether a register may differ between invocations that run together (a workgroup, a role of it); set once it may, never reset. */
+/**
+ * Between which of the invocations that run together (a workgroup, a role of it) a value may differ, or which may have parted:
+ * none, those of different subgroups, any.
+ */
+type Spread = typeof nowhere | typeof subgroups | typeof invocations;
+const nowhere = 0;
+const subgroups = 1;
+const invocations = 2;
+
+/** Grows, never shrinks. */
 interface Register {
-  varying: boolean;
+  spread: Spread;
 }
 
 /**
  * Barriers and subgroup operations stand only where all invocations of the workgroup come together, or of a role in its body: not under
  * a condition or in a loop whose bounds differ between invocations. Copies of tensors, arrivals and waits for them may be one invocation's
- * alone. Conservative, as WGSL's own analysis is: what is read from workgroup
- * memory or from a written buffer counts as different. Throws F2C225.
+ * alone. Factors and sums of a subgroup lie at an index that is equal for all of it. Conservative, as WGSL's own analysis is: what is read
+ * from workgroup memory or from a written buffer counts as different, and what subgroup operations give. Throws F2C225.
  */
 export function verifyUniformity(kernel: ThreadKernel): void {
-  new UniformityCheck(kernel).block(kernel.body, new Map(), true);
+  new UniformityCheck(kernel).block(kernel.body, new Map(), nowhere);
 }
 
 class UniformityCheck {
@@ -25,119 +34,136 @@ class UniformityCheck {
     this.readOnly = new Set(kernel.buffers.filter(({ access }) => access === 'read').map(({ name }) => name));
   }
 
-  block(body: readonly Statement[], outer: ReadonlyMap<string, Register>, uniform: boolean): void {
+  block(body: readonly Statement[], outer: ReadonlyMap<string, Register>, parted: Spread): void {
     const registers = new Map(outer);
-    for (const statement of body) this.statement(statement, registers, uniform);
+    for (const statement of body) this.statement(statement, registers, parted);
   }
 
-  private statement(statement: Statement, registers: Map<string, Register>, uniform: boolean): void {
-    const varies = (expression: Expression): boolean => this.varies(expression, registers, uniform);
+  private statement(statement: Statement, registers: Map<string, Register>, parted: Spread): void {
+    const spread = (expression: Expression): Spread => this.spread(expression, registers, parted);
     switch (statement.kind) {
       case 'let':
       case 'var':
-        registers.set(statement.name, { varying: varies(statement.value) });
+        registers.set(statement.name, { spread: spread(statement.value) });
         return;
       case 'assign': {
         const register = registers.get(statement.name);
-        const varying = varies(statement.value) || !uniform;
-        if (register !== undefined && varying) register.varying = true;
+        const after = widest(spread(statement.value), parted);
+        if (register !== undefined) register.spread = widest(register.spread, after);
         return;
       }
       case 'store':
       case 'store_shared':
-        varies(statement.index);
-        varies(statement.value);
+        spread(statement.index);
+        spread(statement.value);
         return;
       case 'for': {
-        const start = varies(statement.start);
-        const divided = varies(statement.end) || start;
-        const inner = new Map(registers).set(statement.variable, { varying: start });
-        // What the end of the body makes varying may be used at its start.
-        for (let before = -1; before !== countVarying(inner);) {
-          before = countVarying(inner);
-          this.block(statement.body, inner, uniform && !divided);
+        const start = spread(statement.start);
+        const inside = widest(parted, start, spread(statement.end));
+        const inner = new Map(registers).set(statement.variable, { spread: start });
+        // What the end of the body spreads may be used at its start.
+        for (let before = -1; before !== sumOfSpreads(inner);) {
+          before = sumOfSpreads(inner);
+          this.block(statement.body, inner, inside);
         }
         return;
       }
       case 'if': {
-        const inside = !varies(statement.condition) && uniform;
+        const inside = widest(parted, spread(statement.condition));
         this.block(statement.then, registers, inside);
         this.block(statement.otherwise ?? [], registers, inside);
         return;
       }
       case 'barrier':
-        if (!uniform) this.fail('a barrier');
+        if (parted !== nowhere) this.fail('a barrier');
         return;
       case 'copy_async':
-        [statement.index, statement.from, statement.valid].forEach(varies);
+        [statement.index, statement.from, statement.valid].forEach(spread);
         return;
       case 'share_writes':
       case 'begin_products':
       case 'commit_products':
       case 'wait_products':
-        if (!uniform) this.fail('a group of products');
+        if (parted !== nowhere) this.fail('a group of products');
         return;
       case 'commit_copies':
       case 'wait_copies':
-        if (!uniform) this.fail('a group of copies');
+        if (parted !== nowhere) this.fail('a group of copies');
         return;
       case 'multiply_shared':
       case 'multiply_matrices':
-        if (!uniform) this.fail('a product of matrices');
-        expressionsOf(statement).forEach(varies);
+        if (parted !== nowhere) this.fail('a product of matrices');
+        expressionsOf(statement).forEach(spread);
         for (const name of statement.accumulators) {
           const register = registers.get(name);
-          if (register !== undefined) register.varying = true;
+          if (register !== undefined) register.spread = invocations;
+        }
+        return;
+      case 'declare_sums':
+      case 'load_factor':
+      case 'multiply_factors':
+      case 'store_sums':
+        if (parted !== nowhere) this.fail('a product of a subgroup');
+        for (const index of expressionsOf(statement)) {
+          if (spread(index) === invocations) this.failIndex(statement.kind);
         }
         return;
       case 'copy_tensor':
       case 'expect_copies':
       case 'arrive':
       case 'wait_barrier':
-        expressionsOf(statement).forEach(varies);
+        expressionsOf(statement).forEach(spread);
         return;
       case 'roles':
-        this.roles(statement.roles, registers, uniform);
+        this.roles(statement.roles, registers, parted);
         return;
       default:
         unreachable(statement, 'statement');
     }
   }
 
-  private roles(roles: readonly Role[], registers: Map<string, Register>, uniform: boolean): void {
-    for (const { body } of roles) this.block(body, registers, uniform);
+  private roles(roles: readonly Role[], registers: Map<string, Register>, parted: Spread): void {
+    for (const { body } of roles) this.block(body, registers, parted);
     // Equal in all of a role, and another afterwards in the next.
     for (const { body } of roles) {
       forEachStatement(body, (statement) => {
         const register = statement.kind === 'assign' ? registers.get(statement.name) : undefined;
-        if (register !== undefined) register.varying = true;
+        if (register !== undefined) register.spread = invocations;
       });
     }
   }
 
-  private varies(expression: Expression, registers: ReadonlyMap<string, Register>, uniform: boolean): boolean {
+  private spread(expression: Expression, registers: ReadonlyMap<string, Register>, parted: Spread): Spread {
     // Every operand is walked: a subgroup operation may hide in any of them.
-    const operands = operandsOf(expression).map((operand) => this.varies(operand, registers, uniform));
-    const any = operands.includes(true);
+    const ofOperands = widest(...operandsOf(expression).map((operand) => this.spread(operand, registers, parted)));
     switch (expression.kind) {
       case 'register':
-        return registers.get(expression.name)?.varying ?? true;
+        return registers.get(expression.name)?.spread ?? invocations;
       case 'builtin':
-        return expression.name === 'local_index' || expression.name === 'subgroup_lane';
+        if (expression.name === 'subgroup_index') return subgroups;
+        return expression.name === 'local_index' || expression.name === 'subgroup_lane' ? invocations : nowhere;
       case 'load':
-        return any || !this.readOnly.has(expression.buffer);
+        return this.readOnly.has(expression.buffer) ? ofOperands : invocations;
       case 'load_shared':
-        return true;
+        return invocations;
       case 'subgroup_broadcast':
       case 'subgroup_reduce':
       case 'subgroup_exchange':
       case 'subgroup_lookup':
       case 'load_matrix':
-        if (!uniform) this.fail('a subgroup operation');
-        return true;
+        if (parted !== nowhere) this.fail('a subgroup operation');
+        return invocations;
       default:
-        return any;
+        return ofOperands;
     }
+  }
+
+  private failIndex(kind: Statement['kind']): never {
+    throw new Flux2cError('F2C225', `the index of '${kind}' may differ within a subgroup`, {
+      where: [`kernel @${this.kernel.name}`],
+      expected: 'an index that is equal for all invocations of a subgroup',
+      hint: 'Compute it from subgroup_index, not from local_index.',
+    });
   }
 
   private fail(what: string): never {
@@ -149,6 +175,10 @@ class UniformityCheck {
   }
 }
 
-function countVarying(registers: ReadonlyMap<string, Register>): number {
-  return [...registers.values()].filter(({ varying }) => varying).length;
+function widest(...spreads: readonly Spread[]): Spread {
+  return spreads.reduce((a, b) => (a > b ? a : b), nowhere);
+}
+
+function sumOfSpreads(registers: ReadonlyMap<string, Register>): number {
+  return [...registers.values()].reduce((sum, { spread }) => sum + spread, 0);
 }

@@ -8,26 +8,39 @@ import { printThreadExpression } from './thread-print.js';
 export type Fail = (code: DiagnosticCode, message: string, detail?: { expected?: string; found?: string }) => never;
 
 interface DefinedRegister {
+  readonly kind: 'register';
   readonly type: RegisterType;
   readonly assignable: boolean;
 }
 
+/** What a name stands for in a body: a register, sums of a subgroup or a factor of this side. */
+export type Definition = DefinedRegister | { readonly kind: 'sums' | 'left' | 'right' };
+
 /** Types of expressions against what is in scope. */
 export class ExpressionCheck {
   /** Innermost block last; kept by the caller. */
-  readonly scopes: Map<string, DefinedRegister>[] = [];
+  readonly scopes: Map<string, Definition>[] = [];
 
   constructor(
     private readonly kernel: ThreadKernel,
     private readonly fail: Fail,
   ) {}
 
-  find(name: string): DefinedRegister | undefined {
+  definitionOf(name: string): Definition | undefined {
     for (let at = this.scopes.length - 1; at >= 0; at--) {
-      const register = this.scopes[at]?.get(name);
-      if (register !== undefined) return register;
+      const definition = this.scopes[at]?.get(name);
+      if (definition !== undefined) return definition;
     }
     return undefined;
+  }
+
+  /** A register in scope; fails (F2C222) where the name stands for something else. */
+  find(name: string): DefinedRegister | undefined {
+    const found = this.definitionOf(name);
+    if (found === undefined || found.kind === 'register') return found;
+    return this.fail('F2C222', `'${name}' is no register`, {
+      found: found.kind === 'sums' ? 'sums of a subgroup' : `a ${found.kind} factor`,
+    });
   }
 
   /** Checks the expression and that it has this type. */
@@ -74,6 +87,7 @@ export class ExpressionCheck {
         if (this.kernel.parameters.includes(expression.name)) return;
         return this.fail('F2C226', `there is no parameter '${expression.name}'`);
       case 'builtin': {
+        if (expression.name === 'subgroup_index') return this.expectSubgroups(1);
         const walks = this.kernel.walksTiles === true;
         if (!expression.name.startsWith(walks ? 'workgroup_' : 'group_')) return;
         return this.fail(
@@ -208,9 +222,13 @@ export class ExpressionCheck {
 
   /** Rows of matrices are 16 bytes. */
   expectMatrixArray(name: string): void {
+    this.expectSharedArray(name, { scalar: 'u32', lanes: 4 });
+  }
+
+  expectSharedArray(name: string, type: RegisterType): void {
     const array = this.kernel.shared.find((candidate) => candidate.name === name);
     if (array === undefined) return this.fail('F2C226', `there is no shared array '${name}'`);
-    this.compare(array.type, { scalar: 'u32', lanes: 4 }, `the array '${name}'`);
+    this.compare(array.type, type, `the array '${name}'`);
   }
 
   /** The lane maps of matrix operations are those of 32 invocations. */
@@ -235,7 +253,7 @@ export class ExpressionCheck {
   }
 
   /** Whole subgroups of at least so many. */
-  private expectSubgroups(least: number): void {
+  expectSubgroups(least: number): void {
     const { subgroupSize, workgroupSize } = this.kernel;
     if (subgroupSize !== undefined && subgroupSize >= least && workgroupSize % subgroupSize === 0) return;
     this.fail('F2C230', 'subgroup operations need whole subgroups', {

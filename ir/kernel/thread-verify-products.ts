@@ -29,7 +29,9 @@ export class ProductCheck {
 
   private checkProduct(statement: Extract<Statement, { kind: 'multiply_matrices' }>): void {
     const { expressions } = this;
-    if (this.limits.matrix === undefined) this.fail('F2C231', 'the target multiplies no matrices');
+    if (this.limits.matrix === undefined || this.limits.matrix === 'subgroup') {
+      this.fail('F2C231', 'the target multiplies no matrices of fragments');
+    }
     this.expectOperands(statement.operands);
     expressions.expectSubgroupsOf32(`multiply_${statement.operands}`);
     this.checkAccumulators(statement.accumulators);

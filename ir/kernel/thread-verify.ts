@@ -2,10 +2,11 @@ import type { DiagnosticCode } from '../diagnostics.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { i32, loadedType } from './expressions.js';
 import { matrixTypes } from './matrix-types.js';
-import type { RegisterType, Statement, ThreadKernel } from './thread.js';
+import type { Statement, SubgroupProduct, ThreadKernel } from './thread.js';
 import { BarrierCheck } from './thread-verify-barriers.js';
-import { ExpressionCheck, type Fail } from './thread-verify-expressions.js';
+import { ExpressionCheck, type Definition, type Fail } from './thread-verify-expressions.js';
 import { ProductCheck } from './thread-verify-products.js';
+import { SubgroupProductCheck } from './thread-verify-subgroup-products.js';
 import { storageBytes } from './thread-interpret-memory.js';
 import { verifyUniformity } from './thread-uniformity.js';
 
@@ -16,8 +17,10 @@ export interface ThreadLimits {
   /** Workgroup memory of invocations that run one after the other, each alone in its workgroup, in place of the other. */
   readonly loops?: { readonly memoryBytes: number };
   readonly maxWorkgroupInvocations: number;
-  /** Fragments can be multiplied. */
-  readonly matrix?: 'mma' | 'wgmma';
+  /** Fragments can be multiplied, or (`subgroup`) factors whose layout only the target knows. */
+  readonly matrix?: 'mma' | 'wgmma' | 'subgroup';
+  /** What is multiplied at once, with `subgroup`: the kernel's must equal it. */
+  readonly subgroupProduct?: SubgroupProduct;
   /** Fragments of 8-bit floats, too. */
   readonly fp8?: boolean;
   readonly asyncCopy?: boolean;
@@ -37,7 +40,7 @@ const portableLimits: ThreadLimits = { workgroupMemory: 16384, maxWorkgroupInvoc
  *
  * - F2C220 a register is used before or outside of its definition
  * - F2C221 a `let` or a loop variable is assigned
- * - F2C222 scalar types differ, F2C223 lanes differ
+ * - F2C222 scalar types differ, or a name stands for another kind of thing (sums, a factor of the other side), F2C223 lanes differ
  * - F2C224 a store is narrower than the word that holds it (16-bit elements need 2 or 4 lanes, bytes 4)
  * - F2C225 a barrier or subgroup operation in divided control flow
  * - F2C226 an unknown buffer, parameter, shared array, tensor map or array of barriers
@@ -57,6 +60,7 @@ export function verifyThreadKernel(kernel: ThreadKernel, limits: ThreadLimits = 
 const words = new Set([
   ...(
     'let var for to step if else barrier true false inf nan workgroup_x workgroup_y workgroup_z local_index subgroup_lane ' +
+    'subgroup_index declare_sums load_factor by_depth multiply_factors store_sums ' +
     'copy_async commit_copies wait_copies by matrix ' +
     'share_writes begin_products commit_products wait_products roles copy_tensor expect_copies arrive wait_barrier ' +
     'group_index group_count'
@@ -67,6 +71,7 @@ const words = new Set([
 class KernelCheck {
   private readonly expressions: ExpressionCheck;
   private readonly products: ProductCheck;
+  private readonly subgroupProducts: SubgroupProductCheck;
   private readonly barriers: BarrierCheck;
   private readonly declared = new Set<string>();
   private isInRole = false;
@@ -78,6 +83,8 @@ class KernelCheck {
     const fail: Fail = (code, message, detail) => this.fail(code, message, detail);
     this.expressions = new ExpressionCheck(kernel, fail);
     this.products = new ProductCheck(kernel, this.expressions, limits, fail);
+    const define = (name: string, definition: Definition): void => this.define(name, definition);
+    this.subgroupProducts = new SubgroupProductCheck(kernel, this.expressions, limits, define, fail);
     this.barriers = new BarrierCheck(kernel, this.expressions, limits.tensorCopies === true, fail);
   }
 
@@ -102,6 +109,7 @@ class KernelCheck {
     if (kernel.walksTiles === true && limits.tileWalks !== true) {
       this.fail('F2C231', "the target's workgroups do not walk over tiles");
     }
+    this.subgroupProducts.declaration();
     this.barriers.declarations();
     this.block(kernel.body, []);
   }
@@ -109,7 +117,7 @@ class KernelCheck {
   private block(body: readonly Statement[], variables: readonly string[]): void {
     const { scopes } = this.expressions;
     scopes.push(new Map());
-    for (const name of variables) this.define(name, i32, false);
+    for (const name of variables) this.define(name, { kind: 'register', type: i32, assignable: false });
     for (const statement of body) this.statement(statement);
     scopes.pop();
   }
@@ -120,7 +128,7 @@ class KernelCheck {
       case 'let':
       case 'var':
         expressions.expectType(statement.value, statement.type, `the value of '${statement.name}'`);
-        this.define(statement.name, statement.type, statement.kind === 'var');
+        this.define(statement.name, { kind: 'register', type: statement.type, assignable: statement.kind === 'var' });
         return;
       case 'assign': {
         const register = expressions.find(statement.name);
@@ -169,6 +177,11 @@ class KernelCheck {
       case 'commit_products':
       case 'wait_products':
         return this.products.statement(statement);
+      case 'declare_sums':
+      case 'load_factor':
+      case 'multiply_factors':
+      case 'store_sums':
+        return this.subgroupProducts.statement(statement);
       case 'roles':
         return this.checkRoles(statement);
       case 'copy_tensor':
@@ -225,11 +238,11 @@ class KernelCheck {
     expressions.expectType(statement.value, loadedType(buffer), `the value stored in '${name}'`);
   }
 
-  private define(name: string, type: RegisterType, assignable: boolean): void {
+  private define(name: string, definition: Definition): void {
     const { expressions } = this;
-    if (expressions.find(name) !== undefined) this.fail('F2C228', `'${name}' is defined twice in one place`);
+    if (expressions.definitionOf(name) !== undefined) this.fail('F2C228', `'${name}' is defined twice in one place`);
     this.declare(name, new Set(this.declared));
-    expressions.scopes[expressions.scopes.length - 1]?.set(name, { type, assignable });
+    expressions.scopes[expressions.scopes.length - 1]?.set(name, definition);
   }
 
   private declare(name: string, taken: Set<string>): void {

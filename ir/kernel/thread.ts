@@ -69,6 +69,13 @@ export interface BarrierArray {
   readonly arrivals: number;
 }
 
+/** The product that a subgroup makes at once: rows × depth by depth × columns (WGSL, `subgroup_matrix_*`). */
+export interface SubgroupProduct {
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+}
+
 /** Consecutive invocations of a workgroup that do one thing while others do another (warp specialisation). */
 export interface Role {
   readonly name: string;
@@ -104,12 +111,25 @@ export interface ThreadKernel {
   readonly shared: readonly SharedArray[];
   /** Set when the body uses subgroup operations and relies on this size. */
   readonly subgroupSize?: number;
+  /** Of `multiply_factors`; set when the body has some. */
+  readonly subgroupProduct?: SubgroupProduct;
   readonly body: readonly Statement[];
 }
 
-/** `group_index` and `group_count`: this workgroup's number and the number of all, in a launch whose workgroups walk over tiles. */
+/**
+ * `group_index` and `group_count`: this workgroup's number and the number of all, in a launch whose workgroups walk over tiles.
+ * `subgroup_index`: the subgroup's number in the workgroup, whose `local_index` is `subgroup_index` · subgroup size + `subgroup_lane` in a
+ * kernel that uses it.
+ */
 export type Builtin =
-  'workgroup_x' | 'workgroup_y' | 'workgroup_z' | 'local_index' | 'subgroup_lane' | 'group_index' | 'group_count';
+  | 'workgroup_x'
+  | 'workgroup_y'
+  | 'workgroup_z'
+  | 'local_index'
+  | 'subgroup_lane'
+  | 'subgroup_index'
+  | 'group_index'
+  | 'group_count';
 
 /** `exp2` and `reciprocal` are what hardware has: up to 2 ulp off (WGSL: 2.5), subnormal results may be 0. */
 export type UnaryOperator =
@@ -249,6 +269,35 @@ export type Statement =
       readonly columns: number;
       /** The sums begin with this product: the accumulators' numbers before it do not matter. */
       readonly fresh?: boolean;
+    }
+  /**
+   * Sums of a subgroup: `subgroupProduct.rows` × `columns` in f32, all 0. Which invocation holds which is the target's business: they are
+   * only added to and stored. Lives as a `var` does, in a name of its own kind.
+   */
+  | { readonly kind: 'declare_sums'; readonly name: string }
+  /**
+   * A factor of f16 numbers from a u32 array, two to a word, the first in the low half; `index` and `pitch` count words, and `index` is equal
+   * for all of the subgroup. Number (r, k) of a left factor (rows × depth) is number k of row r, which begins at word index + r·pitch; number
+   * (k, c) of a right one (depth × columns) is number k of row c where it lies `byDepth`, number c of row k otherwise. Left ones do.
+   */
+  | {
+      readonly kind: 'load_factor';
+      readonly name: string;
+      readonly side: 'left' | 'right';
+      readonly array: string;
+      readonly index: Expression;
+      readonly pitch: number;
+      readonly byDepth: boolean;
+    }
+  /** sums += left · right, by the whole subgroup. */
+  | { readonly kind: 'multiply_factors'; readonly sums: string; readonly left: string; readonly right: string }
+  /** Row r of the sums into a f32x4 array from element index + r·pitch on; `index` is equal for all of the subgroup. */
+  | {
+      readonly kind: 'store_sums';
+      readonly sums: string;
+      readonly array: string;
+      readonly index: Expression;
+      readonly pitch: number;
     }
   /** What the invocation wrote to workgroup memory is seen by `multiply_shared` after the next barrier. */
   | { readonly kind: 'share_writes' }

@@ -1,5 +1,12 @@
 import type { Dim } from '../dim.js';
-import type { BinaryOperator, BufferParameter, ScalarType, StorageType, UnaryOperator } from './thread.js';
+import type {
+  BinaryOperator,
+  BufferParameter,
+  ScalarType,
+  StorageType,
+  UnaryOperator,
+  SubgroupProduct,
+} from './thread.js';
 
 /**
  * Kernel IR, phase `tile`: what a workgroup does, on tiles over named axes. A tile is a register block whose elements are
@@ -219,15 +226,27 @@ export interface Schedule {
   readonly columnsApart?: true;
   /** Invocations that exchange registers; set when the lowering may rely on it. */
   readonly subgroupSize?: number;
+  /**
+   * Threads are counted by the lanes of subgroups and the subgroups of a workgroup, not by invocations: for drivers that may number them as
+   * they like.
+   */
+  readonly bySubgroups?: true;
   /** Products go through matrix fragments, their operands through workgroup memory. */
   readonly matrix?: MatrixSchedule;
 }
 
 export interface MatrixSchedule {
-  /** Fragments in registers of a subgroup, or operands in workgroup memory for four subgroups. */
-  readonly unit: 'mma' | 'wgmma';
-  /** Chunks of the operands that are in workgroup memory at once, one of them in use: 2 or more. */
+  /**
+   * Fragments in registers of a subgroup (`mma`), operands in workgroup memory for four subgroups (`wgmma`), or matrices of a subgroup that
+   * only the driver knows the layout of (`subgroup`).
+   */
+  readonly unit: 'mma' | 'wgmma' | 'subgroup';
+  /** Chunks of the operands that are in workgroup memory at once, one of them in use: 2 or more; 1 with unit `subgroup`. */
   readonly stages: number;
+  /** What a subgroup multiplies at once; unit `subgroup`. */
+  readonly product?: SubgroupProduct;
+  /** Columns of sums that a subgroup puts into workgroup memory at once, from where its invocations take them; unit `subgroup`. */
+  readonly slab?: number;
   /** Set where 128 invocations more only copy operands, by tensor maps, and workgroups walk over the tiles; unit `wgmma`. */
   readonly walk?: TileWalk;
 }

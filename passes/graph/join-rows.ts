@@ -12,7 +12,7 @@ import { findChains, type RowChain } from './row-chains.js';
  * their places in it, and neither are the pieces of the result, which are views. Which vectors a row is scaled by is chosen in the
  * kernel (`fuse` takes in concatenations of repeated rows).
  *
- * Where products go through matrix fragments nothing is joined: a part of a longer sequence is no rectangle that a tensor map reads.
+ * Where CUDA's units multiply matrices nothing is joined: a part of a longer sequence is no rectangle that a tensor map reads.
  *
  * Needs: the graph as it is fused. Leaves the two chains without a reader: eliminate-dead-code removes them. Cost: linear in operations,
  * for each pair that is found.
@@ -21,7 +21,7 @@ export const joinRows: GraphPass = {
   name: 'join-rows',
   description: 'make one norm of the norms of two values',
   run(module, target) {
-    if (target.matrix !== undefined) return module;
+    if (target.matrix === 'mma' || target.matrix === 'wgmma') return module;
     const pairs = new Map<Value, Pair>();
     const functions = new Map(
       [...module.functions].map(([name, fn]) => [name, { ...fn, body: pairBlock(fn.body, pairs) }] as const),

@@ -1,4 +1,5 @@
 import type { Target } from '../../backends/target.js';
+import type { SubgroupProduct } from '../../ir/kernel/thread.js';
 import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../ir/kernel/tile-walk.js';
 import { type Reject, rejectFor } from './check-spreads.js';
@@ -146,9 +147,10 @@ function checkMemory(kernel: TileKernel, schedule: Schedule, target: Target, rej
 /** Fragments of a subgroup of 32: rows over 8 lanes, columns over 4 lanes in pairs, a depth of 16. */
 function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, rejectAxis: Reject): void {
   const reject = (message: string, expected: string, found: string): never => rejectAxis('', message, expected, found);
-  const { matrix, subgroupSize } = schedule;
+  const { matrix } = schedule;
   if (matrix === undefined) return;
-  if (target.matrix === undefined || (matrix.unit === 'wgmma' && target.matrix !== 'wgmma')) {
+  const isOther = target.matrix === 'subgroup' ? matrix.unit !== 'subgroup' : matrix.unit === 'subgroup';
+  if (target.matrix === undefined || isOther || (matrix.unit === 'wgmma' && target.matrix !== 'wgmma')) {
     reject('the target multiplies no matrices so', target.matrix ?? 'a schedule without matrices', matrix.unit);
   }
   if (matrix.walk !== undefined && (target.tensorCopies !== true || matrix.unit !== 'wgmma')) {
@@ -158,18 +160,39 @@ function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, r
       `${matrix.unit}, walking`,
     );
   }
-  const { stages, walk } = matrix;
+  if (matrix.unit === 'subgroup') checkFactors(schedule, target, reject);
+  else checkStages(schedule, reject);
+  const multiplies = [...flattenTileStatements(kernel.body)].some(({ kind }) => kind === 'contract');
+  if (!multiplies || !canMultiplyMatrices(kernel, schedule, target)) {
+    const expected = 'operands of 16 bits (or 8) whose rows are aligned, spread as fragments are';
+    reject('the kernel multiplies no matrices that this schedule could', expected, describeContractions(kernel));
+  }
+}
+
+type RejectAll = (message: string, expected: string, found: string) => never;
+
+/** Matrices of a subgroup of the target's size, as it multiplies them. */
+function checkFactors({ matrix, subgroupSize }: Schedule, target: Target, reject: RejectAll): void {
+  const { subgroups, subgroupProduct } = target;
+  const sizeOf = (product: SubgroupProduct | undefined): string =>
+    product === undefined ? 'none' : `${product.rows}x${product.columns}x${product.depth}`;
+  if (sizeOf(matrix?.product) !== sizeOf(subgroupProduct)) {
+    reject('the target multiplies no matrices of this size', sizeOf(subgroupProduct), sizeOf(matrix?.product));
+  }
+  if (subgroups?.min !== subgroupSize || subgroups?.max !== subgroupSize || matrix?.stages !== 1) {
+    const found = `${matrix?.stages ?? 0} stages, subgroups of ${subgroupSize ?? 'any size'}`;
+    reject('products of matrices have other stages or subgroups', `1 stage, subgroups of ${subgroups?.max ?? 0}`, found);
+  }
+}
+
+function checkStages({ matrix, subgroupSize }: Schedule, reject: RejectAll): void {
+  const { stages = 0, walk } = matrix ?? {};
   if (!Number.isInteger(stages) || stages < 2 || subgroupSize !== 32) {
     const found = `${stages} stages, subgroups of ${subgroupSize ?? 'any size'}`;
     reject('products of matrices lack stages or subgroups', '2 stages or more, subgroups of 32', found);
   }
   const { block = 1 } = walk ?? {};
   if (!Number.isInteger(block) || block < 1) reject('a walk has no such block of tiles', '1 tile or more', `${block}`);
-  const multiplies = [...flattenTileStatements(kernel.body)].some(({ kind }) => kind === 'contract');
-  if (!multiplies || !canMultiplyMatrices(kernel, schedule, target)) {
-    const expected = 'operands of 16 bits (or 8) whose rows are aligned, spread as fragments are';
-    reject('the kernel multiplies no matrices that this schedule could', expected, describeContractions(kernel));
-  }
 }
 
 function describeContractions({ body }: TileKernel): string {

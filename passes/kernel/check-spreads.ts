@@ -99,7 +99,8 @@ function checkOrder(names: readonly string[], { spread, threadOrder, matrix }: S
 }
 
 /** Lanes exchange numbers where the target's subgroups have one size, and where a lane's number is known. */
-function checkSubgroups({ spread, threadOrder, subgroupSize }: Schedule, target: Target, reject: Reject): void {
+function checkSubgroups(schedule: Schedule, target: Target, reject: Reject): void {
+  const { spread, threadOrder, subgroupSize } = schedule;
   const { subgroups } = target;
   const dealt = Object.entries(spread).flatMap(([axis, { dealtTo }]) =>
     dealtTo === undefined ? [] : [{ axis, dealtTo }],
@@ -123,7 +124,8 @@ function checkSubgroups({ spread, threadOrder, subgroupSize }: Schedule, target:
     if (spread[axis]?.threads !== 1) reject(axis, 'dealt registers are of one thread', '1', `${spread[axis]?.threads}`);
   }
   // Elsewhere lanes may have other numbers than invocations.
-  if (dealt.length === 0 && target.matrix === undefined) {
+  const isCounted = schedule.bySubgroups === true || target.matrix === 'mma' || target.matrix === 'wgmma';
+  if (dealt.length === 0 && !isCounted) {
     reject('', 'the target does not say which invocation is which lane', 'no subgroup size', `${subgroupSize}`);
   }
 }

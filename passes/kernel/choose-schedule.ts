@@ -6,6 +6,7 @@ import { alone, partsFor, partsThatDivide } from './axis-spreads.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
 import { encodedDepth } from './schedule-encoded.js';
 import { scheduleRows, scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
+import { scheduleFactors } from './schedule-factors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
 
@@ -14,8 +15,12 @@ import { scheduleSubgroups } from './schedule-subgroups.js';
  * seen when the kernel is built; the last one fits any.
  */
 export function listSchedules(facts: KernelFacts, target: Target): readonly Schedule[] {
-  const matrix = target.matrix === undefined ? [] : scheduleMatrices(facts, target);
-  return [...matrix, scheduleSubgroups(facts, target) ?? chooseSchedule(facts, target)];
+  return [...listMatrices(facts, target), scheduleSubgroups(facts, target) ?? chooseSchedule(facts, target)];
+}
+
+function listMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
+  if (target.matrix === undefined) return [];
+  return target.matrix === 'subgroup' ? scheduleFactors(facts, target) : scheduleMatrices(facts, target);
 }
 
 /**
@@ -55,7 +60,7 @@ export function chooseSchedule(facts: KernelFacts, target: Target): Schedule {
       if (size === undefined) {
         throw new Flux2cError('F2C303', 'the head size of an attention must be a number', { found: extent('d').text });
       }
-      const shared = target.matrix === undefined ? undefined : scheduleSharedHeads(extent('m'), size);
+      const shared = scheduleSharedHeads(extent('m'), size, target);
       if (shared !== undefined) return shared;
       if (target.loops !== undefined && size % 4 === 0)
         return scheduleVectorAttention(extent('m'), size, target.loops.vectorRegisters);
@@ -111,7 +116,8 @@ function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
  * A query's head over the 32 lanes of a subgroup, which add up its scores by exchanges: heads too wide for the registers of one
  * invocation. Four queries a subgroup read a key once.
  */
-function scheduleSharedHeads(queries: Dim, size: number): Schedule | undefined {
+function scheduleSharedHeads(queries: Dim, size: number, { matrix, subgroups }: Target): Schedule | undefined {
+  if (matrix === undefined || (matrix === 'subgroup' && (subgroups?.min !== 32 || subgroups.max !== 32))) return undefined;
   const vector = size % 128 === 0 ? 4 : size % 64 === 0 ? 2 : undefined;
   if (vector === undefined) return undefined;
   const spreads = {
@@ -121,7 +127,8 @@ function scheduleSharedHeads(queries: Dim, size: number): Schedule | undefined {
     d: spread(32, size / (32 * vector), vector),
     j: alone,
   };
-  return { ...schedule(spreads, ['d', 'm']), subgroupSize: 32 };
+  // Only CUDA says which invocation is which lane.
+  return { ...schedule(spreads, ['d', 'm']), subgroupSize: 32, ...(matrix === 'subgroup' && { bySubgroups: true }) };
 }
 
 /**

@@ -30,6 +30,7 @@ function withoutLoops({ loops: _, ...target }: Target): Target {
 /** Fragments have their shapes: only how many stages their operands have, and whether a role of its own copies them, is open. */
 function neighboursOf(schedule: Schedule, facts: KernelFacts): readonly Schedule[] {
   const { matrix } = schedule;
+  if (matrix?.unit === 'subgroup') return [];
   if (matrix !== undefined) {
     const { walk: _, ...others } = matrix;
     return [

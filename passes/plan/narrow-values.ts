@@ -12,11 +12,13 @@ import type { HalfType } from '../../ir/kernel/thread.js';
  * to nothing: the golden cases in fp8 are off by 0.024 to 0.123 either way (mean of 13: 0.070 with, 0.071 without). Not in f16, beyond
  * whose 65504 what is quantised may well go: rows are divided by their scales only when they are read.
  *
+ * Where a store is a word or more (`canStoreOne` is false), rows of values that are no whole vectors stay wide.
+ *
  * Values that views and concatenations put into one storage are narrow together or not at all. What a function takes or
  * returns, a loop carries or the host makes stays wide. Cost: linear in operations and uses.
  */
-export function findNarrowValues(body: Block, halves: HalfType): ReadonlySet<Value> {
-  const search = new NarrowSearch(halves === 'bf16' ? { ...factors, quantize_rows: [0] } : factors);
+export function findNarrowValues(body: Block, halves: HalfType, canStoreOne: boolean): ReadonlySet<Value> {
+  const search = new NarrowSearch(halves === 'bf16' ? { ...factors, quantize_rows: [0] } : factors, canStoreOne);
   search.visit(body);
   return search.finish();
 }
@@ -36,7 +38,10 @@ class NarrowSearch {
   private readonly made: Value[] = [];
 
   /** @param narrowing operands that may be narrow */
-  constructor(private readonly narrowing: OperandPlaces) {}
+  constructor(
+    private readonly narrowing: OperandPlaces,
+    private readonly canStoreOne: boolean,
+  ) {}
 
   visit(block: Block): void {
     block.parameters.forEach((value) => this.widen(value));
@@ -57,7 +62,9 @@ class NarrowSearch {
         if (!this.mayBeNarrow(inner.parameters[place] as Value, inner)) this.widen(operand);
       });
       for (const result of results) {
-        if (isFloat(result.type.dtype) && result.type.dtype !== 'f8e4m3') this.made.push(result);
+        const { dtype, shape } = result.type;
+        const isStored = this.canStoreOne || shape.at(-1)?.isMultipleOf(4) === true;
+        if (isFloat(dtype) && dtype !== 'f8e4m3' && isStored) this.made.push(result);
         else this.widen(result);
       }
       return;

@@ -51,7 +51,8 @@ const target: Decoder<Target> = (value, at) => {
   };
   const optional = {
     subgroups: object({ min: count, max: count }),
-    matrix: oneOf('mma', 'wgmma'),
+    matrix: oneOf('mma', 'wgmma', 'subgroup'),
+    subgroupProduct: object({ rows: count, columns: count, depth: count }),
     asyncCopy: boolean,
     tensorCopies: boolean,
     narrowStores: boolean,

@@ -25,9 +25,16 @@ const spreads: Decoder<Schedule['spread']> = (value, at) => {
   return Object.fromEntries(axes);
 };
 
-const matrix = objectWith({ unit: oneOf('mma', 'wgmma'), stages: count }, { walk: objectWith({}, { block: count }) });
+const matrix = objectWith(
+  { unit: oneOf('mma', 'wgmma', 'subgroup'), stages: count },
+  {
+    walk: objectWith({}, { block: count }),
+    product: objectWith({ rows: count, columns: count, depth: count }, {}),
+    slab: count,
+  },
+);
 
 export const decodeSchedule: Decoder<Schedule> = objectWith(
   { spread: spreads, threadOrder: list(string), unroll: count },
-  { dots: boolean, columnsApart: yes, subgroupSize: count, matrix },
+  { dots: boolean, columnsApart: yes, subgroupSize: count, bySubgroups: yes, matrix },
 );

@@ -68,7 +68,8 @@ const limits: Decoder<AdapterLimits> = objectWith(
   {
     fp8: boolean,
     subgroups: object({ min: count, max: count }),
-    matrix: oneOf('mma', 'wgmma'),
+    matrix: oneOf('mma', 'wgmma', 'subgroup'),
+    subgroupProduct: object({ rows: count, columns: count, depth: count }),
     tensorCopies: boolean,
     loops: object({ vectorRegisters: count, memoryBytes: count }),
   },

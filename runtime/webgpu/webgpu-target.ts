@@ -1,4 +1,5 @@
 import type { Target } from '../../backends/target.js';
+import type { SubgroupProduct } from '../../ir/kernel/thread.js';
 
 /** Fields that a caller may lower, as tests do to reach the paths of small devices on a large one. */
 export type LoweredTarget = Partial<
@@ -13,7 +14,11 @@ export type LoweredTarget = Partial<
     | 'maxBufferBytes'
     | 'maxStorageBuffers'
     | 'bindingAlignment'
-  > & { readonly subgroups: false }
+  > & {
+    readonly subgroups: false;
+    /** Matrices of subgroups, which drivers that compute on the processor are slow with: also there, or nowhere. */
+    readonly subgroupMatrices: boolean;
+  }
 >;
 
 /** What `targetOfAdapter` reads of a GPUAdapter (tests give a literal). */
@@ -30,8 +35,23 @@ export interface AdapterFacts {
     | 'minStorageBufferOffsetAlignment'
   >;
   readonly features: { has(name: string): boolean };
-  readonly info: Pick<GPUAdapterInfo, 'isFallbackAdapter' | 'subgroupMinSize' | 'subgroupMaxSize'>;
+  readonly info: Pick<GPUAdapterInfo, 'isFallbackAdapter' | 'subgroupMinSize' | 'subgroupMaxSize'> & {
+    /** Of Dawn's experimental feature. */
+    readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
+  };
 }
+
+/** Types of the factors and the sums, and the size of a product, M × K by K × N. */
+interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** Not yet a part of WebGPU: Dawn offers it where `allow_unsafe_apis` is on. */
+const subgroupMatrices = 'chromium-experimental-subgroup-matrix';
 
 /**
  * Whether the adapter computes on the CPU. WebGPU exposes no adapter type; browsers and Dawn set `isFallbackAdapter` for
@@ -49,8 +69,10 @@ export function targetOfAdapter(adapter: AdapterFacts, lowered: LoweredTarget = 
   const floor16 = (value: number): number => value - (value % 16);
   const { subgroupMinSize: min = 0, subgroupMaxSize: max = 0 } = info;
   const hasSubgroups = features.has('subgroups') && min > 0 && lowered.subgroups !== false;
+  const product = findProduct(adapter, lowered);
   return {
     backend: 'webgpu',
+    ...(product !== undefined && { matrix: 'subgroup' as const, subgroupProduct: product }),
     f16: features.has('shader-f16') && lowered.f16 !== false,
     ...(hasSubgroups ? { subgroups: { min, max } } : {}),
     workgroupMemory: lower(limits.maxComputeWorkgroupStorageSize, lowered.workgroupMemory),
@@ -67,14 +89,27 @@ export function targetOfAdapter(adapter: AdapterFacts, lowered: LoweredTarget = 
   };
 }
 
+/** The largest product of f16 factors with sums in f32 that subgroups of one size make, where that pays. */
+function findProduct({ features, info }: AdapterFacts, lowered: LoweredTarget): SubgroupProduct | undefined {
+  const { subgroupMinSize: min = 0, subgroupMaxSize: max = 0, subgroupMatrixConfigs = [] } = info;
+  const isWanted = lowered.subgroupMatrices ?? !isSoftwareAdapter(info);
+  const isThere = features.has(subgroupMatrices) && features.has('shader-f16') && min > 0 && min === max;
+  if (!isWanted || !isThere || lowered.f16 === false || lowered.subgroups === false) return undefined;
+  const [largest] = [...subgroupMatrixConfigs]
+    .filter(({ componentType, resultComponentType }) => componentType === 'f16' && resultComponentType === 'f32')
+    .map(({ M: rows, N: columns, K: depth }) => ({ rows, columns, depth }))
+    .sort((a, b) => b.rows * b.columns * b.depth - a.rows * a.columns * a.depth);
+  return largest;
+}
+
 /** The limits and features of a GPUDevice that offers everything in `targetOfAdapter`. */
 export function describeDeviceRequest(
   adapter: Pick<GPUAdapter, 'limits' | 'features'>,
 ): Pick<GPUDeviceDescriptor, 'requiredLimits' | 'requiredFeatures'> {
   const { limits, features } = adapter;
-  const wanted: readonly GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+  const wanted = ['shader-f16', 'subgroups', 'timestamp-query', subgroupMatrices];
   return {
-    requiredFeatures: wanted.filter((name) => features.has(name)),
+    requiredFeatures: wanted.filter((name) => features.has(name)) as GPUFeatureName[],
     requiredLimits: {
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
       maxBufferSize: limits.maxBufferSize,

@@ -6,11 +6,13 @@ import { Emitter } from './emitter.js';
 import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
 import { Coordinates } from './positions.js';
 import { blockPieces } from './staging.js';
+import { areFactors, asFactorProduct, factorPiece } from './subgroup-operands.js';
 import { asRectangle } from './tensor-maps.js';
 
 /** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments. */
 export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
   const at = new Coordinates(kernel, schedule, new Emitter());
+  if (schedule.matrix?.unit === 'subgroup') return canMultiplyFactors(kernel, schedule, at);
   return [...flattenTileStatements(kernel.body)].every((statement) => {
     if (statement.kind !== 'contract') return true;
     const product = asMatrixProduct(statement, kernel, at);
@@ -34,6 +36,20 @@ export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp
     return (
       left.kind === 'tile' || asRectangle(left.load, kernel, rows, statement.over, rowLengthOf(operands)) !== undefined
     );
+  });
+}
+
+function canMultiplyFactors(kernel: TileKernel, schedule: Schedule, at: Coordinates): boolean {
+  const { product } = schedule.matrix ?? {};
+  return [...flattenTileStatements(kernel.body)].every((statement) => {
+    if (statement.kind !== 'contract') return true;
+    const found = asFactorProduct(statement, kernel, at);
+    if (found === undefined || product === undefined) return false;
+    const { left, right, rows, columns } = found;
+    const along = right.byDepth ? statement.over : columns;
+    const isWhole = at.axis(statement.over).tile % product.depth === 0 && at.axis(along).tile % factorPiece === 0;
+    const ofTile = left.kind === 'memory' ? undefined : schedule.spread[statement.over];
+    return isWhole && (ofTile === undefined || ofTile.vector === 4) && areFactors(schedule, rows, columns);
   });
 }
 

@@ -14,6 +14,7 @@ import { Emitter } from './emitter.js';
 import { Elements, wideFactor } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
+import { SubgroupProducts } from './lower-subgroup-products.js';
 import { ReduceLowering } from './lower-reduce.js';
 import { CopiedStages } from './operand-stages.js';
 import { TensorRings } from './tensor-rings.js';
@@ -68,7 +69,9 @@ class Lowering {
   private readonly shared: SharedArray[] = [];
   private readonly maps: TensorMap[] = [];
   private readonly barriers: BarrierArray[] = [];
-  private readonly matrix: MatrixLowering | undefined;
+  private readonly matrix: MatrixLowering | SubgroupProducts | undefined;
+  /** What buffers are read as, 16 bytes at a time. */
+  private readonly vectors = new Map<string, 'u32' | 'f32'>();
   private readonly rings: TensorRings | undefined;
 
   constructor(
@@ -112,6 +115,11 @@ class Lowering {
         declareMap: (map: TensorMap) => this.maps.push(map),
         declareBarriers: (barriers: BarrierArray) => this.barriers.push(barriers),
       };
+      if (schedule.matrix.unit === 'subgroup') {
+        const readVectors = (buffer: string, scalar: 'u32' | 'f32'): unknown => this.vectors.set(buffer, scalar);
+        this.matrix = new SubgroupProducts({ ...context, loops, readVectors });
+        return;
+      }
       if (schedule.matrix.walk !== undefined) this.rings = new TensorRings(context);
       const stages = this.rings ?? new CopiedStages(context);
       this.matrix = new MatrixLowering({ kernel, schedule, at, elements, emitter, stages });
@@ -131,12 +139,12 @@ class Lowering {
   }
 
   finish(): ThreadKernel {
-    const buffers = this.kernel.buffers.map(({ name, storage, access }): BufferParameter => ({
-      name,
-      storage,
-      access,
-      lanes: this.bufferLanes.get(name) ?? 1,
-    }));
+    const buffers = this.kernel.buffers.map(({ name, storage, access }): BufferParameter => {
+      const vectors = this.vectors.get(name);
+      if (vectors !== undefined) return { name, storage: vectors, access, lanes: 4 };
+      return { name, storage, access, lanes: this.bufferLanes.get(name) ?? 1 };
+    });
+    const { subgroupSize, matrix } = this.schedule;
     return {
       phase: 'thread',
       name: this.kernel.name,
@@ -152,7 +160,8 @@ class Lowering {
       ...(this.rings !== undefined && { tensorMaps: this.maps, barriers: this.barriers, walksTiles: true }),
       workgroupSize: workgroupSizeOf(this.schedule),
       shared: this.shared,
-      ...(this.schedule.subgroupSize !== undefined && { subgroupSize: this.schedule.subgroupSize }),
+      ...(subgroupSize !== undefined && { subgroupSize }),
+      ...(matrix?.product !== undefined && { subgroupProduct: matrix.product }),
       body: this.emitter.statements,
     };
   }

@@ -81,7 +81,8 @@ function asDecodedProduct(
   return { operands, left: { kind: 'memory', load: left }, right: { source: right, byDepth: true }, rows, columns };
 }
 
-function decodesEights(right: TileDecode, axis: string, kernel: TileKernel, at: Coordinates): boolean {
+/** Eight numbers of encoded rows from a multiple of 8 on are in one group, and their codes in a word or two. */
+export function decodesEights(right: TileDecode, axis: string, kernel: TileKernel, at: Coordinates): boolean {
   const { column, encoding, fields } = right;
   const extent = kernel.axes.find(({ name }) => name === axis)?.extent;
   if (extent?.isMultipleOf(8) !== true || !isWholeVector(laneMotion(column, axis, 8, at))) return false;
@@ -124,7 +125,7 @@ function isTile(expression: TileExpression, name: string): boolean {
   return expression.kind === 'tile' && expression.name === name;
 }
 
-function findTileAxes(kernel: TileKernel, name: string): readonly string[] {
+export function findTileAxes(kernel: TileKernel, name: string): readonly string[] {
   for (const statement of flattenTileStatements(kernel.body)) {
     if (statement.kind === 'tile' && statement.name === name) return statement.axes;
   }
@@ -137,7 +138,7 @@ function matrixTypeOf({ buffer }: TileLoad, kernel: TileKernel): MatrixType | un
 }
 
 /** So many coordinates of the axis from a multiple of them on are 16 aligned bytes, guarded together. */
-function readsRows(
+export function readsRows(
   { buffer, index, conditions }: TileLoad,
   axis: string,
   rowLength: number,

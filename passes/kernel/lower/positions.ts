@@ -81,13 +81,11 @@ export class Coordinates {
     this.axes = new Map(kernel.axes.map((axis) => [axis.name, axis]));
     this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
     let stride = 1;
-    // Lanes take numbers from each other by their place in the subgroup, which nothing says is that in the workgroup.
-    const isSubgroup = Object.values(schedule.spread).some(({ dealtTo }) => dealtTo !== undefined);
-    const whole = builtin(isSubgroup ? 'subgroup_lane' : 'local_index');
     for (const name of schedule.threadOrder) {
       const threads = threadsOfPart(schedule, name);
-      const shifted = stride === 1 ? whole : this.binary('div', whole, integer(stride));
-      const isLast = name === schedule.threadOrder.at(-1);
+      const { number, apart, end } = this.numberOf(stride);
+      const shifted = apart === 1 ? number : this.binary('div', number, integer(apart));
+      const isLast = name === schedule.threadOrder.at(-1) || stride * threads === end;
       if (threads > 1) {
         const part = isLast ? shifted : this.binary('mod', shifted, integer(threads));
         this.threadPart.set(name, emitter.hoist(`${name.replace('.', '_')}_thread`, i32, part));
@@ -99,6 +97,21 @@ export class Coordinates {
     // The builtins have the origin of a cut launch in them.
     const [x, y, z] = [builtin('workgroup_x'), builtin('workgroup_y'), builtin('workgroup_z')];
     this.placeTile({ x, y, z });
+  }
+
+  /**
+   * What the threads of a part are counted in that is `stride` invocations apart: which number, how far apart they are in it, and the
+   * number of invocations that it ends at.
+   */
+  private numberOf(stride: number): { readonly number: Expression; readonly apart: number; readonly end?: number } {
+    const { spread, bySubgroups, subgroupSize = 1 } = this.schedule;
+    if (bySubgroups === true) {
+      if (stride < subgroupSize) return { number: builtin('subgroup_lane'), apart: stride, end: subgroupSize };
+      return { number: builtin('subgroup_index'), apart: stride / subgroupSize };
+    }
+    // Lanes take numbers from each other by their place in the subgroup, which nothing says is that in the workgroup.
+    const isSubgroup = Object.values(spread).some(({ dealtTo }) => dealtTo !== undefined);
+    return { number: builtin(isSubgroup ? 'subgroup_lane' : 'local_index'), apart: stride };
   }
 
   /** Opens a tile of the launch by its numbers, counted from the launch's first. */
@@ -159,6 +172,11 @@ export class Coordinates {
   /** An invocation's number in the group of `axis.groups`; 0 where the axis has none. */
   group(name: string): Expression {
     return this.threadPart.get(`${name}.groups`) ?? integer(0);
+  }
+
+  /** An invocation's number among the threads of an axis. */
+  thread(name: string): Expression {
+    return this.threadPart.get(this.spreadOf(name).threadsOf ?? name) ?? integer(0);
   }
 
   /** Where the open chunk of a loop axis, or the workgroup's tile, begins. */

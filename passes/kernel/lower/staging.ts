@@ -2,6 +2,7 @@ import { add, binary, bool, both, i32, integer, lessThan, multiply } from '../..
 import type { Expression, MatrixType, SharedArray } from '../../../ir/kernel/thread.js';
 import type { Emitter } from './emitter.js';
 import type { Elements } from './elements.js';
+import type { TileLoad } from '../../../ir/kernel/tile.js';
 import type { Staged } from './matrix-operands.js';
 import type { Coordinates, Position } from './positions.js';
 
@@ -96,12 +97,16 @@ export function placeAt(tile: StagedTile, place: PiecePlace, rows: number, piece
  * way through registers.
  */
 export class StageCopier {
+  private readonly places: PiecePlaces;
+
   constructor(
-    private readonly at: Coordinates,
+    at: Coordinates,
     private readonly elements: Elements,
     private readonly emitter: Emitter,
     private readonly invocations: number,
-  ) {}
+  ) {
+    this.places = new PiecePlaces(at, emitter);
+  }
 
   /**
    * Reads what the invocation's pieces of a chunk of encoded rows are made of. What comes back decodes and stores them, and may be called
@@ -110,7 +115,7 @@ export class StageCopier {
   decode(tile: StagedTile, chunkAxis: string, base: Expression, stage: Expression): () => void {
     const { source, operands } = tile;
     if (source.kind !== 'decode' || operands === 'f8e4m3') throw new Error('internal: nothing to decode');
-    const { at, emitter, elements, invocations } = this;
+    const { emitter, elements, invocations } = this;
     const total = tile.rows * tile.pieces;
     const stores: (() => void)[] = [];
     for (let first = 0; first < total; first += invocations) {
@@ -118,12 +123,7 @@ export class StageCopier {
       const isWhole = first + invocations <= total;
       const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
       const { row, piece, place } = this.locate(tile, first, number);
-      const position: Position = new Map(
-        this.coordinatesOf(tile, row, piece, chunkAxis, base).map(([axis, coordinate, length]) => {
-          const last = at.polynomial(at.axis(axis).extent.sub(length), new Map());
-          return [axis, { coordinate: emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last)) }];
-        }),
-      );
+      const position = this.places.clampAll(this.places.coordinatesOf(tile, row, piece, chunkAxis, base));
       const decode = elements.decodeEight(source, position, tile.alongAxis);
       stores.push(() => {
         const pairs = decode().flatMap((four) =>
@@ -197,38 +197,31 @@ export class StageCopier {
     base: Expression,
     index: Expression,
   ): void {
-    const { at, emitter } = this;
-    const { source, rowLength } = tile;
+    const { source } = tile;
     if (source.kind !== 'load') throw new Error('internal: encoded rows are not copied');
-    const coordinates = this.coordinatesOf(tile, row, piece, chunkAxis, base);
-    const exact: Position = new Map(coordinates.map(([axis, coordinate]) => [axis, { coordinate }]));
-    const clamped: Position = new Map(
-      coordinates.map(([axis, coordinate, length]) => {
-        if (!at.isRagged(axis)) return [axis, { coordinate }];
-        const last = at.polynomial(at.axis(axis).extent.sub(length), new Map());
-        return [axis, { coordinate: emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last)) }];
-      }),
-    );
-    const guards = at.conditions(source.conditions, clamped);
-    // Past the end of the contracted axis zeros are added; other rows past an end are computed and not stored.
-    const end = this.isBeforeEnd(chunkAxis, base, exact);
-    const valid = guards === undefined ? end : emitter.hoist('c', bool, both(guards, end));
-    const address = at.polynomial(source.index, clamped);
-    const element = emitter.hoist('i', i32, add(address, { kind: 'parameter', name: `${source.buffer}_base` }));
-    const from = emitter.hoist('q', i32, binary('shift_right', element, integer(Math.log2(rowLength))));
-    emitter.push({
-      kind: 'copy_async',
-      array: tile.array,
-      index,
-      buffer: source.buffer,
-      from,
-      valid,
-    });
+    const { from, valid } = this.places.read(source, tile, row, piece, chunkAxis, base);
+    this.emitter.push({ kind: 'copy_async', array: tile.array, index, buffer: source.buffer, from, valid });
   }
+}
 
-  /** Where a piece lies on the axes of the rows and along them, and how many coordinates it has of each. */
-  private coordinatesOf(
-    { rowAxis, alongAxis, rowLength }: StagedTile,
+/** What a piece of an operand's tile is of: rows along one axis, each along another. */
+export interface PieceAxes {
+  readonly rowAxis: string;
+  readonly alongAxis: string;
+  /** Numbers in a piece. */
+  readonly rowLength: number;
+}
+
+/** Places of pieces in chunks of an axis. */
+export class PiecePlaces {
+  constructor(
+    private readonly at: Coordinates,
+    private readonly emitter: Emitter,
+  ) {}
+
+  /** On the axes of the rows and along them: the first coordinate of a piece, and how many it has of each. `base`: where the chunk begins. */
+  coordinatesOf(
+    { rowAxis, alongAxis, rowLength }: PieceAxes,
     row: Expression,
     piece: Expression,
     chunkAxis: string,
@@ -241,6 +234,46 @@ export class StageCopier {
       [rowAxis, emitter.hoist(rowAxis, i32, add(baseOf(rowAxis), row)), 1],
       [alongAxis, emitter.hoist(alongAxis, i32, add(baseOf(alongAxis), along)), rowLength],
     ];
+  }
+
+  /** Of a load: the group of numbers that it reads for a piece, and whether the piece has numbers. */
+  read(
+    source: TileLoad,
+    tile: PieceAxes,
+    row: Expression,
+    piece: Expression,
+    chunkAxis: string,
+    base: Expression,
+  ): { readonly from: Expression; readonly valid: Expression } {
+    const { at, emitter } = this;
+    const coordinates = this.coordinatesOf(tile, row, piece, chunkAxis, base);
+    const exact: Position = new Map(coordinates.map(([axis, coordinate]) => [axis, { coordinate }]));
+    const clamped: Position = new Map(
+      coordinates.map(([axis, coordinate, length]) => {
+        if (!at.isRagged(axis)) return [axis, { coordinate }];
+        return [axis, { coordinate: this.clamp(axis, coordinate, length) }];
+      }),
+    );
+    const guards = at.conditions(source.conditions, clamped);
+    // Past the end of the contracted axis zeros are added; other rows past an end are computed and not stored.
+    const end = this.isBeforeEnd(chunkAxis, base, exact);
+    const valid = guards === undefined ? end : emitter.hoist('c', bool, both(guards, end));
+    const address = at.polynomial(source.index, clamped);
+    const element = emitter.hoist('i', i32, add(address, { kind: 'parameter', name: `${source.buffer}_base` }));
+    const from = emitter.hoist('q', i32, binary('shift_right', element, integer(Math.log2(tile.rowLength))));
+    return { from, valid };
+  }
+
+  /** All coordinates of a piece inside of the extents. */
+  clampAll(coordinates: readonly (readonly [axis: string, first: Expression, count: number])[]): Position {
+    return new Map(
+      coordinates.map(([axis, coordinate, length]) => [axis, { coordinate: this.clamp(axis, coordinate, length) }]),
+    );
+  }
+
+  private clamp(axis: string, coordinate: Expression, length: number): Expression {
+    const last = this.at.polynomial(this.at.axis(axis).extent.sub(length), new Map());
+    return this.emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last));
   }
 
   /** Chunks are asked for ahead of their use, so the last ones asked for are past the end. */

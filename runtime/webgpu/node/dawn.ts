@@ -24,16 +24,26 @@ const unregisteredDrivers = [
   '/etc/vulkan/icd.d/vk_swiftshader_icd.json',
 ];
 
-/** Timestamps are rounded to 100 µs by default, against fingerprinting in browsers. */
-const dawnOptions = ['disable-dawn-features=timestamp_quantization'];
+/**
+ * Timestamps are rounded to 100 µs by default, against fingerprinting in browsers. Matrices of subgroups are no part of WebGPU yet
+ * (`allow_unsafe_apis`), and f16 is hidden on NVIDIA's GPUs, whose driver fails some of its conformance tests, none of them about what
+ * kernels here do with it. On GPUs nothing is clamped to the ends of buffers: launches are checked to stay within their bindings before they
+ * are queued (`runtime/launch-check.ts`, `runtime/plan/access-windows.ts`), and clamping cost a third of a product's rate on an H200.
+ * `FLUX2C_DAWN_ROBUSTNESS=on` clamps all the same.
+ */
+function dawnOptions(isGpu: boolean): readonly string[] {
+  const features = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+  if (isGpu && process.env['FLUX2C_DAWN_ROBUSTNESS'] !== 'on') features.push('disable_robustness');
+  return ['disable-dawn-features=timestamp_quantization', `enable-dawn-features=${features.join(',')}`];
+}
 
 type Webgpu = Pick<typeof import('webgpu'), 'create'>;
 
 /** Dawn crashes when the object that `create` returns is collected while anything of it is in use. */
 const instances: GPU[] = [];
 
-function instantiate(webgpu: Webgpu, options: readonly string[]): GPU {
-  const gpu = webgpu.create([...dawnOptions, ...options]);
+function instantiate(webgpu: Webgpu, options: readonly string[], isGpu = false): GPU {
+  const gpu = webgpu.create([...dawnOptions(isGpu), ...options]);
   instances.push(gpu);
   return gpu;
 }
@@ -139,7 +149,8 @@ export async function openDawn(options: { readonly adapter?: string } = {}): Pro
   const chosen = chooseAdapter(adapters, options.adapter);
   if (chosen === undefined) return { reason: describeAbsence(adapters, options.adapter) };
   try {
-    const gpu = instantiate(webgpu, [`backend=${chosen.backend}`, `adapter=${chosen.name}`]);
+    const isGpu = softwareRank(chosen.name) === 0;
+    const gpu = instantiate(webgpu, [`backend=${chosen.backend}`, `adapter=${chosen.name}`], isGpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
     return adapter === null ? { reason: `adapter "${chosen.name}" does not open` } : { adapter, name: chosen.name };
   } catch (error) {

@@ -1,0 +1,155 @@
+import type { Target } from '../../backends/target.js';
+import type { Dim } from '../../ir/dim.js';
+import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import { alone } from './axis-spreads.js';
+import type { KernelFacts } from './from-group/facts.js';
+import { factorPitch } from './lower/factor-stages.js';
+import { workgroupSizeOf } from './lower/lower-tile.js';
+
+/** A workgroup's tile of a product and the part of it that one subgroup has. */
+interface FactorTileSize {
+  readonly rows: number;
+  readonly columns: number;
+  readonly subgroupRows: number;
+  readonly subgroupColumns: number;
+}
+
+/**
+ * The largest first: a subgroup's 64 rows and columns read a factor four times from its registers. On an H200 it reached 1.6 times the rate of
+ * 64 by 32. Small outputs get small tiles, so that more workgroups share them.
+ */
+const productTiles: readonly FactorTileSize[] = [
+  { rows: 128, columns: 128, subgroupRows: 64, subgroupColumns: 64 },
+  { rows: 64, columns: 64, subgroupRows: 32, subgroupColumns: 32 },
+  { rows: 32, columns: 32, subgroupRows: 16, subgroupColumns: 16 },
+];
+
+/** Of two products at once: half the columns each, so as many sums in all. */
+const pairTiles: readonly FactorTileSize[] = [
+  { rows: 128, columns: 64, subgroupRows: 64, subgroupColumns: 32 },
+  { rows: 64, columns: 32, subgroupRows: 32, subgroupColumns: 16 },
+  { rows: 32, columns: 16, subgroupRows: 16, subgroupColumns: 8 },
+];
+
+const chunk = 32;
+
+/** Schedules that multiply matrices of subgroups, the best first; none for kernels without a product, and for targets without. */
+export function scheduleFactors(facts: KernelFacts, target: Target): readonly Schedule[] {
+  const { subgroups, subgroupProduct: product } = target;
+  // A lane's number in matrices is known where all subgroups have one size.
+  if (product === undefined || subgroups === undefined || subgroups.min !== subgroups.max) return [];
+  const size = subgroups.max;
+  return listCandidates(facts, size)
+    .map((one): Schedule => ({ ...one, unroll: 1, subgroupSize: size, bySubgroups: true, matrix: { unit: 'subgroup', stages: 1, product, slab: slabOf(one) } })) // prettier-ignore
+    .filter((one) => fits(one, facts, target));
+}
+
+type Spreads = Pick<Schedule, 'spread' | 'threadOrder'>;
+
+function listCandidates(facts: KernelFacts, subgroup: number): readonly Spreads[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const extent = (name: string): Dim => extents.get(name) as Dim;
+  switch (facts.family) {
+    case 'contraction': {
+      const [rows, columns] = [extent('m'), extent('n')];
+      if (!columns.isMultipleOf(4)) return [];
+      const isLarge = (tile: FactorTileSize): boolean =>
+        (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
+      const tiles = (facts.products ?? 1) > 1 ? pairTiles : productTiles;
+      const first = tiles.findIndex(isLarge);
+      return tiles.slice(first < 0 ? tiles.length - 1 : first).map((tile) => ({
+        spread: {
+          ...spreadTile('m', 'n', tile, subgroup),
+          k: depthOf(chunk),
+          ...(extents.has('z') && { z: alone }),
+        },
+        threadOrder: ['n', 'm', 'n.groups', 'm.groups'],
+      }));
+    }
+    case 'heads': {
+      const size = extent('d').constant ?? 0;
+      // A subgroup has all columns of its rows' heads, so that it sums them up by itself.
+      const rowsOf = size <= 64 ? [64, 32, 16] : [32, 16];
+      return rowsOf.map((rows) => ({
+        spread: {
+          ...spreadTile('m', 'd', { rows: 4 * rows, columns: size, subgroupRows: rows, subgroupColumns: size }, subgroup, 8),
+          h: alone,
+          k: depthOf(chunk),
+        },
+        threadOrder: ['d', 'm', 'm.groups'],
+      })); // prettier-ignore
+    }
+    case 'attention': {
+      const size = extent('d').constant ?? 0;
+      const tile = { rows: 64, columns: size, subgroupRows: 16, subgroupColumns: size };
+      const spread = spreadTile('m', 'd', tile, subgroup, 8);
+      const threads = spread['d']?.threads ?? 1;
+      return [
+        {
+          spread: {
+            ...spread,
+            h: alone,
+            z: alone,
+            j: { threads, registers: chunk / (4 * threads), vector: 4, threadsOf: 'd' },
+          },
+          threadOrder: ['d', 'm', 'm.groups'],
+        },
+      ];
+    }
+    default:
+      return [];
+  }
+}
+
+/** A subgroup's invocations side by side over vectors of its columns, as far as there are some and at most so many, then over its rows. */
+function spreadTile(
+  rows: string,
+  columns: string,
+  { rows: tall, columns: wide, subgroupRows, subgroupColumns }: FactorTileSize,
+  subgroup: number,
+  most = 16,
+): Record<string, AxisSpread> {
+  const threads = Math.min(most, subgroup, subgroupColumns / 4);
+  const others = subgroup / threads;
+  return {
+    [rows]: { groups: tall / subgroupRows, registers: subgroupRows / others, threads: others, vector: 1 },
+    [columns]: { groups: wide / subgroupColumns, registers: subgroupColumns / (4 * threads), threads, vector: 4 },
+  };
+}
+
+function depthOf(numbers: number): AxisSpread {
+  return { threads: 1, registers: numbers, vector: 1 };
+}
+
+/** Of attention, whose other tiles leave little workgroup memory, half as many columns. */
+function slabOf({ spread }: Spreads): number {
+  const { registers = 1, threads = 1, vector = 1 } = spread['n'] ?? spread['d'] ?? {};
+  return Math.min(registers * threads * vector, spread['j'] === undefined ? 64 : 32);
+}
+
+/** Whether the spreads are whole numbers, as of matrices of the product's size, and the target can start the schedule. */
+function fits(schedule: Schedule, facts: KernelFacts, target: Target): boolean {
+  const numbers = Object.values(schedule.spread).flatMap(({ threads, registers, groups = 1 }) => [threads, registers, groups]);
+  if (numbers.some((number) => !Number.isInteger(number) || number < 1)) return false;
+  const isStarted = workgroupSizeOf(schedule) <= target.maxWorkgroupInvocations;
+  return isStarted && memoryOf(schedule, facts) <= target.workgroupMemory;
+}
+
+/** Bytes of workgroup memory: operands, tiles that are packed and the slab. */
+function memoryOf({ spread, matrix, subgroupSize = 1 }: Schedule, { products = 1 }: KernelFacts): number {
+  const tile = (axis: string): number => {
+    const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
+    return groups * threads * registers * vector;
+  };
+  const bytes = (rows: number, columns: number): number => 4 * rows * factorPitch(columns);
+  const { rows = 0 } = matrix?.product ?? {};
+  const { threads = 1 } = spread['n'] ?? spread['d'] ?? {};
+  const subgroups = ((spread['n'] ?? spread['d'])?.groups ?? 1) * (spread['m']?.groups ?? 1);
+  const slab = 16 * subgroups * rows * ((matrix?.slab ?? 0) / 4 + 1);
+  if (threads > subgroupSize) return Infinity;
+  if (spread['j'] === undefined) {
+    const columns = spread['n'] === undefined ? tile('d') : products * tile('n');
+    return slab + bytes(tile('m') + columns, tile('k'));
+  }
+  return slab + bytes(tile('m'), tile('d')) + 2 * bytes(tile('j'), tile('d')) + bytes(tile('m'), tile('j'));
+}
