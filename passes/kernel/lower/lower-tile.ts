@@ -203,6 +203,8 @@ class Lowering {
   /** Where an assignment keeps all of a tile but what some conditions exclude: whether they exclude any of it; else undefined. */
   private changesAny({ name, value }: Extract<TileStatement, { kind: 'assign' }>): Expression | undefined {
     if (value.kind !== 'when' || value.yes.kind !== 'tile' || value.yes.name !== name) return undefined;
+    // ptxas 13.0 lets a branch between two products from registers mix up the registers: packed queries were overwritten.
+    if (this.schedule.matrix?.unit === 'wgmma') return undefined;
     const { axes, registers, lanes } = this.loops.tile(name);
     if (registers.size * lanes < 2) return undefined;
     const all = wholeTileHolds(value.conditions, axes, this.at);
