@@ -191,6 +191,14 @@ export const matrixCases: readonly MatrixCase[] = [
     walking: 2,
   },
   {
+    what: 'attention of which no chunk is left',
+    build: heads(2, 64),
+    inputs: { x: [1, 256, 128] },
+    fragments: 2,
+    shared: 2,
+    walking: 2,
+  },
+  {
     what: 'attention with heads of 128',
     build: heads(2, 128),
     inputs: { x: [1, 200, 256] },

@@ -15,7 +15,7 @@ import {
   rowLengthOf,
 } from './matrix-operands.js';
 import type { Coordinates } from './positions.js';
-import type { OperandStages } from './operand-stages.js';
+import type { ChunkBody, OperandStages } from './operand-stages.js';
 import { blockLength, findPlace, placeAt, type StagedTile } from './staging.js';
 
 /** Depth of one product of fragments, in pieces of a row. */
@@ -72,8 +72,8 @@ export class MatrixLowering {
     return this.context.schedule.matrix?.unit === 'wgmma';
   }
 
-  /** Walks a loop axis whose body multiplies what lies along it. */
-  lowerFor(axis: string, body: readonly TileStatement[], lowerBody: () => void): void {
+  /** Walks a loop axis whose body multiplies what lies along it; `apart` as `OperandStages.overChunks` has it. */
+  lowerFor(axis: string, body: readonly TileStatement[], lowerBody: (isWhole: boolean) => void, apart = false): void {
     const { at, kernel } = this.context;
     const products = body.flatMap((statement): readonly (readonly [Contract, MatrixProduct])[] => {
       const product = statement.kind === 'contract' ? asMatrixProduct(statement, kernel, at) : undefined;
@@ -84,7 +84,7 @@ export class MatrixLowering {
     );
     this.packAhead(products, body);
     if (products.length < body.length || !this.isShared) {
-      this.overChunks(axis, this.plan(products, loads), 0, lowerBody);
+      this.overChunks(axis, this.plan(products, loads), 0, lowerBody, apart);
       return;
     }
     // Nothing but products: they are on their way together, behind the next chunk's.
@@ -138,15 +138,22 @@ export class MatrixLowering {
     return tiles;
   }
 
-  private overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: () => void): void {
+  private overChunks(
+    axis: string,
+    tiles: readonly StagedTile[],
+    inFlight: 0 | 1,
+    body: (isWhole: boolean) => void,
+    apart = false,
+  ): void {
     const { at, stages } = this.context;
-    stages.overChunks(axis, tiles, inFlight, (start, stageOf) => {
+    const inChunk: ChunkBody = (start, stageOf, isWhole) => {
       for (const tile of tiles) this.staged.set(tile.source, { tile, stage: stageOf(tile) });
       at.setChunk(axis, start);
-      body();
+      body(isWhole);
       at.leaveChunk(axis);
       for (const { source } of tiles) this.staged.delete(source);
-    });
+    };
+    stages.overChunks(axis, tiles, inFlight, inChunk, apart);
   }
 
   /** Leaves at most `inFlight` groups of products on their way. */

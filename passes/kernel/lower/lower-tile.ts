@@ -20,7 +20,7 @@ import { CopiedStages } from './operand-stages.js';
 import { TensorRings } from './tensor-rings.js';
 import { copyingInvocations, tileCounts, walkTiles } from './walk-tiles.js';
 import { type Contract, isOnlyLeftFactor } from './matrix-operands.js';
-import { wholeTileHolds } from './whole-tile.js';
+import { changesOnlyPastEnd, wholeTileHolds } from './whole-tile.js';
 import { TileLoops } from './tile-loops.js';
 import { Coordinates } from './positions.js';
 import { StoreLowering } from './lower-store.js';
@@ -191,14 +191,19 @@ class Lowering {
         this.reductions.lower(statement);
         return;
       case 'for': {
-        const lowerBody = (): void => statement.body.forEach((inner) => this.lower(inner));
+        const lowerBody = (without?: TileStatement): void =>
+          statement.body.forEach((inner) => inner !== without && this.lower(inner));
         const multiplies = statement.body.some(({ kind }) => kind === 'contract');
         const together = statement.body.filter((inner) => inner.kind === 'contract' && inner.over === statement.axis);
         // Sums of lanes are added up after the walk, not in every chunk of it.
         if (this.matrix === undefined && together.length === statement.body.length) {
           this.contracts.lower(together as readonly Contract[]);
-        } else if (this.matrix === undefined || !multiplies) this.loops.eachChunk(statement.axis, 1, lowerBody);
-        else this.matrix.lowerFor(statement.axis, statement.body, lowerBody);
+        } else if (this.matrix === undefined || !multiplies) this.loops.eachChunk(statement.axis, 1, () => lowerBody());
+        else {
+          const mask = this.findEndMask(statement);
+          const inChunk = (isWhole: boolean): void => lowerBody(isWhole ? mask : undefined);
+          this.matrix.lowerFor(statement.axis, statement.body, inChunk, mask !== undefined);
+        }
         return;
       }
       case 'store':
@@ -209,9 +214,24 @@ class Lowering {
     }
   }
 
+  /**
+   * Four warps multiply together and read packed tiles from registers. Between two such products of a loop there is no branch: ptxas 13.0
+   * then puts what it packs for the second into the registers of the first, which the next chunk still reads.
+   */
+  private get forbidsBranches(): boolean {
+    return this.schedule.matrix?.unit === 'wgmma';
+  }
+
+  /** What only the last chunk needs, so that instead of a branch the whole ones have a loop without it. */
+  private findEndMask({ axis, body }: Extract<TileStatement, { kind: 'for' }>): TileStatement | undefined {
+    if (!this.forbidsBranches) return undefined;
+    return body.find((inner) => inner.kind === 'assign' && changesOnlyPastEnd(inner, axis, this.at));
+  }
+
   /** Where an assignment keeps all of a tile but what some conditions exclude: whether they exclude any of it; else undefined. */
   private changesAny({ name, value }: Extract<TileStatement, { kind: 'assign' }>): Expression | undefined {
     if (value.kind !== 'when' || value.yes.kind !== 'tile' || value.yes.name !== name) return undefined;
+    if (this.forbidsBranches) return undefined;
     const { axes, registers, lanes } = this.loops.tile(name);
     if (registers.size * lanes < 2) return undefined;
     const all = wholeTileHolds(value.conditions, axes, this.at);

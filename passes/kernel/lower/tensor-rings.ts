@@ -2,7 +2,7 @@ import { add, binary, builtin, i32, integer, multiply } from '../../../ir/kernel
 import { Dim } from '../../../ir/dim.js';
 import type { BarrierArray, BarrierPlace, Expression, TensorMap } from '../../../ir/kernel/thread.js';
 import type { TileKernel } from '../../../ir/kernel/tile.js';
-import type { ChunkBody, OperandStages, StagesContext } from './operand-stages.js';
+import { type ChunkBody, eachChunk, type OperandStages, type StagesContext } from './operand-stages.js';
 import { blockLength, blockPieces, declareArray, type StagedTile, stageLength } from './staging.js';
 import { asRectangle, type OperandRectangle } from './tensor-maps.js';
 
@@ -43,18 +43,17 @@ export class TensorRings implements OperandStages {
 
   constructor(private readonly context: RingsContext) {}
 
-  overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: ChunkBody): void {
+  overChunks(axis: string, tiles: readonly StagedTile[], inFlight: 0 | 1, body: ChunkBody, apart = false): void {
     const { at, emitter } = this.context;
     const ring = this.declareRing(axis, tiles);
-    const { tile: chunk } = at.axis(axis);
-    emitter.loop(axis, integer(0), this.endOf(ring), chunk, (variable) => {
+    eachChunk(axis, { at, emitter }, apart, (variable, isWhole) => {
       const { number, stage, turn } = this.placeOf(ring, variable);
       emitter.push({
         kind: 'wait_barrier',
         barrier: { array: ring.filled, index: stage },
         parity: this.parityOf(turn),
       });
-      body(variable, (tile) => emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile)))));
+      body(variable, (tile) => emitter.hoist('s', i32, multiply(stage, integer(stageLength(tile)))), isWhole);
       if (inFlight === 0) this.release({ array: ring.emptied, index: stage });
       else {
         // What was multiplied before this chunk is read.

@@ -1,8 +1,10 @@
 import { Dim } from '../../../ir/dim.js';
 import { add, both, integer } from '../../../ir/kernel/expressions.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
-import type { IndexCondition } from '../../../ir/kernel/tile.js';
+import type { IndexCondition, TileStatement } from '../../../ir/kernel/tile.js';
 import type { AxisPoint, Coordinates } from './positions.js';
+
+type Assignment = Extract<TileStatement, { readonly kind: 'assign' }>;
 
 /**
  * Whether conditions hold for all coordinates of the workgroup's part of some axes: an expression alike for all invocations. Undefined
@@ -20,6 +22,15 @@ export function wholeTileHolds(
     all = all === undefined ? one : both(all, one);
   }
   return all;
+}
+
+/** An assignment that changes only what lies past the extent of a loop axis: nothing in a whole chunk. */
+export function changesOnlyPastEnd({ name, value }: Assignment, axis: string, at: Coordinates): boolean {
+  if (value.kind !== 'when' || value.yes.kind !== 'tile' || value.yes.name !== name) return false;
+  const { extent } = at.axis(axis);
+  return value.conditions.every(
+    ({ kind, left, right }) => kind === 'less' && left.equals(Dim.symbol(axis)) && right.equals(extent),
+  );
 }
 
 /** The condition where the difference of its sides is largest, or smallest, in the tile. */
