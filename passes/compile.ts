@@ -71,7 +71,10 @@ export function prepareModule(
   const operands = chosen === 'fp8' ? 'bf16' : chosen;
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
-  const passes = graphPassesFor(target, pipelineOptionsOf(chosen, options.mayQuantize, options.encodingOf));
+  const passes = graphPassesFor(target, {
+    ...pipelineOptionsOf(chosen, options.mayQuantize, options.encodingOf),
+    ...(operands === 'f16' && target.matrix === 'subgroup' && { halvesWeights: true }),
+  });
   const fused = runGraphPasses({ ...module, functions }, passes, target, options.instruments ?? []);
   const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
   return (schedules) => {

@@ -7,6 +7,7 @@ import { eliminateDeadCode } from './graph/eliminate-dead-code.js';
 import { type EncodingOf, encodeWeights } from './graph/encode-weights.js';
 import { foldConstants } from './graph/fold-constants.js';
 import { fuse } from './graph/fuse.js';
+import { halveWeights } from './graph/halve-weights.js';
 import { hoistLoopInvariants } from './graph/hoist-loop-invariants.js';
 import { joinRows } from './graph/join-rows.js';
 import { mergeNormWeights } from './graph/merge-norm-weights.js';
@@ -39,6 +40,8 @@ export interface PipelineOptions {
   readonly mayQuantize?: MayQuantize;
   /** Set where weights of linear layers stay encoded. */
   readonly encodingOf?: EncodingOf;
+  /** Set where products multiply f16 numbers as they are stored. */
+  readonly halvesWeights?: true;
 }
 
 /**
@@ -47,7 +50,7 @@ export interface PipelineOptions {
  */
 export function graphPassesFor(
   _target: Target,
-  { mayQuantize, encodingOf }: PipelineOptions = {},
+  { mayQuantize, encodingOf, halvesWeights }: PipelineOptions = {},
 ): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
     mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
@@ -58,6 +61,7 @@ export function graphPassesFor(
     eliminateDeadCode,
     ...encode,
     ...quantize,
+    ...(halvesWeights === true ? [halveWeights, eliminateDeadCode] : []),
     mergeNormWeights,
     joinRows,
     eliminateDeadCode,

@@ -1,5 +1,5 @@
 /** Rows of weights as bytes. */
-import { f32ToBf16, type DType } from '../ir/dtype.js';
+import { bf16ToF32, f32ToBf16, f32ToF16, type DType } from '../ir/dtype.js';
 import { hostTensorToBytes, rowMajorStrides } from '../ir/host-tensor.js';
 
 /** Rows (indices of the first axis) of a weight or of an ingredient of one. */
@@ -26,6 +26,27 @@ export function narrowF32(values: Float32Array, dtype: DType): Uint8Array {
     narrow[at] = (bits & 0x7fffffff) > 0x7f800000 ? f32ToBf16(NaN) : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
   }
   return new Uint8Array(narrow.buffer);
+}
+
+/** What each bf16 number is in f16; made when it is first asked for. */
+let halves: Uint16Array | undefined;
+
+/** Numbers of bf16 in f16, to nearest. A table takes a fifth of the time that the way through f32 does. */
+export function halvesOfBf16(bytes: Uint8Array): Uint8Array {
+  halves ??= Uint16Array.from({ length: 65536 }, (_, bits) => f32ToF16(bf16ToF32(bits)));
+  const table = halves;
+  const start = aligned(bytes, 2);
+  const words = new Uint16Array(start.buffer, start.byteOffset, bytes.byteLength / 2);
+  const narrow = new Uint16Array(words.length);
+  for (let at = 0; at < words.length; at++) narrow[at] = table[words[at] as number] as number;
+  return new Uint8Array(narrow.buffer);
+}
+
+/** Whether all numbers of f16 are finite. */
+export function areFiniteHalves(bytes: Uint8Array): boolean {
+  const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+  for (let at = 0; at < words.length; at++) if (((words[at] as number) & 0x7c00) === 0x7c00) return false;
+  return true;
 }
 
 /** Elements of a row-major array of `shape` in the order of its permuted axes. */

@@ -10,7 +10,7 @@ import { encodedArray, type EncodedForm, encodedForm, madeRecords, storedRecords
 import type { KeptArrays } from './kept-arrays.js';
 import { quantizedRows } from './quantized-rows.js';
 import { joinPieces } from '../frontend/checkpoint/byte-source.js';
-import { narrowF32, permuteBytes, type Rows } from './row-bytes.js';
+import { areFiniteHalves, halvesOfBf16, narrowF32, permuteBytes, type Rows } from './row-bytes.js';
 
 export interface WeightFiles {
   readonly checkpoint: Checkpoint;
@@ -178,7 +178,13 @@ class NumberOpener extends RowOpener {
     }
     const bytes = joinPieces(pieces);
     if (slice.dtype === this.dtype) return bytes;
-    return narrowF32(widenToF32(bytes, slice.fileDType, [this.files.checkpoint.name, slice.name]), this.dtype);
+    const where = [this.files.checkpoint.name, slice.name];
+    const narrow =
+      slice.dtype === 'bf16' && this.dtype === 'f16'
+        ? halvesOfBf16(bytes)
+        : narrowF32(widenToF32(bytes, slice.fileDType, where), this.dtype);
+    if (this.dtype === 'f16') expectFinite(narrow, where);
+    return narrow;
   }
 
   private permute(part: WeightPart, of: WeightPart, permutation: readonly number[]): Rows {
@@ -261,4 +267,15 @@ class RecordOpener extends RowOpener {
   protected rowBytes(): number {
     return this.form.recordBytes;
   }
+}
+
+/** A number too large for f16 would make a picture black or white. */
+function expectFinite(halves: Uint8Array, where: readonly string[]): void {
+  if (areFiniteHalves(halves)) return;
+  throw new Flux2cError('F2C423', 'a weight has numbers that f16 does not hold', {
+    where,
+    expected: 'numbers from -65504 to 65504',
+    found: 'larger ones, infinities or none',
+    hint: 'Multiply in f32: --operands f32.',
+  });
 }

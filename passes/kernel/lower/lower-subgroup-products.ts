@@ -83,7 +83,7 @@ export class SubgroupProducts {
   }
 
   /** Walks a loop axis whose body multiplies what lies along it. */
-  lowerFor(axis: string, body: readonly TileStatement[], lowerBody: () => void): void {
+  lowerFor(axis: string, body: readonly TileStatement[], lowerBody: (isWhole: boolean) => void, _apart = false): void {
     const { at } = this.context;
     const contracts = body.filter((statement) => statement.kind === 'contract');
     const products = contracts.map((statement) => [statement, this.productOf(statement)] as const);
@@ -94,7 +94,7 @@ export class SubgroupProducts {
     this.packAhead(products, body);
     this.stages.overChunks(axis, this.planTiles(products), (start) => {
       at.setChunk(axis, start);
-      lowerBody();
+      lowerBody(false);
       at.leaveChunk(axis);
     });
   }
