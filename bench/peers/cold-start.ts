@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheEnvironment } from './compare-work.js';
 import type { Contestant } from './contestants.js';
+import type { Numbers } from './numbers.js';
+import type { RequestFor } from './protocol.js';
 import type { ColdStart } from './result.js';
 import { StackProcess } from './stack-process.js';
 import type { Work } from './works.js';
@@ -13,22 +15,30 @@ export async function measureColdStart(
   work: Work,
   place: string,
   folder: string,
+  numbers: Numbers,
+  seconds?: number,
 ): Promise<ColdStart> {
   const own = await mkdtemp(join(folder, 'cold-'));
   try {
-    const empty = await startOnce(contestant, work, place, own);
-    return { empty, warm: await startOnce(contestant, work, place, own) };
+    const request = { ask: 'prepare', contestant: contestant.id, adapter: place, work, numbers } as const;
+    const empty = await startOnce(contestant, request, own, seconds);
+    return { empty, warm: await startOnce(contestant, request, own, seconds) };
   } finally {
     await rm(own, { recursive: true, force: true });
   }
 }
 
-async function startOnce(contestant: Contestant, work: Work, place: string, folder: string): Promise<number> {
+async function startOnce(
+  contestant: Contestant,
+  request: RequestFor<'prepare'>,
+  folder: string,
+  seconds?: number,
+): Promise<number> {
   const environment = await cacheEnvironment(folder);
   const start = performance.now();
-  const process = StackProcess.start(contestant, environment);
+  const process = StackProcess.start(contestant, { environment, seconds });
   try {
-    await process.ask<'prepare'>({ ask: 'prepare', contestant: contestant.id, adapter: place, work });
+    await process.ask<'prepare'>(request);
     await process.ask<'check'>({ ask: 'check', file: join(folder, 'result') });
     return performance.now() - start;
   } finally {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { graph, interpretFunction, ropeTable, timestepEmbedding } from '../../frontend/index.js';
 import type { HostTensor } from '../../ir/host-tensor.js';
 import { toHostTensor } from '../../runtime/host-array.js';
-import { makeTransformerTables, makeWorkData, permute } from './work-data.js';
+import { makeTransformerTables, makeWorkData, period } from './work-data.js';
 import { buildWorkGraph, configOf } from './work-graph.js';
 import { parseWork, type TransformerWork } from './works.js';
 
