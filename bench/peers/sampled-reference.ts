@@ -110,13 +110,13 @@ function sampleConvolution(
 /** At most `wanted` of `count` places, first and last among them, at distances that fit no tile. */
 export function spread(count: number, wanted: number): readonly number[] {
   if (count <= wanted) return Array.from({ length: count }, (_, at) => at);
-  const last = wanted - 1;
-  return Array.from({ length: wanted }, (_, at) => {
-    if (at === 0 || at === last) return at === 0 ? 0 : count - 1;
+  const between = Array.from({ length: wanted - 2 }, (_, at) => {
     // Within a part of its own, by a sequence that is uniform there (multiples of the golden ratio).
     const share = (at * 0.618_033_988_75) % 1;
-    return Math.min(count - 2, Math.max(1, Math.floor(((at - 0.5 + share) * count) / wanted)));
+    return 1 + Math.floor(((at + share) * (count - 2)) / (wanted - 2));
   });
+  // Two parts may share the place that lies in both.
+  return [...new Set([0, ...between, count - 1])];
 }
 
 function dot(a: Float32Array, aStart: number, b: Float32Array, bStart: number, length: number): number {
