@@ -101,7 +101,7 @@ async function measureGeneration(
 ): Promise<{ readonly rounds: readonly Round[]; readonly best: number }> {
   const { signal } = comparison;
   const runners: Runner[] = [];
-  const clock = StackProcess.start(calibrator);
+  const clock = StackProcess.start();
   const speeds: number[] = [];
   const calibrate = async (): Promise<number> => {
     await setTimeout(pauseBetween);
@@ -116,7 +116,11 @@ async function measureGeneration(
       signal.throwIfAborted();
       const own = join(comparison.folder, standing.contestant.id.replaceAll(':', '-'));
       const environment = await cacheEnvironment(own);
-      const process = StackProcess.start(standing.contestant, { environment, seconds: comparison.seconds });
+      const process = StackProcess.start({
+        nodeFlags: comparison.hardware ? [] : standing.contestant.softwareFlags,
+        environment,
+        seconds: comparison.seconds,
+      });
       const runner = await guard(standing, process, () => prepareRunner(comparison, standing, process));
       if (runner !== undefined) runners.push(runner);
     }

@@ -25,8 +25,8 @@ export interface Contestant {
   readonly fused: boolean;
   /** What it stores weights in and rounds factors of products to. */
   readonly numbers: Numbers;
-  /** For the process. */
-  readonly nodeFlags: readonly string[];
+  /** For the process, where the adapter is a software driver, which needs the processor itself. */
+  readonly softwareFlags: readonly string[];
   runs(work: Work): boolean;
   open(adapter: string): Promise<Stack>;
 }
@@ -37,7 +37,7 @@ function contestant(form: Form): Contestant {
   const { stack, kind, threads = 1, fused = false, numbers = 'f32' } = form;
   const parts = [isOnGpu({ kind }) ? [] : [`${threads}`], numbers === 'f32' ? [] : [numbers], fused ? ['fused'] : []];
   const id = [stack, kind, ...parts.flat()].join(':');
-  return { id, threads, fused, numbers, own: false, nodeFlags: [], runs: () => true, ...form };
+  return { id, threads, fused, numbers, own: false, softwareFlags: [], runs: () => true, ...form };
 }
 
 /** Whether it has no threads on the processor. */
@@ -53,7 +53,7 @@ const quickWasm = ['--liftoff-only'];
 const onnxruntimeWebgpu: Form = {
   stack: 'onnxruntime-web',
   kind: 'webgpu',
-  nodeFlags: quickWasm,
+  softwareFlags: quickWasm,
   open: (adapter) => openOnnxruntime({ kind: 'webgpu', threads: 1, adapter }),
 };
 

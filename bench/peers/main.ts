@@ -170,7 +170,7 @@ async function measureAt(
       continue;
     }
     try {
-      timed.push({ ...one, coldStart: await measureColdStart(contestant, work, place, folder, numbers, seconds) });
+      timed.push({ ...one, coldStart: await measureColdStart(contestant, result, { folder, hardware, seconds }) });
     } catch (error) {
       if (!(error instanceof ContestantFailure)) throw error;
       notice(`${one.id} did not start once more: ${error.message}`);

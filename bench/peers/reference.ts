@@ -46,7 +46,7 @@ export function computeReference(work: Work, numbers: Numbers = 'f32'): Referenc
 
 /** In a process of its own, so that its gigabytes are gone before others are measured. */
 async function askReferee(work: Work, numbers: Numbers, folder: string): Promise<Reference> {
-  const process = StackProcess.start(referee);
+  const process = StackProcess.start();
   const file = join(folder, 'reference');
   try {
     await process.ask<'prepare'>({ ask: 'prepare', contestant: referee.id, adapter: '', work, numbers });

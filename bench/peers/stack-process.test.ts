@@ -15,7 +15,7 @@ describe('StackProcess', () => {
     const program = join(folder, `${name}.mjs`);
     await writeFile(program, `process.on('message', (request) => { ${onMessage} });`);
     const environment = { FLUX2C_TEST: 'seen' };
-    return StackProcess.start({ nodeFlags: ['--no-warnings'] }, { environment, program, ...more });
+    return StackProcess.start({ nodeFlags: ['--no-warnings'], environment, program, ...more });
   };
 
   it('asks, gets replies and ends the process', async () => {

@@ -1,7 +1,6 @@
 /** A contestant's process, seen from the driver. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Contestant } from './contestants.js';
 import type { Asked, Replies, Reply, RequestFor } from './protocol.js';
 
 /** A contestant that fails is reported and left out; the comparison goes on. */
@@ -14,6 +13,7 @@ const farewell = 5;
 const keptOutput = 2000;
 
 export interface StackProcessOptions {
+  readonly nodeFlags?: readonly string[];
   /** Added to the driver's own. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Answers the requests. */
@@ -39,14 +39,12 @@ export class StackProcess {
     child.once('error', (error) => (this.ended = error.message));
   }
 
-  static start(
-    { nodeFlags }: Pick<Contestant, 'nodeFlags'>,
-    {
-      environment = {},
-      program = fileURLToPath(new URL('serve.js', import.meta.url)),
-      seconds = Infinity,
-    }: StackProcessOptions = {},
-  ): StackProcess {
+  static start({
+    nodeFlags = [],
+    environment = {},
+    program = fileURLToPath(new URL('serve.js', import.meta.url)),
+    seconds = Infinity,
+  }: StackProcessOptions = {}): StackProcess {
     const child = fork(program, [], {
       execArgv: [...nodeFlags],
       env: { ...process.env, ...environment },
