@@ -16,7 +16,7 @@ export interface ColdStartOptions {
 
 /** Throws a `ContestantFailure` for what goes wrong. */
 export async function measureColdStart(
-  { id, softwareFlags }: Contestant,
+  { id, nodeFlags }: Contestant,
   { work, numbers, place }: Pick<WorkResult, 'work' | 'numbers' | 'place'>,
   { folder, hardware, seconds }: ColdStartOptions,
 ): Promise<ColdStart> {
@@ -24,7 +24,11 @@ export async function measureColdStart(
   const startOnce = async (): Promise<number> => {
     const environment = await cacheEnvironment(own);
     const start = performance.now();
-    const process = StackProcess.start({ nodeFlags: hardware ? [] : softwareFlags, environment, seconds });
+    const process = StackProcess.start({
+      nodeFlags: nodeFlags[hardware ? 'hardware' : 'software'],
+      environment,
+      seconds,
+    });
     try {
       await process.ask<'prepare'>({ ask: 'prepare', contestant: id, adapter: place, work, numbers });
       await process.ask<'check'>({ ask: 'check', file: join(own, 'result') });

@@ -117,7 +117,7 @@ async function measureGeneration(
       const own = join(comparison.folder, standing.contestant.id.replaceAll(':', '-'));
       const environment = await cacheEnvironment(own);
       const process = StackProcess.start({
-        nodeFlags: comparison.hardware ? [] : standing.contestant.softwareFlags,
+        nodeFlags: standing.contestant.nodeFlags[comparison.hardware ? 'hardware' : 'software'],
         environment,
         seconds: comparison.seconds,
       });

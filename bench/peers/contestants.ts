@@ -25,11 +25,13 @@ export interface Contestant {
   readonly fused: boolean;
   /** What it stores weights in and rounds factors of products to. */
   readonly numbers: Numbers;
-  /** For the process, where the adapter is a software driver, which needs the processor itself. */
-  readonly softwareFlags: readonly string[];
+  /** For the process: beside a software driver, and where the processor has nothing else to do. */
+  readonly nodeFlags: Readonly<Record<'software' | 'hardware', readonly string[]>>;
   runs(work: Work): boolean;
   open(adapter: string): Promise<Stack>;
 }
+
+const noFlags = { software: [], hardware: [] };
 
 type Form = Pick<Contestant, 'stack' | 'kind' | 'open'> & Partial<Contestant>;
 
@@ -37,7 +39,7 @@ function contestant(form: Form): Contestant {
   const { stack, kind, threads = 1, fused = false, numbers = 'f32' } = form;
   const parts = [isOnGpu({ kind }) ? [] : [`${threads}`], numbers === 'f32' ? [] : [numbers], fused ? ['fused'] : []];
   const id = [stack, kind, ...parts.flat()].join(':');
-  return { id, threads, fused, numbers, own: false, softwareFlags: [], runs: () => true, ...form };
+  return { id, threads, fused, numbers, own: false, nodeFlags: noFlags, runs: () => true, ...form };
 }
 
 /** Whether it has no threads on the processor. */
@@ -47,13 +49,16 @@ export function isOnGpu({ kind }: Pick<Contestant, 'kind'>): boolean {
 
 const hasAttention = (work: Work): boolean => work.kind === 'attention' || work.kind === 'transformer';
 
-/** V8's optimising compiler takes a minute for onnxruntime's 26 MB of WebAssembly, which only drives the GPU. */
-const quickWasm = ['--liftoff-only'];
+/**
+ * V8's optimising compiler takes a minute for onnxruntime's 26 MB of WebAssembly, which only drives the GPU; with a budget that
+ * large it is for what runs all the time.
+ */
+const quickWasm = { software: ['--liftoff-only'], hardware: ['--wasm-tiering-budget=200000000'] };
 
 const onnxruntimeWebgpu: Form = {
   stack: 'onnxruntime-web',
   kind: 'webgpu',
-  softwareFlags: quickWasm,
+  nodeFlags: quickWasm,
   open: (adapter) => openOnnxruntime({ kind: 'webgpu', threads: 1, adapter }),
 };
 

@@ -1,6 +1,5 @@
 /** onnxruntime: its WebGPU and WebAssembly builds, and the native one. */
 import { readFileSync } from 'node:fs';
-import { isSoftwareAdapter } from '../../../runtime/webgpu/webgpu-target.js';
 import type { PreparedTask, Stack, Task } from '../stack.js';
 import { copySharedWrites, provideBrowserGpu } from './browser-globals.js';
 import { buildOnnxWork } from './onnx-models.js';
@@ -25,14 +24,12 @@ export async function openOnnxruntime(flavour: OrtFlavour): Promise<Stack> {
 }
 
 async function openOnGpu(choice: string): Promise<Stack> {
-  const adapter = await provideBrowserGpu(choice);
+  await provideBrowserGpu(choice);
   copySharedWrites();
   const ort = await importOrt('onnxruntime-web/webgpu');
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = readFileSync(peerFile('onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify.wasm'));
-  // What capturing saves is time between launches, of which software drivers have none.
-  const capture = !isSoftwareAdapter(adapter.info);
-  return { prepare: (task) => prepareOnGpu(ort, task, capture), close: async () => undefined };
+  return { prepare: (task) => prepareOnGpu(ort, task), close: async () => undefined };
 }
 
 async function importOrt(name: string): Promise<Ort> {
