@@ -24,8 +24,8 @@ export function openCalibrator(): Stack {
       const launch = { kernel: kernel.name, label: kernel.name, bindings, parameters: Int32Array.of(iterations) };
       const sequence = device.record([{ ...launch, workgroups: [workgroups, 1, 1] }], kernel.name);
       return {
-        run: async () => {
-          device.run(sequence);
+        run: async (count) => {
+          for (let at = 0; at < count; at++) device.run(sequence);
           await device.finish();
         },
         read: async () => new Float32Array(0),

@@ -1,13 +1,16 @@
 /** Measures one work on all contestants of a place, in turn, over several processes. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { burstFlop } from './calibrator.js';
-import { calibrator, type Contestant } from './contestants.js';
-import { relativeError } from './reference.js';
+import { calibrator, type Contestant, isOnGpu } from './contestants.js';
+import type { Numbers } from './numbers.js';
+import type { RequestFor } from './protocol.js';
+import { readResult, relativeError } from './reference.js';
 import type { ContestantResult, WorkResult } from './result.js';
 import {
+  batchWithin,
   calmRounds,
   medianOf,
   orderOfRound,
@@ -16,17 +19,24 @@ import {
   type Sample,
   summarizeRounds,
 } from './rounds.js';
+import type { Reference } from './sampled-reference.js';
 import { ContestantFailure, StackProcess } from './stack-process.js';
 import { countFlop, printWork, type Work } from './works.js';
 
 export interface Comparison {
   readonly work: Work;
+  /** What weights and inputs are, exactly. */
+  readonly numbers: Numbers;
   /** What `--adapter` takes; `processor` for contestants that need none. */
   readonly place: string;
+  /** The place is a GPU: what its driver lets Node.js wait is longer than many works take. */
+  readonly hardware: boolean;
   readonly contestants: readonly Contestant[];
-  readonly reference: Float64Array;
+  readonly reference: Reference;
   readonly processes: number;
   readonly rounds: number;
+  /** What a contestant's process may take, all in all. */
+  readonly seconds?: number | undefined;
   /** A folder for results and for caches of drivers, empty at first. */
   readonly folder: string;
   readonly signal: AbortSignal;
@@ -36,6 +46,8 @@ export interface Comparison {
 /** Milliseconds that a contestant gets in a round, and before the first. */
 const roundBudget = 150;
 const warmupBudget = 300;
+/** Milliseconds of work for a GPU that one wait is for. */
+const batchBudget = 50;
 /** Threads of onnxruntime look for work for some 15 ms after a run, on the time of whoever comes next. */
 const pauseBetween = 30;
 const calibrationRuns = 5;
@@ -54,10 +66,11 @@ interface Runner {
   readonly standing: Standing;
   readonly process: StackProcess;
   readonly repeats: number;
+  readonly batch: number;
 }
 
 export async function compareWork(comparison: Comparison): Promise<WorkResult> {
-  const { work, place, contestants, processes, notice } = comparison;
+  const { work, numbers, place, hardware, contestants, processes, notice } = comparison;
   const standings = contestants.map((contestant): Standing => {
     return { contestant, error: 0, firstTime: undefined, pipelineTime: 0, failure: undefined };
   });
@@ -71,7 +84,9 @@ export async function compareWork(comparison: Comparison): Promise<WorkResult> {
   }
   return {
     work,
+    numbers,
     place,
+    hardware,
     flop: countFlop(work),
     rounds: rounds.length,
     calmRounds: calmRounds(rounds, best).length,
@@ -86,21 +101,26 @@ async function measureGeneration(
 ): Promise<{ readonly rounds: readonly Round[]; readonly best: number }> {
   const { signal } = comparison;
   const runners: Runner[] = [];
-  const clock = StackProcess.start(calibrator, {});
+  const clock = StackProcess.start();
   const speeds: number[] = [];
   const calibrate = async (): Promise<number> => {
     await setTimeout(pauseBetween);
-    const { wall } = await clock.ask<'run'>({ ask: 'run', repeats: calibrationRuns });
+    const { wall } = await clock.ask<'run'>({ ask: 'run', repeats: calibrationRuns, batch: 1 });
     speeds.push(burstFlop / Math.min(...wall));
     return burstFlop / medianOf(wall);
   };
   try {
-    await clock.ask<'prepare'>({ ...prepareRequest(comparison), contestant: calibrator.id });
+    await clock.ask<'prepare'>(prepareRequest(comparison, calibrator));
     await calibrate();
     for (const standing of standings.filter(({ failure }) => failure === undefined)) {
       signal.throwIfAborted();
       const own = join(comparison.folder, standing.contestant.id.replaceAll(':', '-'));
-      const process = StackProcess.start(standing.contestant, await cacheEnvironment(own));
+      const environment = await cacheEnvironment(own);
+      const process = StackProcess.start({
+        nodeFlags: standing.contestant.nodeFlags[comparison.hardware ? 'hardware' : 'software'],
+        environment,
+        seconds: comparison.seconds,
+      });
       const runner = await guard(standing, process, () => prepareRunner(comparison, standing, process));
       if (runner !== undefined) runners.push(runner);
     }
@@ -124,36 +144,36 @@ async function measureGeneration(
   }
 }
 
-function prepareRequest({ work, place }: Comparison): { ask: 'prepare'; adapter: string; work: Work } {
-  return { ask: 'prepare', adapter: place, work };
+function prepareRequest({ work, place, numbers }: Comparison, { id }: Contestant): RequestFor<'prepare'> {
+  return { ask: 'prepare', contestant: id, adapter: place, work, numbers };
 }
 
 /** Starts the work in a process, checks its result and warms it up. */
 async function prepareRunner(comparison: Comparison, standing: Standing, process: StackProcess): Promise<Runner> {
-  const { id } = standing.contestant;
   const file = join(comparison.folder, 'result');
-  const { pipelineTime = 0 } = await process.ask<'prepare'>({ ...prepareRequest(comparison), contestant: id });
+  const { pipelineTime = 0 } = await process.ask<'prepare'>(prepareRequest(comparison, standing.contestant));
   const { time } = await process.ask<'check'>({ ask: 'check', file });
-  const bytes = await readFile(file);
-  const result = new Float32Array(new Uint8Array(bytes).buffer);
-  const error = relativeError(result, comparison.reference);
+  const error = relativeError(await readResult(file), comparison.reference);
   if (!Number.isFinite(error)) throw new ContestantFailure('its result has numbers that are none, or too few');
   standing.error = Math.max(standing.error, error);
   if (standing.firstTime === undefined) {
     standing.firstTime = time;
     standing.pipelineTime = pipelineTime;
   }
-  const first = await process.ask<'run'>({ ask: 'run', repeats: 2 });
-  const { wall } = await process.ask<'run'>({
-    ask: 'run',
-    repeats: repeatsWithin(warmupBudget, Math.min(...first.wall)),
-  });
-  return { standing, process, repeats: repeatsWithin(roundBudget, Math.min(...wall)) };
+  const timeOf = async (repeats: number, batch: number): Promise<number> => {
+    const { wall } = await process.ask<'run'>({ ask: 'run', repeats, batch });
+    return Math.min(...wall);
+  };
+  const first = await timeOf(2, 1);
+  // What remains of a wait that several runs share is little: the second estimate is of the device's time.
+  const batch = comparison.hardware ? batchWithin(batchBudget, await timeOf(2, batchWithin(batchBudget, first))) : 1;
+  const later = await timeOf(repeatsWithin(warmupBudget, first * batch), batch);
+  return { standing, process, repeats: repeatsWithin(roundBudget, later * batch), batch };
 }
 
-async function sampleOf({ process, repeats }: Runner): Promise<Sample> {
+async function sampleOf({ process, repeats, batch }: Runner): Promise<Sample> {
   await setTimeout(pauseBetween);
-  const { wall, cpu } = await process.ask<'run'>({ ask: 'run', repeats });
+  const { wall, cpu } = await process.ask<'run'>({ ask: 'run', repeats, batch });
   return { wall: medianOf(wall), cpu: medianOf(cpu) };
 }
 
@@ -171,13 +191,13 @@ async function guard<T>(standing: Standing, process: StackProcess, step: () => P
 
 function summarizeStanding(standing: Standing, rounds: readonly Round[], best: number): ContestantResult {
   const { contestant, error, failure, firstTime, pipelineTime } = standing;
-  const { id, stack, kind, threads, own, fused } = contestant;
-  const common = { id, stack, kind, threads, own, fused };
+  const { id, stack, kind, threads, own, fused, numbers } = contestant;
+  const common = { id, stack, kind, threads, own, fused, numbers };
   if (failure !== undefined) return { ...common, failure };
   const times = summarizeRounds(rounds, best, id);
   if (times === undefined || firstTime === undefined) return { ...common, failure: 'there were no rounds' };
   // Drivers on the processor compute on all of it.
-  const share = kind === 'webgpu' ? availableParallelism() : threads;
+  const share = isOnGpu(contestant) ? availableParallelism() : threads;
   const cpu = Object.fromEntries(
     Object.entries(times.cpu).map(([name, value]) => [name, name === 'count' ? value : value / share]),
   ) as unknown as typeof times.cpu;

@@ -1,12 +1,21 @@
 /** What flux2c is to reach beside its peers, and whether it does. */
 import { nameOf } from './contestants.js';
-import { type Clock, type ContestantResult, fastestPeer, isRanked, ratioOf, type WorkResult } from './result.js';
-import { printPlace, printWork } from './works.js';
+import { formatNumber } from '../../cli/inspect/format.js';
+import {
+  type Clock,
+  type ContestantResult,
+  fastestPeer,
+  isRanked,
+  ownContestant,
+  printTask,
+  ratioOf,
+  type WorkResult,
+} from './result.js';
 
 export interface GoalOutcome {
   /** `transformer 4x64,2+6,256+64 on lavapipe: against the fastest WebGPU peer`. */
   readonly what: string;
-  /** Times as fast. */
+  /** Times as fast; of a device's rate a share. */
   readonly goal: number;
   /** By wall and processor time; undefined where a contestant has no times. */
   readonly wall: number | undefined;
@@ -27,16 +36,57 @@ interface Rivalry {
   readonly own: ContestantResult | undefined;
   /** By each clock the rival may be another. */
   readonly rival: (clock: Clock) => ContestantResult | undefined;
-  /** Threads share work that one thread does alone: what they take together says nothing. */
+  /**
+   * Threads share work that one thread does alone: what they take together says nothing. Nor does the processor where a GPU
+   * computes.
+   */
   readonly wallOnly?: boolean;
 }
+
+/** The goals of all works, on GPUs the share of a device's rate among them. */
+export function judgeAll(results: readonly WorkResult[]): readonly GoalOutcome[] {
+  return results.flatMap((result) => [...judgeGoals(result), ...judgeShare(result, results)]);
+}
+
+/** Of the rate of products that flux2c measured through WebGPU in the same run. */
+const shareOfProducts = 0.4;
+
+/** How much of the rate of the fastest product a transformer in f16 reaches on a GPU. */
+function judgeShare(result: WorkResult, results: readonly WorkResult[]): readonly GoalOutcome[] {
+  const { work, place, hardware, numbers } = result;
+  if (!hardware || numbers !== 'f16' || work.kind !== 'transformer') return [];
+  const rates = results
+    .filter((other) => other.work.kind === 'product' && other.place === place && other.numbers === numbers)
+    .flatMap((other) => {
+      const rate = rateOf(other);
+      return rate === undefined ? [] : [{ other, rate }];
+    })
+    .sort((a, b) => b.rate - a.rate);
+  const [best] = rates;
+  const own = rateOf(result);
+  const share = best === undefined || own === undefined ? undefined : own / best.rate;
+  const rival =
+    best === undefined || own === undefined
+      ? 'nothing to compare with'
+      : `${formatNumber(own)} of ${formatNumber(best.rate)} TFLOP/s, which ${printTask(best.other)} reaches`;
+  const what = `${printTask(result)}: share of the rate of products`;
+  return [{ what, goal: shareOfProducts, wall: share, cpu: undefined, rival }];
+}
+
+/** TFLOP/s of flux2c through WebGPU. */
+function rateOf(result: WorkResult): number | undefined {
+  const own = ownContestant(result, onWebgpu);
+  return own?.wall === undefined || !isRanked(own) ? undefined : result.flop / own.wall.median / 1e9;
+}
+
+const onWebgpu = { kind: 'webgpu', threads: 1 } as const;
 
 /** The goals that a work on a place has. */
 export function judgeGoals(result: WorkResult): readonly GoalOutcome[] {
   return rivalriesOf(result).map(({ goal, against, own, rival, wallOnly = false }) => {
     const byWall = rival('wall');
     return {
-      what: `${printWork(result.work)} on ${printPlace(result.place)}: ${against}`,
+      what: `${printTask(result)}: ${against}`,
       goal,
       wall: ratioOf(own, byWall, 'wall'),
       cpu: wallOnly ? undefined : ratioOf(own, rival('cpu'), 'cpu'),
@@ -46,24 +96,25 @@ export function judgeGoals(result: WorkResult): readonly GoalOutcome[] {
 }
 
 function rivalriesOf(result: WorkResult): readonly Rivalry[] {
-  const { work, place, contestants } = result;
+  const { work, place, hardware, contestants } = result;
   if (place === 'processor') return work.kind === 'transformer' ? wasmRivalries(result) : [];
-  const own = contestants.find((one) => one.own);
-  const goal = webgpuGoal(work.kind, place);
+  const own = ownContestant(result, onWebgpu);
+  const goal = hardware ? 3 : webgpuGoal(work.kind, place);
   if (goal === undefined) return [];
   const against = 'against the fastest WebGPU peer';
-  const peers = { kind: 'webgpu', threads: 1 } as const;
-  if (work.kind !== 'attention') return [{ goal, against, own, rival: (clock) => fastestPeer(result, peers, clock) }];
+  const fastest = { goal, against, own, rival: (clock: Clock) => fastestPeer(result, onWebgpu, clock) };
+  if (hardware) return [{ ...fastest, wallOnly: true }];
+  if (work.kind !== 'attention') return [fastest];
   const plain = { ...result, contestants: contestants.filter(({ fused }) => !fused) };
   const fused = contestants.find((one) => one.fused);
   return [
-    { goal, against: 'against the fastest plain form', own, rival: (clock) => fastestPeer(plain, peers, clock) },
+    { goal, against: 'against the fastest plain form', own, rival: (clock) => fastestPeer(plain, onWebgpu, clock) },
     // Its result is off on some adapters; the goal is about its time all the same.
     { goal: 1.5, against: "against onnxruntime's fused operator", own, rival: () => fused },
   ];
 }
 
-/** Software adapters have goals; others are only measured. */
+/** Of software adapters. */
 function webgpuGoal(kind: WorkResult['work']['kind'], place: string): number | undefined {
   const isLavapipe = /lavapipe|llvmpipe/i.test(place);
   switch (kind) {

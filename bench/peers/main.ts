@@ -8,17 +8,20 @@ import { VERSION } from '../../cli/version.js';
 import { writeFileAtomically } from '../../frontend/checkpoint/node/write-file.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { chooseAdapter, listAdapters } from '../../runtime/webgpu/node/dawn.js';
+import { isSoftwareAdapter } from '../../runtime/webgpu/webgpu-target.js';
 import { measureColdStart } from './cold-start.js';
 import { compareWork } from './compare-work.js';
-import type { Contestant } from './contestants.js';
+import { type Contestant, isOnGpu } from './contestants.js';
 import { installedVersions, installPeers } from './install.js';
 import { chooseContestants, chooseWorks, peersCommand, type PeersOptions } from './options.js';
 import { renderPeersPlot } from './plot.js';
-import { computeReference } from './reference.js';
+import { findReference } from './reference.js';
 import { formatPeers } from './report.js';
 import { formatPeersMarkdown } from './report-markdown.js';
 import { decodePeersResult, encodePeersResult, PEERS_VERSION, type PeersResult, type WorkResult } from './result.js';
+import type { Reference } from './sampled-reference.js';
 import { ContestantFailure } from './stack-process.js';
+import { requireAdapter } from './stacks/browser-globals.js';
 import { printWork, type Work } from './works.js';
 
 const abort = new AbortController();
@@ -33,8 +36,11 @@ try {
 }
 
 async function run(options: PeersOptions): Promise<void> {
-  const result = options.from === undefined ? await measure(options) : await readResults(options.from);
-  if (options.json !== undefined) await writeFileAtomically(options.json, encodePeersResult(result));
+  const write = async (result: PeersResult): Promise<void> => {
+    if (options.json !== undefined) await writeFileAtomically(options.json, encodePeersResult(result));
+  };
+  const result = options.from === undefined ? await measure(options, write) : await readResults(options.from);
+  await write(result);
   if (options.plot !== undefined) {
     await writeFileAtomically(options.plot, new TextEncoder().encode(renderPeersPlot(result)));
   }
@@ -54,47 +60,72 @@ async function readResult(path: string): Promise<PeersResult> {
   return decodePeersResult(text, path);
 }
 
-async function measure(options: PeersOptions): Promise<PeersResult> {
+/** @param onWork gets the result as far as it is there */
+async function measure(options: PeersOptions, onWork: (result: PeersResult) => Promise<void>): Promise<PeersResult> {
+  const end = performance.now() + 1000 * (options.seconds ?? Infinity);
   const works = chooseWorks(options);
   const chosen = chooseContestants(options);
   const places = await choosePlaces(options, chosen);
   const problem = options.install ? await installPeers(notice) : undefined;
   if (problem !== undefined) notice(`the peers do not install: ${problem}`);
   const folder = await mkdtemp(join(tmpdir(), 'flux2c-peers-'));
-  const results: WorkResult[] = [];
-  try {
-    for (const work of works) {
-      notice(`${printWork(work)}: computing the reference`);
-      const reference = computeReference(work);
-      for (const place of places) {
-        const contestants = chosen.filter(
-          (one) => (one.kind === 'webgpu') === (place !== 'processor') && one.runs(work),
-        );
-        if (contestants.length === 0) continue;
-        results.push(await measureAt(place, work, contestants, reference, folder, options));
-      }
-    }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-  return {
+  const about = {
     version: PEERS_VERSION,
     date: new Date().toISOString(),
     compiler: VERSION,
     processor: describeProcessor(),
     packages: installedVersions(),
-    works: results,
-  };
+  } as const;
+  let results: readonly WorkResult[] = [];
+  try {
+    for (const work of works) {
+      if (performance.now() > end) {
+        notice(`${printWork(work)}: there is no time left`);
+        continue;
+      }
+      notice(`${printWork(work)}: computing the reference`);
+      const reference = await findReference(work, options.numbers, folder);
+      for (const place of places) {
+        const contestants = chosen.filter((one) => runsAt(one, place) && one.runs(work));
+        if (contestants.length === 0) continue;
+        results = [...results, await measureAt(place, work, contestants, reference, folder, options)];
+        await onWork({ ...about, works: results });
+      }
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return { ...about, works: results };
+}
+
+interface Place {
+  /** What `--adapter` takes, or `processor`. */
+  readonly name: string;
+  /** A GPU. */
+  readonly hardware: boolean;
+}
+
+function runsAt(one: Contestant, { name, hardware }: Place): boolean {
+  if (one.kind === 'cuda') return hardware;
+  return isOnGpu(one) === (name !== 'processor');
 }
 
 /** Adapters and the processor. F2C515 for an adapter that is not there. */
-async function choosePlaces(options: PeersOptions, chosen: readonly Contestant[]): Promise<readonly string[]> {
-  const onProcessor = chosen.some(({ kind }) => kind !== 'webgpu') ? ['processor'] : [];
-  if (!chosen.some(({ kind }) => kind === 'webgpu')) return onProcessor;
+async function choosePlaces(options: PeersOptions, chosen: readonly Contestant[]): Promise<readonly Place[]> {
+  const onProcessor = chosen.every(isOnGpu) ? [] : [{ name: 'processor', hardware: false }];
+  if (!chosen.some(isOnGpu)) return onProcessor;
   const wanted = options.adapter ?? ['lavapipe'];
   const adapters = await listAdapters();
   const missing = wanted.find((name) => chooseAdapter(adapters, name) === undefined);
-  if (missing === undefined) return [...wanted, ...onProcessor];
+  if (missing === undefined) {
+    const places: Place[] = [];
+    for (const choice of wanted) {
+      const hardware = !isSoftwareAdapter((await requireAdapter(choice)).info);
+      // Which of all GPUs it is belongs to the result; software drivers are known by what they are asked for.
+      places.push({ name: hardware ? chooseAdapter(adapters, choice)!.name : choice, hardware });
+    }
+    return [...places, ...onProcessor];
+  }
   throw new Flux2cError('F2C515', 'no adapter has this in its name', {
     where: ['--adapter'],
     expected: adapters.map(({ name }) => name).join(', ') || 'a driver that WebGPU can use',
@@ -104,23 +135,26 @@ async function choosePlaces(options: PeersOptions, chosen: readonly Contestant[]
 }
 
 async function measureAt(
-  place: string,
+  { name: place, hardware }: Place,
   work: Work,
   contestants: readonly Contestant[],
-  reference: Float64Array,
+  reference: Reference,
   parent: string,
   options: PeersOptions,
 ): Promise<WorkResult> {
   const folder = await mkdtemp(join(parent, 'work-'));
-  const { processes, rounds } = options;
+  const { numbers, processes, rounds, stackSeconds: seconds } = options;
   const { signal } = abort;
   const result = await compareWork({
     work,
+    numbers,
     place,
+    hardware,
     contestants,
     reference,
     processes,
     rounds,
+    seconds,
     folder,
     signal,
     notice,
@@ -136,7 +170,7 @@ async function measureAt(
       continue;
     }
     try {
-      timed.push({ ...one, coldStart: await measureColdStart(contestant, work, place, folder) });
+      timed.push({ ...one, coldStart: await measureColdStart(contestant, result, { folder, hardware, seconds }) });
     } catch (error) {
       if (!(error instanceof ContestantFailure)) throw error;
       notice(`${one.id} did not start once more: ${error.message}`);

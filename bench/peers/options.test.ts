@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../test/code-of.js';
 import { contestants, findContestant } from './contestants.js';
 import { chooseContestants, chooseWorks, peersCommand, type PeersOptions } from './options.js';
-import { standardWorks } from './works.js';
+import { printWork, standardWorks } from './works.js';
 
 function parse(...given: readonly string[]): PeersOptions {
   let options: PeersOptions | undefined;
@@ -16,7 +16,8 @@ describe('the command line', () => {
   it('measures everything by default', () => {
     const options = parse();
     expect(chooseWorks(options)).toBe(standardWorks);
-    expect(chooseContestants(options)).toEqual(contestants);
+    const inFull = contestants.filter(({ numbers, kind }) => numbers === 'f32' && kind !== 'cuda');
+    expect(chooseContestants(options)).toEqual(inFull);
   });
 
   it('takes shapes of several kinds', () => {
@@ -36,6 +37,23 @@ describe('the command line', () => {
       'onnxruntime-node:native:2',
     ]);
     expect(codeOf(() => ids('--stack', 'jax:native'))).toBe('F2C703');
+    expect(ids('--numbers', 'f16', '--stack', 'js', '--stack', 'flux2c', '--cuda')).toEqual([
+      'flux2c:webgpu:f16',
+      'jax-js:webgpu:f16',
+      'flux2c:cuda:f16',
+      'flux2c:webgpu',
+      'jax-js:webgpu',
+      'flux2c:cuda',
+    ]);
+  });
+
+  it('takes named shapes, each shape once', () => {
+    const options = parse('--shapes', 'klein-4b@512', '--shapes', 'klein-4b@1024', '--product', '8192x8192x8192');
+    const works = chooseWorks(options).map(printWork);
+    expect(works).toHaveLength(13);
+    expect(works).toContain('product 1536x3072x27648');
+    expect(works).toContain('transformer 24x128,1+1,4096+512');
+    expect(codeOf(() => parse('--shapes', 'klein-9b@512'))).toBe('F2C702');
   });
 });
 

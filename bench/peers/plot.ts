@@ -4,8 +4,7 @@ import { markup } from '../../cli/page/markup.js';
 import { renderFigure } from '../../cli/page/figure.js';
 import { type Bar, renderBarRows } from '../plot-bars.js';
 import { nameOf } from './contestants.js';
-import { type ContestantResult, isRanked, type PeersResult, type WorkResult } from './result.js';
-import { printPlace, printWork } from './works.js';
+import { type ContestantResult, isRanked, type PeersResult, printTask, type WorkResult } from './result.js';
 
 const WIDTH = 1320;
 const TITLE = 30;
@@ -20,7 +19,7 @@ export function renderPeersPlot({ works }: PeersResult): string {
       result.contestants.flatMap((one) => barOf(one, result)),
       NAMES,
     );
-    const title = `${printWork(result.work)} on ${printPlace(result.place)}`;
+    const title = printTask(result);
     const part = markup`<g transform="translate(0 ${top})"><text class="title" x="4" y="18">${title}</text><g transform="translate(0 ${TITLE})">${rows}</g></g>`;
     top += TITLE + height + GAP;
     return part;
@@ -28,7 +27,7 @@ export function renderPeersPlot({ works }: PeersResult): string {
   return renderFigure(WIDTH, top, parts);
 }
 
-function barOf(one: ContestantResult, { flop }: WorkResult): readonly Bar[] {
+function barOf(one: ContestantResult, { flop, hardware }: WorkResult): readonly Bar[] {
   const { wall, cpu } = one;
   if (wall === undefined || cpu === undefined) return [];
   const rate = `${formatNumber(flop / wall.median / 1e6)} GFLOP/s`;
@@ -36,7 +35,7 @@ function barOf(one: ContestantResult, { flop }: WorkResult): readonly Bar[] {
     {
       name: isRanked(one) ? nameOf(one) : `${nameOf(one)} (wrong)`,
       time: wall,
-      note: `${rate}, processor time ${formatDuration(cpu.median)}`,
+      note: hardware ? rate : `${rate}, processor time ${formatDuration(cpu.median)}`,
       tone: one.own ? 1 : isRanked(one) ? 0 : 8,
     },
   ];

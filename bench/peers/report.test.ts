@@ -14,9 +14,9 @@ interface Given extends Partial<ContestantResult> {
 }
 
 function contestant(stack: string, kind: ContestantKind, { time, ...more }: Given = {}): ContestantResult {
-  const { threads = 1, fused = false } = more;
-  const id = [stack, kind, threads, fused].join(':');
-  const common = { id, stack, kind, threads, fused, own: stack === 'flux2c' };
+  const { threads = 1, fused = false, numbers = 'f32' } = more;
+  const id = [stack, kind, threads, numbers, fused].join(':');
+  const common = { id, stack, kind, threads, fused, numbers, own: stack === 'flux2c' };
   const times = time !== undefined && { wall: summarize([time]), cpu: summarize([time / 2]), compileTime: 5 };
   return { ...common, error: 1e-7, ...times, ...more };
 }
@@ -26,9 +26,21 @@ function workResult(
   shape: string,
   place: string,
   contestants: readonly ContestantResult[],
+  more: Partial<WorkResult> = {},
 ): WorkResult {
   const work = parseWork(kind, shape);
-  return { work, place, flop: countFlop(work), rounds: 6, calmRounds: 5, contestants };
+  const numbers = 'f32';
+  return {
+    work,
+    numbers,
+    place,
+    hardware: false,
+    flop: countFlop(work),
+    rounds: 6,
+    calmRounds: 5,
+    contestants,
+    ...more,
+  };
 }
 
 const attention = workResult('attention', '4x512x64', 'lavapipe', [

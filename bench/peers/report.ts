@@ -1,9 +1,17 @@
 /** A comparison as tables for terminals: everything that is known. */
 import { formatDuration, formatNumber, formatTable, type Column } from '../../cli/inspect/format.js';
 import { nameOf } from './contestants.js';
-import { type GoalOutcome, isReached, judgeGoals } from './goals.js';
-import { type ContestantResult, isRanked, ownRival, type PeersResult, ratioOf, type WorkResult } from './result.js';
-import { printPlace, printWork } from './works.js';
+import { type GoalOutcome, isReached, judgeAll } from './goals.js';
+import {
+  clocks,
+  type ContestantResult,
+  isRanked,
+  ownRival,
+  type PeersResult,
+  printTask,
+  ratioOf,
+  type WorkResult,
+} from './result.js';
 
 export interface Table {
   readonly title: string;
@@ -34,25 +42,23 @@ function tablesOf(result: PeersResult): readonly Table[] {
 }
 
 function tableOfWork(result: WorkResult): Table {
-  const { work, place, flop, rounds, calmRounds, contestants } = result;
+  const { hardware, rounds, calmRounds, contestants } = result;
   const hasColdStart = contestants.some(({ coldStart }) => coldStart !== undefined);
   const columns = [
     left('stack'),
     right('wall'),
-    right('processor'),
+    ...(hardware ? [] : [right('processor')]),
     right('GFLOP/s'),
-    right('× flux2c: wall, processor'),
+    right(hardware ? '× flux2c' : '× flux2c: wall, processor'),
     right('error'),
     right('compile'),
     ...(hasColdStart ? [right('cold start'), right('warm start')] : []),
   ];
   const failures = contestants.filter(({ failure }) => failure !== undefined);
   return {
-    title: `${printWork(work)} on ${printPlace(place)}`,
+    title: printTask(result),
     columns,
-    rows: contestants
-      .filter(({ failure }) => failure === undefined)
-      .map((one) => rowOf(one, ownRival(result, one), flop, hasColdStart)),
+    rows: contestants.filter(({ failure }) => failure === undefined).map((one) => rowOf(one, result, hasColdStart)),
     notes: [
       `${calmRounds} of ${rounds} rounds were undisturbed.`,
       ...contestants.filter((one) => one.wall !== undefined && !isRanked(one)).map(describeWrong),
@@ -61,23 +67,20 @@ function tableOfWork(result: WorkResult): Table {
   };
 }
 
-function rowOf(
-  one: ContestantResult,
-  own: ContestantResult | undefined,
-  flop: number,
-  hasColdStart: boolean,
-): readonly string[] {
+function rowOf(one: ContestantResult, result: WorkResult, hasColdStart: boolean): readonly string[] {
+  const { flop, hardware } = result;
   const { wall, cpu, error = Infinity, compileTime, coldStart } = one;
   const duration = (time: number | undefined): string => (time === undefined ? '' : formatDuration(time));
   const rate = wall === undefined ? '' : formatNumber(flop / wall.median / 1e6);
-  const ratios = one.own ? '' : `${formatRatio(ratioOf(own, one, 'wall'))}, ${formatRatio(ratioOf(own, one, 'cpu'))}`;
+  const own = ownRival(result, one);
+  const ratios = (hardware ? (['wall'] as const) : clocks).map((clock) => formatRatio(ratioOf(own, one, clock)));
   const name = nameOf(one);
   return [
     isRanked(one) ? name : `${name} (wrong)`,
     duration(wall?.median),
-    duration(cpu?.median),
+    ...(hardware ? [] : [duration(cpu?.median)]),
     rate,
-    ratios,
+    own === one ? '' : ratios.join(', '),
     error.toExponential(1),
     duration(compileTime),
     ...(hasColdStart ? [duration(coldStart?.empty), duration(coldStart?.warm)] : []),
@@ -98,7 +101,7 @@ function firstLine(text: string): string {
 
 /** One table, or none without goals. */
 export function tablesOfGoals({ works }: PeersResult): readonly Table[] {
-  const goals = works.flatMap(judgeGoals);
+  const goals = judgeAll(works);
   return goals.length === 0 ? [] : [tableOfGoals(goals)];
 }
 

@@ -2,7 +2,8 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Summary } from '../statistics.js';
 import type { ContestantKind } from './contestants.js';
-import type { Work } from './works.js';
+import { type Numbers, tolerances } from './numbers.js';
+import { printPlace, printWork, type Work } from './works.js';
 
 export const PEERS_VERSION = 1;
 
@@ -20,8 +21,12 @@ export interface PeersResult {
 /** One work on one adapter, or on the processor. */
 export interface WorkResult {
   readonly work: Work;
-  /** `lavapipe`, or `processor`. */
+  /** What weights and inputs are, exactly. */
+  readonly numbers: Numbers;
+  /** `lavapipe`, a GPU's name, or `processor`. */
   readonly place: string;
+  /** The place is a GPU, and processor time says nothing. */
+  readonly hardware: boolean;
   readonly flop: number;
   readonly rounds: number;
   /** Rounds before and after which the processor was free. */
@@ -36,6 +41,8 @@ export interface ContestantResult {
   readonly threads: number;
   readonly own: boolean;
   readonly fused: boolean;
+  /** What it computes in. */
+  readonly numbers: Numbers;
   /** ‖result − reference‖ / ‖reference‖, the worst of all processes. */
   readonly error?: number;
   /** Why there are no times. */
@@ -57,12 +64,14 @@ export interface ColdStart {
   readonly warm: number;
 }
 
-/** Results may be off by this, relative to the reference. */
-export const tolerance = 1e-4;
+/** `product 512x512x512 in f16 on lavapipe`. */
+export function printTask({ work, numbers, place }: Pick<WorkResult, 'work' | 'numbers' | 'place'>): string {
+  return `${printWork(work)}${numbers === 'f32' ? '' : ` in ${numbers}`} on ${printPlace(place)}`;
+}
 
 /** Whether a contestant may be ranked: it has times, and its results are right. */
-export function isRanked({ wall, error = Infinity }: ContestantResult): boolean {
-  return wall !== undefined && error <= tolerance;
+export function isRanked({ wall, numbers, error = Infinity }: ContestantResult): boolean {
+  return wall !== undefined && error <= tolerances[numbers];
 }
 
 /** The time that ratios are made of. */
@@ -79,10 +88,19 @@ export function ratioOf(
   return mine === undefined || theirs === undefined ? undefined : theirs / mine;
 }
 
-/** The contestant of flux2c that another is held against: of its kind, native ones against WebAssembly. */
-export function ownRival({ contestants }: WorkResult, other: ContestantResult): ContestantResult | undefined {
-  const kind = other.kind === 'native' ? 'wasm' : other.kind;
-  return contestants.find((one) => one.own && one.kind === kind && one.threads === other.threads);
+/** The contestant of flux2c that another is held against: of its kind, native ones against WebAssembly, CUDA against WebGPU. */
+export function ownRival(result: WorkResult, { kind, threads }: ContestantResult): ContestantResult | undefined {
+  const rivalKind = kind === 'native' ? 'wasm' : kind === 'cuda' ? 'webgpu' : kind;
+  return ownContestant(result, { kind: rivalKind, threads });
+}
+
+/** flux2c itself, computing in the numbers of the comparison where it does both. */
+export function ownContestant(
+  { contestants, numbers }: WorkResult,
+  { kind, threads }: Pick<ContestantResult, 'kind' | 'threads'>,
+): ContestantResult | undefined {
+  const own = contestants.filter((one) => one.own && one.kind === kind && one.threads === threads);
+  return own.find((one) => one.numbers === numbers) ?? own[0];
 }
 
 /** The fastest peer of the kind with so many threads whose results are right. */
@@ -100,7 +118,7 @@ export function encodePeersResult(result: PeersResult): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(result, null, 2)}\n`);
 }
 
-/** Reads what `--json` wrote. F2C711 for anything else. */
+/** Reads what `--json` wrote, of earlier versions too, which knew f32 on the processor only. F2C711 for anything else. */
 export function decodePeersResult(text: string, path: string): PeersResult {
   let value: unknown;
   try {
@@ -109,8 +127,16 @@ export function decodePeersResult(text: string, path: string): PeersResult {
     throw notAResult(path, 'something that is not JSON', cause);
   }
   const { version, works } = (value ?? {}) as { readonly version?: unknown; readonly works?: unknown };
-  if (version === PEERS_VERSION && Array.isArray(works)) return value as PeersResult;
+  if (version === PEERS_VERSION && Array.isArray(works)) return completed(value as PeersResult);
   throw notAResult(path, `version ${JSON.stringify(version)}`);
+}
+
+function completed(result: PeersResult): PeersResult {
+  const works = result.works.map((work): WorkResult => {
+    const contestants = work.contestants.map((one) => ({ ...one, numbers: one.numbers ?? 'f32' }));
+    return { ...work, numbers: work.numbers ?? 'f32', hardware: work.hardware ?? false, contestants };
+  });
+  return { ...result, works };
 }
 
 function notAResult(path: string, found: string, cause?: unknown): Flux2cError {

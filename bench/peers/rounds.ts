@@ -51,6 +51,11 @@ export function medianOf(values: readonly number[]): number {
   );
 }
 
+/** Runs for one wait, so that it takes about `budget` milliseconds; 1 to 256. */
+export function batchWithin(budget: number, runTime: number): number {
+  return Math.max(1, Math.min(256, Math.round(budget / Math.max(runTime, 0.01))));
+}
+
 /** Runs a round of about `budget` milliseconds has room for, 1 to 20. */
 export function repeatsWithin(budget: number, runTime: number): number {
   return Math.max(1, Math.min(20, Math.round(budget / Math.max(runTime, 0.01))));

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { findContestant } from './contestants.js';
-import type { Replies, Reply, Request, Asked } from './protocol.js';
+import type { Asked, Replies, Reply, Request, RequestFor } from './protocol.js';
 import type { PreparedTask, Stack } from './stack.js';
 import { makeWorkData } from './work-data.js';
 import { buildWorkGraph } from './work-graph.js';
@@ -14,10 +14,11 @@ async function answer(request: Request): Promise<Replies[Asked]> {
   switch (request.ask) {
     case 'prepare': {
       const { work, adapter } = request;
-      const { open, fused } = findContestant(request.contestant);
-      const graph = buildWorkGraph(work);
+      const { open, fused, numbers } = findContestant(request.contestant);
+      const graph = buildWorkGraph(work, numbers);
       stack = await open(adapter);
-      task = await stack.prepare({ work, graph, data: makeWorkData(work, graph), fused });
+      const data = makeWorkData(work, graph, { numbers: request.numbers, storage: numbers });
+      task = await stack.prepare({ work, graph, data, numbers, fused });
       const { pipelineTime } = task;
       return pipelineTime === undefined ? {} : { pipelineTime };
     }
@@ -29,7 +30,7 @@ async function answer(request: Request): Promise<Replies[Asked]> {
       return { time };
     }
     case 'run':
-      return timeRuns(prepared(), request.repeats);
+      return timeRuns(prepared(), request);
     case 'quit':
       await task?.release();
       await stack?.close();
@@ -42,16 +43,16 @@ function prepared(): PreparedTask {
   return task;
 }
 
-async function timeRuns(prepared: PreparedTask, repeats: number): Promise<Replies['run']> {
+async function timeRuns(prepared: PreparedTask, { repeats, batch }: RequestFor<'run'>): Promise<Replies['run']> {
   const wall: number[] = [];
   const cpu: number[] = [];
   for (let run = 0; run < repeats; run++) {
     const cpuStart = process.cpuUsage();
     const start = performance.now();
-    await prepared.run();
-    wall.push(performance.now() - start);
+    await prepared.run(batch);
+    wall.push((performance.now() - start) / batch);
     const { user, system } = process.cpuUsage(cpuStart);
-    cpu.push((user + system) / 1000);
+    cpu.push((user + system) / 1000 / batch);
   }
   return { wall, cpu };
 }

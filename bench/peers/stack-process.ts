@@ -1,7 +1,6 @@
 /** A contestant's process, seen from the driver. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Contestant } from './contestants.js';
 import type { Asked, Replies, Reply, RequestFor } from './protocol.js';
 
 /** A contestant that fails is reported and left out; the comparison goes on. */
@@ -9,13 +8,28 @@ export class ContestantFailure extends Error {}
 
 /** Longest wait for one reply, in seconds: drivers on the processor take a minute for some programs. */
 const longestWait = 300;
+/** Seconds to free what it has, which then goes with the process. */
+const farewell = 5;
 const keptOutput = 2000;
+
+export interface StackProcessOptions {
+  readonly nodeFlags?: readonly string[];
+  /** Added to the driver's own. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Answers the requests. */
+  readonly program?: string;
+  /** Seconds for all replies together; default: as many as it takes, but not more than some minutes for one. */
+  readonly seconds?: number | undefined;
+}
 
 export class StackProcess {
   private output = '';
   private ended: string | undefined;
 
-  private constructor(private readonly child: ChildProcess) {
+  private constructor(
+    private readonly child: ChildProcess,
+    private secondsLeft: number,
+  ) {
     const keep = (text: unknown): void => {
       this.output = `${this.output}${String(text)}`.slice(-keptOutput);
     };
@@ -25,29 +39,29 @@ export class StackProcess {
     child.once('error', (error) => (this.ended = error.message));
   }
 
-  /**
-   * @param environment is added to the driver's own
-   * @param program answers the requests
-   */
-  static start(
-    { nodeFlags }: Pick<Contestant, 'nodeFlags'>,
-    environment: Readonly<Record<string, string>>,
+  static start({
+    nodeFlags = [],
+    environment = {},
     program = fileURLToPath(new URL('serve.js', import.meta.url)),
-  ): StackProcess {
+    seconds = Infinity,
+  }: StackProcessOptions = {}): StackProcess {
     const child = fork(program, [], {
       execArgv: [...nodeFlags],
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
-    return new StackProcess(child);
+    return new StackProcess(child, seconds);
   }
 
   /** One at a time. Throws a `ContestantFailure` for whatever goes wrong there. */
   ask<A extends Asked>(request: RequestFor<A>): Promise<Replies[A]> {
     const { child } = this;
+    const wait = Math.min(request.ask === 'quit' ? farewell : longestWait, Math.max(1, this.secondsLeft));
+    const start = performance.now();
     return new Promise((resolve, reject) => {
       const fail = (what: string): void => reject(new ContestantFailure(what));
       const settle = (): void => {
+        this.secondsLeft -= (performance.now() - start) / 1000;
         clearTimeout(timer);
         child.off('message', onReply);
         child.off('exit', onEnd);
@@ -64,8 +78,8 @@ export class StackProcess {
       const timer = setTimeout(() => {
         settle();
         this.kill();
-        fail(`no answer in ${longestWait} s`);
-      }, longestWait * 1000);
+        fail(`no answer to ${request.ask} in ${Math.ceil(wait)} s`);
+      }, wait * 1000);
       if (this.ended !== undefined) return onEnd();
       child.on('message', onReply);
       child.on('exit', onEnd);

@@ -1,4 +1,5 @@
 /** What a stack does in its process, whatever it is. */
+import type { Numbers } from './numbers.js';
 import type { WorkData } from './work-data.js';
 import type { WorkGraph } from './work-graph.js';
 import type { Work } from './works.js';
@@ -7,6 +8,8 @@ export interface Task {
   readonly work: Work;
   readonly graph: WorkGraph;
   readonly data: WorkData;
+  /** What weights are stored in and factors of products rounded to, as `data` gives them. */
+  readonly numbers: Numbers;
   /** Attention by the stack's fused operator, where it has one, instead of products and a softmax. */
   readonly fused: boolean;
 }
@@ -20,8 +23,8 @@ export interface Stack {
 export interface PreparedTask {
   /** Milliseconds for the device's pipelines, where the stack can tell. */
   readonly pipelineTime?: number;
-  /** One run; resolves when its results are there, on the device. */
-  run(): Promise<void>;
+  /** Queues so many runs, one behind the other; resolves when the results of all are there, on the device. */
+  run(count: number): Promise<void>;
   /** The result of a run in the layout of the work's graph. */
   read(): Promise<Float32Array>;
   release(): Promise<void>;

@@ -1,56 +1,64 @@
 /** Inputs and weights: random, the same in every process, small enough that activations stay near 1. */
 import { imagePositionIds, textPositionIds } from '../../models/flux2/position-ids.js';
-import { type HostArray, tensor, type Values } from '../../runtime/index.js';
+import { type HostArray, tensor } from '../../runtime/index.js';
+import { decodeHalves, encodeHalves } from './half-floats.js';
+import type { Numbers } from './numbers.js';
 import type { WorkGraph } from './work-graph.js';
 import { configOf } from './work-graph.js';
 import { timestepChannels, type TransformerWork, type Work } from './works.js';
 
 export interface WorkData {
   readonly inputs: Readonly<Record<string, HostArray>>;
-  /** By the names of a checkpoint's tensors. */
-  readonly weights: ReadonlyMap<string, Values<'f32'>>;
+  /** By the names of a checkpoint's tensors: f32 numbers, or bits of f16 where weights are stored so. */
+  readonly weights: ReadonlyMap<string, HostArray>;
+}
+
+export interface WorkDataOptions {
+  /** What all numbers are, exactly. Default f32. */
+  readonly numbers?: Numbers;
+  /** What weights are given in; f16 only for numbers of f16. Default f32. */
+  readonly storage?: Numbers;
 }
 
 const time = 0.7;
 
+/**
+ * From here on a tensor's numbers repeat: making gigabytes of them one by one takes too long. A prime, so that rows of a
+ * matrix differ.
+ */
+export const period = 2 ** 22 - 3;
+
 /** Numbers for the inputs and weights of a work's graph. */
-export function makeWorkData(work: Work, { module, functionName }: WorkGraph): WorkData {
+export function makeWorkData(
+  work: Work,
+  { module, functionName }: WorkGraph,
+  { numbers = 'f32', storage = 'f32' }: WorkDataOptions = {},
+): WorkData {
   const next = generator(20_261_126);
-  const weights = new Map<string, Values<'f32'>>();
+  const weights = new Map<string, HostArray>();
   for (const { name, type, source } of module.weights.values()) {
     const shape = type.shape.map((dim) => dim.evaluate({}));
     const isScale = shape.length === 1;
     // A row's products add up to a number near 1; scales of norms are near 1 themselves.
     const inputs = shape.slice(1).reduce((product, size) => product * size, 1);
     const range = isScale ? 0.2 : Math.sqrt(3 / inputs);
-    const values = fill(shape, () => (isScale ? 1 : 0) + range * next());
-    weights.set(source.kind === 'tensor' ? source.tensor : name, tensor('f32', shape, values));
+    const values = randomTensor(shape, { numbers, storage }, () => (isScale ? 1 : 0) + range * next());
+    weights.set(source.kind === 'tensor' ? source.tensor : name, values);
   }
-  if (work.kind === 'transformer') return { inputs: transformerInputs(work, next), weights };
+  const random = (shape: readonly number[]): HostArray =>
+    randomTensor(shape, { numbers, storage: 'f32' }, () => Math.sqrt(3) * next());
+  if (work.kind === 'transformer') return { inputs: transformerInputs(work, random), weights };
   const parameters = module.functions.get(functionName)?.body.parameters ?? [];
-  const inputs = parameters.map(({ name, type }) => {
-    const shape = type.shape.map((dim) => dim.evaluate({}));
-    return [
-      name,
-      tensor(
-        'f32',
-        shape,
-        fill(shape, () => Math.sqrt(3) * next()),
-      ),
-    ] as const;
-  });
+  const inputs = parameters.map(({ name, type }) => [name, random(type.shape.map((dim) => dim.evaluate({})))] as const);
   return { inputs: Object.fromEntries(inputs), weights };
 }
 
-function transformerInputs(work: TransformerWork, next: () => number): Record<string, HostArray> {
+function transformerInputs(
+  work: TransformerWork,
+  random: (shape: readonly number[]) => HostArray,
+): Record<string, HostArray> {
   const { imageTokens, textTokens } = work;
   const { inChannels, textWidth } = configOf(work);
-  const random = (shape: readonly number[]): HostArray =>
-    tensor(
-      'f32',
-      shape,
-      fill(shape, () => Math.sqrt(3) * next()),
-    );
   return {
     hidden_states: random([1, imageTokens, inChannels]),
     encoder_hidden_states: random([1, textTokens, textWidth]),
@@ -109,10 +117,27 @@ export function makeTransformerTables(work: TransformerWork): TransformerTables 
   };
 }
 
-function fill(shape: readonly number[], value: () => number): Float32Array {
-  const values = new Float32Array(shape.reduce((product, size) => product * size, 1));
-  for (let at = 0; at < values.length; at++) values[at] = value();
-  return values;
+function randomTensor(
+  shape: readonly number[],
+  { numbers, storage }: Required<WorkDataOptions>,
+  value: () => number,
+): HostArray {
+  const count = shape.reduce((product, size) => product * size, 1);
+  const block = new Float32Array(Math.min(count, period));
+  for (let at = 0; at < block.length; at++) block[at] = value();
+  if (numbers === 'f32') return tensor('f32', shape, repeat(block, new Float32Array(count)));
+  const halves = encodeHalves(block);
+  if (storage === 'f16') return tensor('f16', shape, repeat(halves, new Uint16Array(count)));
+  return tensor('f32', shape, repeat(decodeHalves(halves), new Float32Array(count)));
+}
+
+function repeat<A extends Float32Array | Uint16Array>(block: A, whole: A): A {
+  if (block.length === whole.length) return block;
+  whole.set(block);
+  for (let filled = block.length; filled < whole.length; filled *= 2) {
+    whole.copyWithin(filled, 0, Math.min(filled, whole.length - filled));
+  }
+  return whole;
 }
 
 /** Uniform in -1..1: the upper bits of a linear congruential generator modulo 2³², which is quick. */
@@ -122,25 +147,4 @@ function generator(seed: number): () => number {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return (state >>> 8) / 2 ** 23 - 1;
   };
-}
-
-/** `values` with their axes in another order: axis i of the result is axis `order[i]` of `shape`. */
-export function permute(values: Float32Array, shape: readonly number[], order: readonly number[]): Float32Array {
-  const strides = new Array<number>(shape.length).fill(1);
-  for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1]! * shape[axis + 1]!;
-  const sizes = order.map((axis) => shape[axis]!);
-  const steps = order.map((axis) => strides[axis]!);
-  const result = new Float32Array(values.length);
-  const place = new Array<number>(order.length).fill(0);
-  let from = 0;
-  for (let at = 0; at < result.length; at++) {
-    result[at] = values[from]!;
-    for (let axis = order.length - 1; axis >= 0; axis--) {
-      from += steps[axis]!;
-      if (++place[axis]! < sizes[axis]!) break;
-      from -= steps[axis]! * sizes[axis]!;
-      place[axis] = 0;
-    }
-  }
-  return result;
 }

@@ -2,6 +2,7 @@
 import { attention, conv2d, createModule, linear, type Module } from '../../frontend/index.js';
 import type { TransformerConfig } from '../../models/flux2/config.js';
 import { addTransformer } from '../../models/flux2/transformer.js';
+import type { Numbers } from './numbers.js';
 import { latentChannels, mlpRatio, timestepChannels, type TransformerWork, type Work } from './works.js';
 
 export interface WorkGraph {
@@ -12,19 +13,21 @@ export interface WorkGraph {
 
 /**
  * Inputs and weights by the names that `makeWorkData` gives numbers for. Products are x·wᵀ with the weight [n, k], as
- * checkpoints store it; attention has heads before tokens; pictures have channels last.
+ * checkpoints store it; attention has heads before tokens; pictures have channels last. Activations are f32.
+ *
+ * @param storage of weights
  */
-export function buildWorkGraph(work: Work): WorkGraph {
+export function buildWorkGraph(work: Work, storage: Numbers = 'f32'): WorkGraph {
   const module = createModule();
   if (work.kind === 'transformer') {
-    addTransformer(module, configOf(work), () => 'f32');
+    addTransformer(module, configOf(work), () => storage);
     return { module: module.build(), functionName: 'transformer', result: 'sample' };
   }
   const graph = module.function(work.kind);
   switch (work.kind) {
     case 'product': {
       const x = graph.input('x', 'f32', [work.m, work.k]);
-      graph.output({ y: linear(x, graph.weight('weight', 'f32', [work.n, work.k])) });
+      graph.output({ y: linear(x, graph.weight('weight', storage, [work.n, work.k])) });
       break;
     }
     case 'attention': {
@@ -35,7 +38,7 @@ export function buildWorkGraph(work: Work): WorkGraph {
     }
     case 'convolution': {
       const x = graph.input('x', 'f32', [1, work.side, work.side, work.inputs]);
-      const weight = graph.weight('weight', 'f32', [work.outputs, 3, 3, work.inputs]);
+      const weight = graph.weight('weight', storage, [work.outputs, 3, 3, work.inputs]);
       graph.output({ y: conv2d(x, weight, { padding: 1 }) });
       break;
     }

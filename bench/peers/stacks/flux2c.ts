@@ -1,7 +1,9 @@
-/** flux2c itself: the work's graph compiled for the device, on WebGPU or on WebAssembly. */
+/** flux2c itself: the work's graph compiled for the device, on WebGPU, on CUDA or on WebAssembly. */
+import { joinFiles } from '../../../frontend/checkpoint/checkpoint.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
-import { compile } from '../../../runtime/index.js';
+import { type Checkpoint, compile, type HostArray, memorySource } from '../../../runtime/index.js';
 import { createCpuDevice } from '../../../runtime/cpu/node/cpu-device.js';
+import { openCuda } from '../../../runtime/cuda/node/open-cuda.js';
 import type { Device } from '../../../runtime/device.js';
 import { createWebgpuDevice } from '../../../runtime/webgpu/webgpu-device.js';
 import type { PreparedTask, Stack, Task } from '../stack.js';
@@ -9,6 +11,13 @@ import { requireAdapter } from './browser-globals.js';
 
 export async function openFlux2cWebgpu(adapter: string): Promise<Stack> {
   return stackOn(await createWebgpuDevice(await requireAdapter(adapter)));
+}
+
+/** The first GPU that flux2c has kernels for. */
+export async function openFlux2cCuda(): Promise<Stack> {
+  const { device, reason } = await openCuda();
+  if (device !== undefined) return stackOn(device);
+  throw new Flux2cError('F2C515', 'no GPU for CUDA', { found: reason });
 }
 
 export function openFlux2cProcessor(threads: number): Stack {
@@ -24,15 +33,15 @@ export function stackOn(device: Device): Stack {
  * A session runs once, uploads and host steps included; what is repeated are the launches it queued, as in the steps of
  * a denoising loop.
  */
-async function prepare(device: Device, { work, graph, data }: Task): Promise<PreparedTask> {
+async function prepare(device: Device, { work, graph, data, numbers }: Task): Promise<PreparedTask> {
   const { module, functionName, result } = graph;
   const queued: (() => void)[] = [];
   const watched = watchLaunches(device, queued);
-  const program = compile(module, device);
+  const program = compile(module, device, { operands: numbers });
   let pipelineTime = 0;
   const start = performance.now();
   const model = await program.load(watched, {
-    weights: Object.fromEntries(data.weights),
+    weights: checkpointOf(data.weights),
     onProgress: ({ stage }) => {
       if (stage === 'kernels') pipelineTime = performance.now() - start;
     },
@@ -45,14 +54,24 @@ async function prepare(device: Device, { work, graph, data }: Task): Promise<Pre
   };
   return {
     pipelineTime,
-    run: async () => {
+    run: async (count) => {
       if (queued.length === 0) await runSession();
-      for (const again of queued) again();
+      for (let at = 0; at < count; at++) for (const again of queued) again();
       await device.finish();
     },
     read: runSession,
     release: () => model.destroy(),
   };
+}
+
+/** Arrays as files of one tensor each, which are read as they are; in any other form numbers are converted one by one. */
+function checkpointOf(weights: ReadonlyMap<string, HostArray>): Checkpoint {
+  const files = [...weights].map(([name, { dtype, shape, data }]) => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const entry = { name, fileDType: dtype.toUpperCase(), dtype, shape, offset: 0, byteLength: bytes.byteLength };
+    return { source: memorySource(name, bytes), tensors: new Map([[name, entry]]) };
+  });
+  return joinFiles('weights of the work', files);
 }
 
 /** The device as it is, but that `queued` gets what it is told to compute and copy, to be said again. */

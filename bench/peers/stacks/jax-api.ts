@@ -10,6 +10,7 @@ export interface JaxArray {
   mul(other: JaxArray | number): JaxArray;
   div(other: JaxArray): JaxArray;
   mean(axis: number, options: { readonly keepdims: boolean }): JaxArray;
+  astype(dtype: 'float16' | 'float32'): JaxArray;
   reshape(shape: readonly number[]): JaxArray;
   data(): Promise<ArrayLike<number>>;
   blockUntilReady(): Promise<unknown>;

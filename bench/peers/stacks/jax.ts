@@ -1,6 +1,8 @@
 /** jax-js on WebGPU or on WebAssembly. */
-import { makeTransformerTables, permute } from '../work-data.js';
+import { permute } from '../permute.js';
+import { makeTransformerTables } from '../work-data.js';
 import { configOf } from '../work-graph.js';
+import { decodeHalves } from '../half-floats.js';
 import type { PreparedTask, Stack, Task } from '../stack.js';
 import { provideBrowserGpu, provideNavigator } from './browser-globals.js';
 import { provideBrowserWorkers } from './browser-workers.js';
@@ -61,13 +63,13 @@ async function prepare(jax: Jax, device: JaxDevice, task: Task): Promise<Prepare
     compiled(Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensor.ref])));
   await Promise.all(Object.values(tensors).map((tensor) => tensor.blockUntilReady()));
   return {
-    run: async () => {
-      const result = start();
-      await result.blockUntilReady();
+    run: async (count) => {
+      const results = Array.from({ length: count }, start);
+      await Promise.all(results.map((result) => result.blockUntilReady()));
       if (device === 'webgpu') await jax.getWebGPUDevice().queue.onSubmittedWorkDone();
-      result.dispose();
+      for (const result of results) result.dispose();
     },
-    read: async () => arrange(Float32Array.from(await start().data())),
+    read: async () => arrange(Float32Array.from(await start().astype('float32').data())),
     release: async () => {
       for (const tensor of Object.values(tensors)) tensor.dispose();
     },
@@ -75,10 +77,14 @@ async function prepare(jax: Jax, device: JaxDevice, task: Task): Promise<Prepare
 }
 
 /** Products with weights [k, n], tokens before heads, channels before pixels. */
-function buildJaxWork(jax: Jax, { work, data }: Task): JaxWork {
-  const array = (values: Float32Array, shape: readonly number[]): JaxArray => jax.numpy.array(values, { shape });
+function buildJaxWork(jax: Jax, { work, data, numbers }: Task): JaxWork {
+  /** It takes f16 only as an array that Node.js 20 does not have: the device converts. */
+  const array = (given: Float32Array | Uint16Array, shape: readonly number[]): JaxArray => {
+    const values = jax.numpy.array(given instanceof Uint16Array ? decodeHalves(given) : given, { shape });
+    return numbers === 'f16' ? values.astype('float16') : values;
+  };
   const input = (name: string): Float32Array => data.inputs[name]?.data as Float32Array;
-  const weight = data.weights.get('weight')?.data ?? new Float32Array(0);
+  const weight = (data.weights.get('weight')?.data ?? new Float32Array(0)) as Float32Array | Uint16Array;
   switch (work.kind) {
     case 'product': {
       const { m, k, n } = work;
@@ -120,7 +126,8 @@ function buildJaxWork(jax: Jax, { work, data }: Task): JaxWork {
         cos: array(tables.cos, [tokens, 1, config.headDim / 2]),
         sin: array(tables.sin, [tokens, 1, config.headDim / 2]),
       };
-      for (const [name, { shape, data: values }] of data.weights) {
+      for (const [name, { shape, data: given }] of data.weights) {
+        const values = given as Float32Array | Uint16Array;
         const [rows = 0, columns] = shape;
         tensors[name] =
           columns === undefined

@@ -1,5 +1,14 @@
 /** Puts an ONNX graph together, value by value. */
-import { encodeOnnxModel, type OnnxAttribute, type OnnxNode, type OnnxTensor, type OnnxValue } from './onnx-file.js';
+import { encodeHalves } from '../half-floats.js';
+import type { Numbers } from '../numbers.js';
+import {
+  encodeOnnxModel,
+  type OnnxAttribute,
+  type OnnxFiles,
+  type OnnxNode,
+  type OnnxTensor,
+  type OnnxValue,
+} from './onnx-file.js';
 
 /** ONNX has LayerNormalization from 17 on. */
 const operatorSets = { '': 17, 'com.microsoft': 1 };
@@ -19,14 +28,29 @@ export class OnnxBuilder {
   private readonly inputs: OnnxValue[] = [];
   private readonly integers = new Map<string, OnnxName>();
 
+  /**
+   * @param numbers of inputs, constants and the result
+   * @param largest constants of more bytes lie beside the model
+   */
+  constructor(
+    readonly numbers: Numbers,
+    private readonly largest?: number,
+  ) {}
+
   input(name: string, shape: readonly number[]): OnnxName {
-    this.inputs.push({ name, shape });
+    this.inputs.push({ name, shape, numbers: this.numbers });
     return name;
   }
 
+  /** Numbers become f16 where the graph computes in it. */
   constant(name: string, shape: readonly number[], values: OnnxTensor['values']): OnnxName {
-    this.constants.push({ name, shape, values });
+    this.constants.push({ name, shape, values: values instanceof Float32Array ? this.toNumbers(values) : values });
     return name;
+  }
+
+  /** As inputs of the graph are given. */
+  toNumbers(values: Float32Array): Float32Array | Uint16Array {
+    return this.numbers === 'f32' ? values : encodeHalves(values);
   }
 
   /** A list of 64-bit integers, as shapes and axes are given. */
@@ -68,15 +92,16 @@ export class OnnxBuilder {
     return this.several('Split', [x, this.list(sizes)], sizes.length, { attributes: { axis } });
   }
 
-  /** The model file whose only result, named `y`, is `result`. */
-  encode(result: OnnxName, shape: readonly number[]): Uint8Array {
+  /** The model whose only result, named `y`, is `result`. */
+  encode(result: OnnxName, shape: readonly number[]): OnnxFiles {
     const last = { operator: 'Identity', inputs: [result], outputs: ['y'], attributes: {}, domain: '' };
-    return encodeOnnxModel({
+    const graph = {
       nodes: [...this.nodes, last],
       constants: this.constants,
       inputs: this.inputs,
-      outputs: [{ name: 'y', shape }],
+      outputs: [{ name: 'y', shape, numbers: this.numbers }],
       operatorSets,
-    });
+    };
+    return encodeOnnxModel(graph, this.largest);
   }
 }

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { allNumbers } from '../numbers.js';
 import { makeWorkData } from '../work-data.js';
 import { buildWorkGraph } from '../work-graph.js';
 import { parseWork, standardWorks, type Work } from '../works.js';
 import { encodeOnnxModel } from './onnx-file.js';
-import { buildOnnxWork } from './onnx-models.js';
+import { buildOnnxWork, type OnnxWork } from './onnx-models.js';
 
 type Field = readonly [number: number, value: bigint | Uint8Array];
 
@@ -39,8 +40,8 @@ const integers = (fields: readonly Field[], number: number): readonly bigint[] =
 
 describe('encodeOnnxModel', () => {
   it('writes the fields of onnx.proto', () => {
-    const model = decode(
-      encodeOnnxModel({
+    const { model: bytes, externalData } = encodeOnnxModel(
+      {
         nodes: [
           {
             operator: 'Softmax',
@@ -50,12 +51,17 @@ describe('encodeOnnxModel', () => {
             domain: 'com.microsoft',
           },
         ],
-        constants: [{ name: 'w', shape: [2, 1], values: Float32Array.of(1, -2) }],
-        inputs: [{ name: 'x', shape: [200, 3] }],
-        outputs: [{ name: 'y', shape: [] }],
+        constants: [
+          { name: 'w', shape: [2, 1], values: Float32Array.of(1, -2) },
+          { name: 'h', shape: [5], values: Uint16Array.of(1, 2, 3, 4, 5) },
+        ],
+        inputs: [{ name: 'x', shape: [200, 3], numbers: 'f32' }],
+        outputs: [{ name: 'y', shape: [], numbers: 'f16' }],
         operatorSets: { '': 17 },
-      }),
+      },
+      8,
     );
+    const model = decode(bytes);
     expect(integers(model, 1)).toEqual([8n]);
     const [set] = messages(model, 8);
     expect([texts(set!, 1), integers(set!, 2)]).toEqual([[''], [17n]]);
@@ -75,7 +81,18 @@ describe('encodeOnnxModel', () => {
     const [tensorType] = messages(messages(input!, 2)[0]!, 1);
     const dimensions = messages(messages(tensorType!, 2)[0]!, 1).flatMap((dimension) => integers(dimension, 1));
     expect([texts(input!, 1), integers(tensorType!, 1), dimensions]).toEqual([['x'], [1n], [200n, 3n]]);
-    expect(messages(graph!, 12)).toHaveLength(1);
+    const [output] = messages(graph!, 12);
+    expect(integers(messages(messages(output!, 2)[0]!, 1)[0]!, 1)).toEqual([10n]);
+    // What is larger than 8 bytes lies beside the model.
+    const [, external] = messages(graph!, 5);
+    const place = messages(external!, 13).map((entry) => [texts(entry, 1)[0], texts(entry, 2)[0]]);
+    expect(place).toEqual([
+      ['location', 'h'],
+      ['offset', '0'],
+      ['length', '10'],
+    ]);
+    expect([integers(external!, 2), integers(external!, 14), messages(external!, 9)]).toEqual([[10n], [1n], []]);
+    expect(externalData).toEqual([{ path: 'h', data: Uint8Array.of(1, 0, 2, 0, 3, 0, 4, 0, 5, 0) }]);
   });
 });
 
@@ -87,12 +104,19 @@ describe('buildOnnxWork', () => {
       const shapes = { product: '3x5x7', attention: '2x6x8', convolution: '3x5@4', transformer: '2x16,2+2,6+5' };
       return parseWork(kind, shapes[kind]);
     });
-  const cases = small.flatMap((work) => [false, true].map((fused) => ({ work, kind: work.kind, fused })));
+  const cases = small.flatMap((work) =>
+    [false, true].flatMap((fused) => allNumbers.map((numbers) => ({ work, kind: work.kind, fused, numbers }))),
+  );
+  const build = ({ work, fused, numbers }: (typeof cases)[number]): OnnxWork => {
+    const data = makeWorkData(work, buildWorkGraph(work, numbers), { numbers, storage: numbers });
+    return buildOnnxWork({ work, data, fused, numbers });
+  };
 
-  it.each(cases)('a $kind, fused: $fused, names each value once and before its use', ({ work, fused }) => {
+  it.each(cases)('a $kind in $numbers, fused: $fused, names each value once and before its use', (given) => {
+    const { work, fused, numbers } = given;
     const data = makeWorkData(work, buildWorkGraph(work));
-    const { model, inputs, resultShape } = buildOnnxWork(work, data, fused);
-    const [graph] = messages(decode(model), 7);
+    const { files, inputs, resultShape } = build(given);
+    const [graph] = messages(decode(files.model), 7);
     const constants = messages(graph!, 5);
     const known = new Set<string>();
     const define = (name: string): void => {
@@ -119,12 +143,15 @@ describe('buildOnnxWork', () => {
     const operators = messages(graph!, 1).map((node) => texts(node, 4)[0]);
     expect(operators.includes('MultiHeadAttention')).toBe(fused && 'heads' in work);
     expect(resultShape.every((size) => size > 0)).toBe(true);
+    // One kind of number in the whole model.
+    const types = constants.flatMap((constant) => integers(constant, 2));
+    expect(types).not.toContain(numbers === 'f16' ? 1n : 10n);
   });
 
   it('gives numbers and shapes that fit each other', () => {
-    for (const { work, fused } of cases) {
-      const { inputs } = buildOnnxWork(work, makeWorkData(work, buildWorkGraph(work)), fused);
-      for (const { shape, values } of Object.values(inputs)) {
+    for (const given of cases) {
+      for (const { shape, values } of Object.values(build(given).inputs)) {
+        expect(values instanceof Uint16Array).toBe(given.numbers === 'f16');
         expect(values).toHaveLength(shape.reduce((product, size) => product * size, 1));
       }
     }

@@ -3,7 +3,8 @@
  * with the modulation as their scale and shift, and, if asked for, attention.
  */
 import type { TransformerConfig } from '../../../models/flux2/config.js';
-import { permute, type TransformerTables, type WorkData } from '../work-data.js';
+import { permute } from '../permute.js';
+import type { TransformerTables, WorkData } from '../work-data.js';
 import type { TransformerWork } from '../works.js';
 import type { OnnxBuilder, OnnxName } from './onnx-builder.js';
 import { attendFused, attendPlainly } from './onnx-attention.js';
@@ -90,7 +91,7 @@ export class OnnxTransformer {
   private linear(x: OnnxName, layer: string): OnnxName {
     const weight = this.data.weights.get(`${layer}.weight`)!;
     const [outputs = 0, inputs = 0] = weight.shape;
-    const turned = permute(weight.data, [outputs, inputs], [1, 0]);
+    const turned = permute(weight.data as Float32Array | Uint16Array, [outputs, inputs], [1, 0]);
     return this.builder.node('MatMul', [x, this.builder.constant(`${layer}.weight`, [inputs, outputs], turned)]);
   }
 
@@ -146,7 +147,7 @@ export class OnnxTransformer {
     const { heads, headDim } = config;
     const turn = (x: OnnxName, norm: string): OnnxName => {
       const name = `${path}.${norm}.weight`;
-      const scale = builder.constant(name, [headDim], this.data.weights.get(name)!.data);
+      const scale = builder.constant(name, [headDim], this.data.weights.get(name)!.data as Float32Array | Uint16Array);
       const apart = builder.reshape(x, [1, tokens, heads, headDim]);
       const attributes = { axis: -1, epsilon: { float: config.eps } };
       const normalized = builder.node('SimplifiedLayerNormalization', [apart, scale], { attributes });

@@ -1,5 +1,5 @@
 /** TensorFlow.js on WebGPU: single kernels only. */
-import { permute } from '../work-data.js';
+import { permute } from '../permute.js';
 import type { PreparedTask, Stack, Task } from '../stack.js';
 import { provideBrowserGpu } from './browser-globals.js';
 import { importPeer } from './peer-packages.js';
@@ -56,13 +56,16 @@ export async function openTfjs(adapterChoice: string): Promise<Stack> {
 async function prepare(tf: Tf, backend: TfBackend, task: Task): Promise<PreparedTask> {
   const { tensors, program } = buildTfWork(tf, task);
   return {
-    run: async () => {
-      const result = tf.tidy(program);
-      // It waits for more to submit together.
-      backend.endComputePassEncoder();
-      backend.submitQueue();
+    run: async (count) => {
+      const results = Array.from({ length: count }, () => {
+        const result = tf.tidy(program);
+        // It waits for more to submit together.
+        backend.endComputePassEncoder();
+        backend.submitQueue();
+        return result;
+      });
       await backend.queue.onSubmittedWorkDone();
-      result.dispose();
+      for (const result of results) result.dispose();
     },
     read: async () => {
       const result = tf.tidy(program);
@@ -79,7 +82,7 @@ async function prepare(tf: Tf, backend: TfBackend, task: Task): Promise<Prepared
 /** Weights [k, n] of products and [height, width, inputs, outputs] of convolutions; pictures have channels last. */
 function buildTfWork(tf: Tf, { work, data }: Task): { readonly tensors: TfTensor[]; readonly program: () => TfTensor } {
   const input = (name: string): Float32Array => data.inputs[name]?.data as Float32Array;
-  const weight = data.weights.get('weight')?.data ?? new Float32Array(0);
+  const weight = (data.weights.get('weight')?.data ?? new Float32Array(0)) as Float32Array;
   switch (work.kind) {
     case 'product': {
       const { m, k, n } = work;
