@@ -83,8 +83,8 @@ async function measure(options: PeersOptions, onWork: (result: PeersResult) => P
         notice(`${printWork(work)}: there is no time left`);
         continue;
       }
-      notice(`${printWork(work)}: computing the reference`);
-      const reference = await findReference(work, options.numbers, folder);
+      const reference = await referenceOf(work, options, folder);
+      if (reference === undefined) continue;
       for (const place of places) {
         const contestants = chosen.filter((one) => runsAt(one, place) && one.runs(work));
         if (contestants.length === 0) continue;
@@ -96,6 +96,18 @@ async function measure(options: PeersOptions, onWork: (result: PeersResult) => P
     await rm(folder, { recursive: true, force: true });
   }
   return { ...about, works: results };
+}
+
+/** Undefined, with a notice, where it cannot be had. */
+async function referenceOf(work: Work, { numbers }: PeersOptions, folder: string): Promise<Reference | undefined> {
+  notice(`${printWork(work)}: computing the reference`);
+  try {
+    return await findReference(work, numbers, folder);
+  } catch (error) {
+    if (!(error instanceof ContestantFailure)) throw error;
+    notice(`${printWork(work)} is left out, its reference failed: ${error.message}`);
+    return undefined;
+  }
 }
 
 interface Place {

@@ -51,7 +51,7 @@ export function peersCommand(): Command {
     command.option(`--${kind} <shape>`, `${notationOf(kind)}; may be repeated`, collect);
   }
   return command
-    .addOption(new Option('--shapes <name>', 'named shapes, may be repeated').argParser(collectShapes))
+    .addOption(new Option('--shapes <name>', `${worksNames.join(' or ')}, may be repeated`).argParser(collectShapes))
     .addOption(new Option('--numbers <type>', 'what weights and inputs are').choices(allNumbers).default('f32'))
     .option('--cuda', 'on GPUs, flux2c through CUDA, too (its kernels are compiled by nvcc or NVRTC)')
     .option('--no-webgpu', 'leave out the stacks on WebGPU')

@@ -51,7 +51,7 @@ async function askReferee(work: Work, numbers: Numbers, folder: string): Promise
   try {
     await process.ask<'prepare'>({ ask: 'prepare', contestant: referee.id, adapter: '', work, numbers });
     await process.ask<'check'>({ ask: 'check', file });
-    const values = Float64Array.from(await readResult(file));
+    const values = new Float64Array(await readResult(file));
     return { length: values.length, values };
   } finally {
     await process.end();
@@ -75,7 +75,7 @@ function alignedBytes(bytes: Buffer): Uint8Array {
  * numbers anywhere that are none.
  */
 export function relativeError(result: Float32Array, { length, positions, values }: Reference): number {
-  if (result.length !== length || result.some((value) => !Number.isFinite(value))) return Infinity;
+  if (result.length !== length || !areFinite(result)) return Infinity;
   let difference = 0;
   let size = 0;
   for (let at = 0; at < values.length; at++) {
@@ -85,4 +85,9 @@ export function relativeError(result: Float32Array, { length, positions, values 
   }
   const error = Math.sqrt(difference / size);
   return Number.isNaN(error) ? Infinity : error;
+}
+
+function areFinite(values: Float32Array): boolean {
+  for (let at = 0; at < values.length; at++) if (!Number.isFinite(values[at])) return false;
+  return true;
 }

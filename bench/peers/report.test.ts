@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../test/code-of.js';
 import { summarize } from '../statistics.js';
 import { type ContestantKind } from './contestants.js';
-import { isReached, judgeGoals } from './goals.js';
+import { isReached, judgeAll, judgeGoals } from './goals.js';
 import { renderPeersPlot } from './plot.js';
 import { formatPeers } from './report.js';
 import { formatPeersMarkdown } from './report-markdown.js';
@@ -100,6 +100,43 @@ describe('judgeGoals', () => {
     expect(judgeGoals(workResult(kind, shape, place, []))[0]?.goal).toBe(goal);
   });
 
+  const onGpu = { numbers: 'f16', hardware: true } as const;
+  const rated = (kind: WorkKind, shape: string, time: number): WorkResult =>
+    workResult(
+      kind,
+      shape,
+      'a GPU',
+      [
+        contestant('flux2c', 'webgpu', { time: 0.1, error: 2e-3 }),
+        contestant('flux2c', 'webgpu', { time, numbers: 'f16', error: 2e-3 }),
+        contestant('flux2c', 'cuda', { time: time / 4, numbers: 'f16', error: 2e-3 }),
+        contestant('jax-js', 'webgpu', { time: 3.5 * time, numbers: 'f16', error: 5e-3 }),
+        contestant('onnxruntime-web', 'webgpu', { time: 2 * time, numbers: 'f16', error: 2e-2 }),
+        contestant('onnxruntime-web', 'webgpu', { time: 3.2 * time }),
+      ],
+      onGpu,
+    );
+
+  it('wants three times the fastest right form on a GPU, by wall time', () => {
+    const [goal, ...more] = judgeGoals(rated('attention', '2x64x64', 1));
+    expect(goal).toMatchObject({ goal: 3, cpu: undefined, rival: 'onnxruntime-web' });
+    expect(goal?.wall).toBeCloseTo(3.2);
+    expect(more).toEqual([]);
+  });
+
+  it('wants a share of the rate of products of transformers in f16 there', () => {
+    const slow = rated('product', '64x64x64', 10);
+    const fast = rated('product', '128x128x128', 1);
+    const work = rated('transformer', '2x32,1+1,16+16', 1);
+    const share = judgeAll([slow, fast, work]).find(({ what }) => what.includes('share'));
+    expect(share?.goal).toBe(0.4);
+    expect(share?.wall).toBeCloseTo(work.flop / fast.flop);
+    expect(share?.rival).toContain('product 128x128x128 in f16 on a GPU');
+    const alone = judgeAll([work]).find(({ what }) => what.includes('share'));
+    expect(alone).toMatchObject({ wall: undefined, rival: 'nothing to compare with' });
+    expect(judgeAll([{ ...work, numbers: 'f32' }]).some(({ what }) => what.includes('share'))).toBe(false);
+  });
+
   it('does not judge without times', () => {
     const [goal] = judgeGoals(workResult('product', '8x8x8', 'lavapipe', [contestant('flux2c', 'webgpu')]));
     expect(isReached(goal!, 'wall')).toBeUndefined();
@@ -149,8 +186,27 @@ describe('a report', () => {
     expect(plot.startsWith('<svg xmlns=')).toBe(true);
   });
 
+  it('has wall times and rates of GPUs, and CUDA beside them', () => {
+    const contestants = [
+      contestant('flux2c', 'webgpu', { time: 2, numbers: 'f16' }),
+      contestant('flux2c', 'cuda', { time: 1, numbers: 'f16' }),
+      contestant('jax-js', 'webgpu', { time: 9, numbers: 'f16' }),
+    ];
+    const work = workResult('product', '512x512x512', 'a GPU', contestants, { numbers: 'f16', hardware: true });
+    const text = formatPeers({ ...result, works: [work] });
+    expect(text).toContain('product 512x512x512 in f16 on a GPU');
+    expect(text).toMatch(/flux2c, CUDA, f16 +1\.00 ms +268 +0\.50 /);
+    expect(text).toMatch(/jax-js, f16 +9\.00 ms +29\.8 +4\.50 /);
+    const markdown = formatPeersMarkdown({ ...result, works: [work] });
+    expect(markdown).toContain('weights and inputs in f16: wall time, in brackets TFLOP/s');
+    expect(markdown).toContain('| jax-js, f16 | 9.00 ms (0.0298) |');
+  });
+
   it('comes back from its file', () => {
     expect(decodePeersResult(new TextDecoder().decode(encodePeersResult(result)), 'result.json')).toEqual(result);
+    const { numbers: _numbers, hardware: _hardware, ...older } = transformer;
+    const text = JSON.stringify({ ...result, works: [older] });
+    expect(decodePeersResult(text, 'result.json').works).toEqual([transformer]);
     expect(codeOf(() => decodePeersResult('{"version":2,"works":[]}', 'result.json'))).toBe('F2C711');
     expect(codeOf(() => decodePeersResult('no', 'result.json'))).toBe('F2C711');
   });

@@ -69,7 +69,7 @@ async function prepare(jax: Jax, device: JaxDevice, task: Task): Promise<Prepare
       if (device === 'webgpu') await jax.getWebGPUDevice().queue.onSubmittedWorkDone();
       for (const result of results) result.dispose();
     },
-    read: async () => arrange(Float32Array.from(await start().astype('float32').data())),
+    read: async () => arrange(new Float32Array(await start().astype('float32').data())),
     release: async () => {
       for (const tensor of Object.values(tensors)) tensor.dispose();
     },
