@@ -58,7 +58,7 @@ export function createInstruments(
   folder: string,
   write: (text: string) => void,
 ): readonly Instrument[] {
-  const passes = graphPassesFor(target, pipelineOptionsOf(options.operands));
+  const passes = graphPassesFor(target, pipelineOptionsOf(target, options.operands));
   const instruments: Instrument[] = [];
   if (options.verifyEach === true) instruments.push(verifyEach());
   if (options.printAfter !== undefined) {

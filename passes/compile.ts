@@ -71,10 +71,7 @@ export function prepareModule(
   const operands = chosen === 'fp8' ? 'bf16' : chosen;
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
-  const passes = graphPassesFor(target, {
-    ...pipelineOptionsOf(chosen, options.mayQuantize, options.encodingOf),
-    ...(operands === 'f16' && target.matrix === 'subgroup' && { halvesWeights: true }),
-  });
+  const passes = graphPassesFor(target, pipelineOptionsOf(target, chosen, options.mayQuantize, options.encodingOf));
   const fused = runGraphPasses({ ...module, functions }, passes, target, options.instruments ?? []);
   const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
   return (schedules) => {
@@ -100,11 +97,16 @@ function storedPrecision({ weights }: Module, target: Target): OperandPrecision 
 
 /** The passes that operands and encoded weights need. */
 export function pipelineOptionsOf(
+  { matrix }: Pick<Target, 'matrix'>,
   operands: CompileOptions['operands'],
   mayQuantize: MayQuantize = () => true,
   encodingOf?: EncodingOf,
 ): PipelineOptions {
-  return { ...(operands === 'fp8' && { mayQuantize }), ...(encodingOf && { encodingOf }) };
+  return {
+    ...(operands === 'fp8' && { mayQuantize }),
+    ...(encodingOf && { encodingOf }),
+    ...(operands === 'f16' && matrix === 'subgroup' && { halvesWeights: true as const }),
+  };
 }
 
 function expectOperands(operands: Operands, target: Target): void {

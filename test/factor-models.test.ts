@@ -1,27 +1,12 @@
 /** All functions of the released models for a GPU that multiplies matrices of subgroups: which kernels do, and that each can be started. */
 import { describe, expect, it } from 'vitest';
 import { kernelPrinter } from '../backends/print-kernel.js';
-import { portableWebgpu, type Target } from '../backends/target.js';
 import { verifyThreadKernel } from '../ir/kernel/thread-verify.js';
 import { buildFunction } from '../models/flux2/component-functions.js';
 import type { NetworkName } from '../models/flux2/networks.js';
 import { variants } from '../models/flux2/variants.js';
 import { compileModule } from '../passes/compile.js';
-
-/** What Dawn says of Hopper GPUs. */
-const hopperWebgpu: Target = {
-  ...portableWebgpu,
-  f16: true,
-  matrix: 'subgroup',
-  subgroupProduct: { rows: 16, columns: 16, depth: 16 },
-  subgroups: { min: 32, max: 32 },
-  workgroupMemory: 49152,
-  maxWorkgroupInvocations: 1024,
-  maxStorageBuffers: 16,
-  maxBindingBytes: 2 ** 31 - 16,
-  maxBufferBytes: 2 ** 40,
-  bindingAlignment: 16,
-};
+import { hopperWebgpu } from './webgpu-targets.js';
 
 const functions: readonly NetworkName[] = ['text_encoder', 'vae_encoder', 'denoise', 'vae_decoder'];
 

@@ -285,7 +285,7 @@ export function prepareMatrixCase(
   test: MatrixCase,
   target: Target,
   print: (kernel: ThreadKernel) => string,
-  operands: 'bf16' | 'f16' = 'bf16',
+  operands: 'bf16' | 'f16' | 'f32' = 'bf16',
 ): MatrixRun {
   const random = new Random(7);
   const g = graph('case');

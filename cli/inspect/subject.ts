@@ -11,6 +11,7 @@ import { describeModel, describeRelease } from '../../models/flux2/compiled-mode
 import { decodeDescription } from '../../models/flux2/description-json.js';
 import { closeModel, loadModel, storedTypes } from '../../models/flux2/load-model.js';
 import type { Flux2Description, NetworkName } from '../../models/flux2/networks.js';
+import { operandsOf } from '../../models/flux2/network-operands.js';
 import { openModelFiles } from '../../models/flux2/node/open-model.js';
 import {
   chooseEncodings,
@@ -184,7 +185,12 @@ function describedSubject(
   const { transformer, autoencoder, textEncoder, pipeline } = description;
   const optionsOf = (fn: NetworkName, module: Module): CompileOptions => {
     const held = encodingOf(fn, module);
-    return { print: kernelPrinter(target), operands, mayQuantize, ...(held && { encodingOf: held }) };
+    return {
+      print: kernelPrinter(target),
+      operands: operandsOf(componentOf[fn], operands, target),
+      mayQuantize,
+      ...(held && { encodingOf: held }),
+    };
   };
   const has = { transformer, vae: autoencoder, text_encoder: textEncoder };
   const build = (fn: NetworkName): Module => {
@@ -206,8 +212,8 @@ function describedSubject(
     },
     runPasses: (fn, instruments) => {
       const module = build(fn);
-      const { encodingOf: held } = optionsOf(fn, module);
-      const passes = graphPassesFor(target, pipelineOptionsOf(operands, mayQuantize, held));
+      const { encodingOf: held, operands: own } = optionsOf(fn, module);
+      const passes = graphPassesFor(target, pipelineOptionsOf(target, own, mayQuantize, held));
       return runGraphPasses(module, passes, target, instruments);
     },
     prepare: (fn) => {

@@ -231,6 +231,11 @@ export interface Schedule {
    * they like.
    */
   readonly bySubgroups?: true;
+  /**
+   * Factors of products pass through workgroup memory, where all invocations put them together, vectors along the contracted axis: each is
+   * loaded once for all rows and columns of a workgroup's tile.
+   */
+  readonly staged?: true;
   /** Products go through matrix fragments, their operands through workgroup memory. */
   readonly matrix?: MatrixSchedule;
 }

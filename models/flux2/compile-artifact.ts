@@ -12,6 +12,7 @@ import type { LoadedComponent } from './load-model.js';
 import type { Flux2Description, NetworkName } from './networks.js';
 import { mayQuantize } from './quantized-tensors.js';
 import type { Component, WeightDTypes } from './weights.js';
+import { operandsOf } from './network-operands.js';
 
 export interface CompileRequest {
   readonly description: Flux2Description;
@@ -44,7 +45,7 @@ export interface CompiledFunctions {
 /** Compiles function by function, so that only one graph is in memory at a time. Errors of the stages. */
 export function compileFunctions(request: CompileRequest): CompiledFunctions {
   const { description, functions: names, target, dtypesOf, layers, instrumentsOf, onFunction } = request;
-  const { operands = 'stored', schedules, cache = new KernelCache() } = request;
+  const { operands, schedules, cache = new KernelCache() } = request;
   const functions = new Map<NetworkName, { component: Component; plan: Plan }>();
   const kernels = new Map<string, CompiledKernel>();
   names.forEach((name, index) => {
@@ -55,7 +56,7 @@ export function compileFunctions(request: CompileRequest): CompiledFunctions {
     const encodingOf = request.encodingOf?.(component, module);
     const compiled = compileModule(module, target, {
       print: kernelPrinter(target),
-      operands,
+      operands: operandsOf(component, operands, target),
       cache,
       mayQuantize,
       ...(encodingOf && { encodingOf }),

@@ -24,6 +24,7 @@ import { openSessionNetwork } from './session-network.js';
 import { loadTokenizer, type PromptTokenizer } from './tokenizer.js';
 import { type VariantName, variants } from './variants.js';
 import type { Component } from './weights.js';
+import { operandsOf } from './network-operands.js';
 
 export interface CompiledModelOptions extends LoadOptions {
   readonly instruments?: CompileOptions['instruments'];
@@ -130,12 +131,12 @@ export class CompiledFlux2Model implements Flux2Model {
   private compileFunction(component: Component, module: Module): CompiledModule {
     const loaded = this.requireComponent(component);
     const { target } = this.device;
-    const { instruments, operands = 'stored', schedules, quantize } = this.options;
+    const { instruments, operands, schedules, quantize } = this.options;
     return compileModule(module, target, {
       print: kernelPrinter(target),
       ...(instruments && { instruments }),
       ...(schedules && { schedules }),
-      operands,
+      operands: operandsOf(component, operands, target),
       mayQuantize,
       encodingOf: chooseEncodings(component, loaded, quantize),
       cache: this.cache,

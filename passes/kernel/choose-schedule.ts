@@ -8,6 +8,7 @@ import { encodedDepth } from './schedule-encoded.js';
 import { scheduleRows, scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleFactors } from './schedule-factors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
+import { scheduleStaged } from './schedule-staged.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
 
 /**
@@ -15,7 +16,11 @@ import { scheduleSubgroups } from './schedule-subgroups.js';
  * seen when the kernel is built; the last one fits any.
  */
 export function listSchedules(facts: KernelFacts, target: Target): readonly Schedule[] {
-  return [...listMatrices(facts, target), scheduleSubgroups(facts, target) ?? chooseSchedule(facts, target)];
+  return [
+    ...listMatrices(facts, target),
+    ...scheduleStaged(facts, target),
+    scheduleSubgroups(facts, target) ?? chooseSchedule(facts, target),
+  ];
 }
 
 function listMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
@@ -117,7 +122,8 @@ function scheduleMoments(m: Dim, g: Dim, r: Dim, target: Target): Schedule {
  * invocation. Four queries a subgroup read a key once.
  */
 function scheduleSharedHeads(queries: Dim, size: number, { matrix, subgroups }: Target): Schedule | undefined {
-  if (matrix === undefined || (matrix === 'subgroup' && (subgroups?.min !== 32 || subgroups.max !== 32))) return undefined;
+  if (matrix === undefined || (matrix === 'subgroup' && (subgroups?.min !== 32 || subgroups.max !== 32)))
+    return undefined;
   const vector = size % 128 === 0 ? 4 : size % 64 === 0 ? 2 : undefined;
   if (vector === undefined) return undefined;
   const spreads = {

@@ -7,11 +7,13 @@ import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
 import { Coordinates } from './positions.js';
 import { blockPieces } from './staging.js';
 import { areFactors, asFactorProduct, factorPiece } from './subgroup-operands.js';
+import { canStageFactors } from './staged-factors.js';
 import { asRectangle } from './tensor-maps.js';
 
-/** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments. */
+/** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments, or stage for one without. */
 export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
   const at = new Coordinates(kernel, schedule, new Emitter());
+  if (schedule.matrix === undefined) return canStageFactors(kernel, at);
   if (schedule.matrix?.unit === 'subgroup') return canMultiplyFactors(kernel, schedule, at);
   return [...flattenTileStatements(kernel.body)].every((statement) => {
     if (statement.kind !== 'contract') return true;

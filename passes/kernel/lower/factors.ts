@@ -7,6 +7,7 @@ import { withoutGuards } from './guards.js';
 import type { Contract } from './matrix-operands.js';
 import { keyPart, withPoint } from './positions.js';
 import type { LoweringContext } from './lowering-context.js';
+import type { StagedFactors } from './staged-factors.js';
 
 /**
  * Factors of the products of one loop body, each computed where it is first multiplied. What is the same for all lanes of a subgroup is
@@ -21,13 +22,16 @@ export class Factors {
   constructor(
     private readonly context: LoweringContext,
     private readonly guards: 'kept' | 'left out' = 'kept',
+    private readonly staged?: StagedFactors,
   ) {}
 
   left(contract: Contract, context: LaneContext): Expression {
+    if (this.staged !== undefined) return this.fromStage(contract.a, contract, context);
     return this.factor(this.maskedLeft(contract), contract, context);
   }
 
   right(contract: Contract, context: LaneContext): Expression {
+    if (this.staged !== undefined) return this.fromStage(contract.b, contract, context);
     return this.factor(this.unguarded(contract.b, contract.over), contract, context);
   }
 
@@ -45,12 +49,22 @@ export class Factors {
 
   /** Computes what the factors of a product need from memory: loads that stand together wait for each other less. */
   prepare(contract: Contract, context: LaneContext): void {
+    if (this.staged !== undefined) {
+      this.left(contract, context);
+      this.right(contract, context);
+      return;
+    }
     for (const factor of [this.maskedLeft(contract), this.unguarded(contract.b, contract.over)]) {
       const axes = this.axesOf(factor, contract);
       const dealt = this.dealtAxis(axes);
       if (dealt === undefined) this.factor(factor, contract, context);
       else this.computeDealt(factor, axes, dealt, context);
     }
+  }
+
+  private fromStage(factor: TileExpression, contract: Contract, context: LaneContext): Expression {
+    const point = this.axesOf(factor, contract).map((axis) => `${axis} ${keyPart(context.position, axis)}`);
+    return this.once(factor, point.join(' '), () => (this.staged as StagedFactors).load(factor, contract, context));
   }
 
   private unguarded(factor: TileExpression, over: string): TileExpression {

@@ -9,6 +9,7 @@ import type { LoweringContext } from './lowering-context.js';
 import { guardsOf } from './guards.js';
 import type { Position } from './positions.js';
 import { moveLane, withPoint } from './positions.js';
+import type { StagedFactors } from './staged-factors.js';
 import { readsVectors } from './reads-vectors.js';
 import { foldLanes } from './tile-loops.js';
 
@@ -33,6 +34,8 @@ export interface ContractContext extends LoweringContext {
   /** Its name, for errors. */
   readonly kernel: string;
   readonly schedule: Schedule;
+  /** Where factors pass through workgroup memory. */
+  readonly staged?: StagedFactors | undefined;
   /** The sum over the invocations that the contracted axis is spread over. */
   sumAcrossThreads(partial: Expression, over: string): Expression;
 }
@@ -58,6 +61,12 @@ export class ContractLowering {
         ? this.runDot(contract, [...loops.registerPositions(loops.tile(contract.name).axes)])
         : this.runOuter(contract),
     );
+    const { staged } = this.context;
+    if (staged !== undefined) {
+      staged.overChunks(contracts, (register) => this.stepAll(all, 'kept')(register));
+      for (const one of all) one.finish();
+      return;
+    }
     const { section } = this.context.at.spreadOf(first.over);
     if (section === undefined) this.walk(first.over, all);
     else this.walkSections(contracts, section, all);
@@ -104,7 +113,7 @@ export class ContractLowering {
 
   /** A step of all contractions; all steps of a walk are in one body. */
   private stepAll(running: readonly Running[], guards: 'kept' | 'left out'): (step: number) => void {
-    const factors = new Factors(this.context, guards);
+    const factors = new Factors(this.context, guards, this.context.staged);
     return (step) => {
       // Where a vector is as many registers, there are enough of them to load all of a step first.
       if (this.context.schedule.dots === true) for (const one of running) one.prepare(step, factors);

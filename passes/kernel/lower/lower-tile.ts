@@ -14,6 +14,7 @@ import { Emitter } from './emitter.js';
 import { Elements, wideFactor } from './elements.js';
 import { ContractLowering } from './lower-contract.js';
 import { MatrixLowering } from './lower-matrix.js';
+import { StagedFactors } from './staged-factors.js';
 import { SubgroupProducts } from './lower-subgroup-products.js';
 import { ReduceLowering } from './lower-reduce.js';
 import { CopiedStages } from './operand-stages.js';
@@ -94,7 +95,12 @@ class Lowering {
     this.reductions = new ReduceLowering({ schedule, at, elements, emitter, loops, invocations, declareShared });
     const sumAcrossThreads = (partial: Expression, over: string): Expression =>
       this.reductions.acrossThreads(partial, over, 'add');
+    const staged =
+      schedule.staged === true
+        ? new StagedFactors({ kernel, at, elements, emitter, loops, invocations, declareShared })
+        : undefined;
     this.contracts = new ContractLowering({
+      staged,
       kernel: kernel.name,
       schedule,
       at,

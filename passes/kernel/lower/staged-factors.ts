@@ -1,0 +1,169 @@
+import { add, binary, bool, i32, integer, lessThan, multiply, vectorOf } from '../../../ir/kernel/expressions.js';
+import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
+import type { TileExpression, TileKernel } from '../../../ir/kernel/tile.js';
+import { flattenTileStatements, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
+import type { LaneContext } from './buffer-access.js';
+import { wideFactor } from './elements.js';
+import type { LoweringContext } from './lowering-context.js';
+import { type Contract, findTileAxes } from './matrix-operands.js';
+import type { Coordinates, Position } from './positions.js';
+import { readsVectors } from './reads-vectors.js';
+
+export interface StagedFactorsContext extends LoweringContext {
+  readonly kernel: TileKernel;
+  /** Of a workgroup. */
+  readonly invocations: number;
+  /** Declares workgroup memory and gives its name, which begins with the hint. */
+  declareShared(hint: string, type: RegisterType, length: number): string;
+}
+
+/** A chunk of one side of a product: vectors along the contracted axis, row after row. */
+interface StagedSide {
+  readonly factor: TileExpression;
+  readonly array: string;
+  readonly rowAxis: string;
+  readonly isLeft: boolean;
+}
+
+const lanes = 4;
+const vector = vectorOf('f32', lanes);
+
+/** Vectors from one row to the next: one more than a row has, so that neighbouring rows lie in different banks. */
+export function stagedPitch(chunk: number): number {
+  return chunk / lanes + 1;
+}
+
+/**
+ * Factors of products in workgroup memory, in f32: all invocations compute a chunk of them together, whatever is to be computed, and multiply from
+ * there. The next chunk is read while this one is multiplied.
+ */
+export class StagedFactors {
+  private readonly sides = new Map<TileExpression, StagedSide>();
+
+  constructor(private readonly context: StagedFactorsContext) {}
+
+  /** Walks the contracted axis; `step` multiplies a vector of it, of which a chunk has some. */
+  overChunks(contracts: readonly Contract[], step: (register: number) => void): void {
+    const { at, emitter } = this.context;
+    const { over } = contracts[0] as Contract;
+    const { extent, tile: chunk } = at.axis(over);
+    const sides = contracts.flatMap((contract) => this.declare(contract, chunk));
+    const read = (start: Expression): (() => void) => {
+      const stores = sides.map((side) => this.read(side, over, chunk, start));
+      return () => stores.forEach((store) => store());
+    };
+    read(integer(0))();
+    emitter.loop(over, integer(0), at.polynomial(extent, new Map()), chunk, (start) => {
+      emitter.push({ kind: 'barrier' });
+      const store = read(emitter.hoist(over, i32, add(start, integer(chunk))));
+      at.setChunk(over, start);
+      for (let register = 0; register < at.spreadOf(over).registers; register++) step(register);
+      at.leaveChunk(over);
+      emitter.push({ kind: 'barrier' });
+      store();
+    });
+  }
+
+  /** A factor's vector at a position of the accumulators and the contracted axis. */
+  load(factor: TileExpression, { over }: Contract, { position }: LaneContext): Expression {
+    const { at, emitter } = this.context;
+    const side = this.sides.get(factor);
+    if (side === undefined) throw new Error('internal: a factor is not in workgroup memory');
+    const { threads, vector: width } = at.spreadOf(side.rowAxis);
+    const pitch = stagedPitch(at.axis(over).tile);
+    const { register = 0, lane = 0 } = position.get(side.rowAxis) ?? {};
+    const own = emitter.hoist('s', i32, multiply(at.thread(side.rowAxis), integer(width * pitch)));
+    const further = (register * threads * width + lane) * pitch + (position.get(over)?.register ?? 0);
+    return emitter.bind('f', vector, {
+      kind: 'load_shared',
+      array: side.array,
+      index: add(own, integer(further)),
+      type: vector,
+    });
+  }
+
+  private declare({ name, a, b }: Contract, chunk: number): readonly StagedSide[] {
+    const { at, kernel } = this.context;
+    const [rows, columns] = findTileAxes(kernel, name).slice(-2) as [string, string];
+    return [[a, rows, true] as const, [b, columns, false] as const].flatMap(([factor, rowAxis, isLeft]) => {
+      // Products of one left operand share it.
+      if (this.sides.has(factor)) return [];
+      const array = this.context.declareShared('staged', vector, at.axis(rowAxis).tile * stagedPitch(chunk));
+      const side: StagedSide = { factor, array, rowAxis, isLeft };
+      this.sides.set(factor, side);
+      return [side];
+    });
+  }
+
+  /** Computes the invocation's vectors of a chunk; what comes back stores them, in the same scope. */
+  private read(
+    { factor, array, rowAxis, isLeft }: StagedSide,
+    over: string,
+    chunk: number,
+    base: Expression,
+  ): () => void {
+    const { at, elements, emitter, invocations } = this.context;
+    const perRow = chunk / lanes;
+    const total = at.axis(rowAxis).tile * perRow;
+    const stores: (() => void)[] = [];
+    for (let first = 0; first < total; first += invocations) {
+      const number = emitter.hoist('vector', i32, add({ kind: 'builtin', name: 'local_index' }, integer(first)));
+      const isWhole = first + invocations <= total;
+      const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
+      const row = emitter.hoist('row', i32, binary('div', number, integer(perRow)));
+      const place = emitter.hoist('place', i32, binary('mod', number, integer(perRow)));
+      const from = emitter.hoist(over, i32, add(base, emitter.hoist('t', i32, multiply(place, integer(lanes)))));
+      const position: Position = new Map([
+        [rowAxis, { coordinate: this.clamp(rowAxis, emitter.hoist(rowAxis, i32, add(at.base(rowAxis), row)), 1) }],
+        [over, { coordinate: this.clamp(over, from, lanes) }],
+      ]);
+      const value = elements.computeFactor(factor, { position, axis: over, lanes });
+      const end = at.polynomial(at.axis(over).extent, new Map());
+      // Zeros past the end of the contracted axis: one side of a product is enough.
+      const holds = isLeft ? emitter.hoist('c', bool, lessThan(from, end)) : undefined;
+      const index = add(emitter.hoist('s', i32, multiply(row, integer(stagedPitch(chunk)))), place);
+      stores.push(() => {
+        const stored: Expression =
+          holds === undefined
+            ? value
+            : {
+                kind: 'select',
+                condition: { kind: 'splat', lanes, operand: holds },
+                yes: value,
+                no: { kind: 'constant', type: vector, value: 0 },
+              };
+        const bound = emitter.bind('v', vector, stored);
+        emitter.when(inside, () =>
+          emitter.push({ kind: 'store_shared', array, index: emitter.hoist('s', i32, index), value: bound }),
+        );
+      });
+    }
+    return () => stores.forEach((store) => store());
+  }
+
+  private clamp(axis: string, coordinate: Expression, length: number): Expression {
+    const last = this.context.at.polynomial(this.context.at.axis(axis).extent.sub(length), new Map());
+    return this.context.emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last));
+  }
+}
+
+/** Whether all factors of products of a kernel can be computed in vectors along a contracted axis of a known length, and read nothing else. */
+export function canStageFactors(kernel: TileKernel, at: Coordinates): boolean {
+  return [...flattenTileStatements(kernel.body)].every((statement) => {
+    if (statement.kind !== 'contract') return true;
+    const { constant } = at.axis(statement.over).extent;
+    if (constant === undefined || constant < lanes || constant % lanes !== 0) return false;
+    return [statement.a, statement.b].every((factor) => {
+      let isPlain = true;
+      walkTileExpressions([factor], (part) => {
+        if (part.kind === 'decode' || part.kind === 'tile' || part.kind === 'exchange') isPlain = false;
+      });
+      return isPlain && readsWhole(factor, statement.over, at);
+    });
+  });
+}
+
+/** As `readsVectors`, of positions that only have coordinates. */
+function readsWhole(factor: TileExpression, over: string, at: Coordinates): boolean {
+  return readsVectors(wideFactor(factor), over, lanes, at, new Map());
+}
