@@ -27,7 +27,7 @@ var<workgroup> slab: array<vec4<f32>, 48>;
 fn main(@builtin(subgroup_id) subgroup_id: u32, @builtin(subgroup_invocation_id) subgroup_invocation_id: u32) {
   let local_index = i32(subgroup_id * 8u + subgroup_invocation_id);
   let subgroup_index = i32(subgroup_id);
-  var c_0: subgroup_matrix_result<f32, 8, 8>;
+  var c_0 = subgroup_matrix_result<f32, 8, 8>();
   for (var k: i32 = 0; k < 1; k++) {
     for (var i: i32 = local_index; i < 64; i += 16) {
       stage_x[i / 4 * 8 + i % 4] = x[i / 4 * 4 + k * 4 + i % 4];
@@ -54,7 +54,7 @@ fn main(@builtin(subgroup_id) subgroup_id: u32, @builtin(subgroup_invocation_id)
     const product = { rows: 16, columns: 8, depth: 32 };
     const text = printWgsl(parseThreadKernel(subgroupProductKernel({ ...largeCase, product })));
     expect(text).toContain('subgroups of 64, which multiply 16x32 by 32x8');
-    expect(text).toContain('var c_0: subgroup_matrix_result<f32, 8, 16>;');
+    expect(text).toContain('var c_0 = subgroup_matrix_result<f32, 8, 16>();');
     expect(text).toContain('subgroupMatrixLoad<subgroup_matrix_left<f16, 32, 16>, row_major>(&stage_x,');
     expect(text).toContain('subgroupMatrixLoad<subgroup_matrix_right<f16, 8, 32>, row_major>(&stage_w,');
   });

@@ -181,7 +181,11 @@ function checkFactors({ matrix, subgroupSize }: Schedule, target: Target, reject
   }
   if (subgroups?.min !== subgroupSize || subgroups?.max !== subgroupSize || matrix?.stages !== 1) {
     const found = `${matrix?.stages ?? 0} stages, subgroups of ${subgroupSize ?? 'any size'}`;
-    reject('products of matrices have other stages or subgroups', `1 stage, subgroups of ${subgroups?.max ?? 0}`, found);
+    reject(
+      'products of matrices have other stages or subgroups',
+      `1 stage, subgroups of ${subgroups?.max ?? 0}`,
+      found,
+    );
   }
 }
 

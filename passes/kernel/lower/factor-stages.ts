@@ -123,7 +123,9 @@ export class FactorStages {
     const condition: Expression = { kind: 'splat', lanes: 4, operand: valid };
     const no: Expression = { kind: 'constant', type, value: 0 };
     return () =>
-      loads.flatMap((yes) => toWords(storage, emitter.bind('w', type, { kind: 'select', condition, yes, no }), emitter));
+      loads.flatMap((yes) =>
+        toWords(storage, emitter.bind('w', type, { kind: 'select', condition, yes, no }), emitter),
+      );
   }
 }
 

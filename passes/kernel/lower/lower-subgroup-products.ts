@@ -39,6 +39,12 @@ interface Slab {
 /** Names of a subgroup's sums of a product, by rows and columns of matrices. */
 type Sums = readonly (readonly string[])[];
 
+interface Summed {
+  readonly statement: Contract;
+  readonly product: FactorProduct;
+  readonly sums: Sums;
+}
+
 const vector = vectorOf('f32', 4);
 
 /**
@@ -58,6 +64,8 @@ export class SubgroupProducts {
   private arrays = 0;
   /** Where sums pass through: columns of a subgroup's part, vectors from one row to the next and of all rows. */
   private slab: Slab | undefined;
+  /** Products whose sums are where a walk left them. */
+  private walked: readonly Summed[] = [];
   /** Invocations may still be reading the slab. */
   private isSlabRead = false;
 
@@ -79,7 +87,7 @@ export class SubgroupProducts {
     }
     const sums = this.declareSums(product);
     this.multiply(statement, product, sums);
-    this.deliver(statement, product, sums);
+    sums.forEach((_, row) => this.deliverRow({ statement, product, sums }, row));
   }
 
   /** Walks a loop axis whose body multiplies what lies along it. */
@@ -108,7 +116,25 @@ export class SubgroupProducts {
       products.forEach(([statement, product], place) => this.multiply(statement, product, sums[place] as Sums));
       at.leaveChunk(axis);
     });
-    products.forEach(([statement, product], place) => this.deliver(statement, product, sums[place] as Sums));
+    this.walked = products.map(([statement, product], place) => ({ statement, product, sums: sums[place] as Sums }));
+  }
+
+  /** What a walk has added up and left where it is: registers get it a row of matrices at a time (`deliverBand`). */
+  get pending(): { readonly axis: string; readonly bands: number; readonly registers: number } | undefined {
+    const [one] = this.walked;
+    if (one === undefined) return undefined;
+    const { rows } = one.product;
+    return {
+      axis: rows,
+      bands: one.sums.length,
+      registers: this.product.rows / this.context.at.spreadOf(rows).threads,
+    };
+  }
+
+  /** Brings a row of matrices of sums into registers; `isLast`: there are no more. */
+  deliverBand(band: number, isLast: boolean): void {
+    for (const one of this.walked) this.deliverRow(one, band);
+    if (isLast) this.walked = [];
   }
 
   private productOf(statement: Contract): FactorProduct {
@@ -238,38 +264,34 @@ export class SubgroupProducts {
     return (position.get(axis)?.register ?? 0) * this.context.at.spreadOf(axis).threads;
   }
 
-  /** Brings sums into the registers of the accumulators' tile, a row of matrices at a time, and of it as many columns as a slab has. */
-  private deliver(statement: Contract, { rows, columns }: FactorProduct, sums: Sums): void {
+  /** Brings a row of matrices of sums into the registers of the accumulators' tile, as many columns at a time as a slab has. */
+  private deliverRow({ statement, product: { rows, columns }, sums }: Summed, row: number): void {
     const { at, emitter, loops } = this.context;
     const tile = loops.tile(statement.name);
+    const names = sums[row] as readonly string[];
     const { rows: height, columns: width } = this.product;
     const { array, columns: slab, pitch, length } = (this.slab ??= this.declareSlab());
     const start = this.hoist(multiply(builtin('subgroup_index'), integer(length)));
     const own = this.hoist(add(start, this.hoist(multiply(at.thread(rows), integer(pitch)))));
     const from = this.hoist(add(own, at.thread(columns)));
-    const positions = [...loops.registerPositions(tile.axes)];
-    sums.forEach((names, row) => {
-      for (const first of range((names.length * width) / slab).map((part) => (part * slab) / width)) {
-        if (this.isSlabRead) this.barrier();
-        for (const place of range(slab / width)) {
-          const index = this.hoist(add(start, integer((place * width) / 4)));
-          emitter.push({ kind: 'store_sums', sums: names[first + place] as string, array, index, pitch });
-        }
-        this.barrier();
-        for (const position of positions) {
-          const [down, across] = [
-            this.registerAt(position, rows) - row * height,
-            this.registerAt(position, columns) - (first * width) / 4,
-          ];
-          if (down < 0 || down >= height || across < 0 || across >= slab / 4) continue;
-          const index = add(from, integer(down * pitch + across));
-          const sum = emitter.bind('sum', vector, { kind: 'load_shared', array, index, type: vector });
-          const before: Expression = { kind: 'register', name: loops.nameOf(tile, position), type: vector };
-          loops.assign(tile, position, this.fresh.has(statement) ? sum : add(before, sum));
-        }
-        this.isSlabRead = true;
+    for (const first of range((names.length * width) / slab).map((part) => (part * slab) / width)) {
+      if (this.isSlabRead) this.barrier();
+      for (const place of range(slab / width)) {
+        const index = this.hoist(add(start, integer((place * width) / 4)));
+        emitter.push({ kind: 'store_sums', sums: names[first + place] as string, array, index, pitch });
       }
-    });
+      this.barrier();
+      for (const position of loops.registerPositions(tile.axes)) {
+        const down = this.registerAt(position, rows) - row * height;
+        const across = this.registerAt(position, columns) - (first * width) / 4;
+        if (down < 0 || down >= height || across < 0 || across >= slab / 4) continue;
+        const index = add(from, integer(down * pitch + across));
+        const sum = emitter.bind('sum', vector, { kind: 'load_shared', array, index, type: vector });
+        const before: Expression = { kind: 'register', name: loops.nameOf(tile, position), type: vector };
+        loops.assign(tile, position, this.fresh.has(statement) ? sum : add(before, sum));
+      }
+      this.isSlabRead = true;
+    }
   }
 
   /** A subgroup's slab: rows of a matrix, so many columns and a vector more, so that rows lie in different banks. */

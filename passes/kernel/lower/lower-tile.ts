@@ -74,6 +74,8 @@ class Lowering {
   /** What buffers are read as, 16 bytes at a time. */
   private readonly vectors = new Map<string, 'u32' | 'f32'>();
   private readonly rings: TensorRings | undefined;
+  /** All statements have been lowered, in bands. */
+  private isPastBands = false;
 
   constructor(
     private readonly kernel: TileKernel,
@@ -133,10 +135,29 @@ class Lowering {
   }
 
   run(): void {
-    const lowerBody = (): void => this.kernel.body.forEach((statement) => this.lower(statement));
+    const lowerBody = (): void => this.lowerAll(this.kernel.body);
     const walk = this.schedule.matrix?.walk;
     if (this.rings === undefined || walk === undefined) return lowerBody();
     walkTiles(walk, this.invocations, { at: this.at, emitter: this.emitter, rings: this.rings }, lowerBody);
+  }
+
+  /** What follows sums that only a subgroup has is done for a band of rows after the other: their registers are those of one band. */
+  private lowerAll(body: readonly TileStatement[]): void {
+    body.forEach((statement, place) => {
+      if (this.isPastBands) return;
+      this.lower(statement);
+      const { matrix, loops } = this;
+      const pending = matrix instanceof SubgroupProducts ? matrix.pending : undefined;
+      if (pending === undefined || !(matrix instanceof SubgroupProducts)) return;
+      const rest = body.slice(place + 1);
+      for (let band = 0; band < pending.bands; band++) {
+        loops.inBand(pending.axis, band * pending.registers, pending.registers, () => {
+          matrix.deliverBand(band, band === pending.bands - 1);
+          rest.forEach((later) => this.lower(later));
+        });
+      }
+      this.isPastBands = true;
+    });
   }
 
   /** That compute: all but those that only copy. */

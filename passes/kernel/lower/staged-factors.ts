@@ -25,6 +25,18 @@ interface StagedSide {
   readonly isLeft: boolean;
 }
 
+/** A vector of a side's chunk that an invocation computes. */
+interface StagedVector {
+  readonly side: StagedSide;
+  readonly row: Expression;
+  /** Coordinates from the chunk's first on. */
+  readonly along: Expression;
+  /** Its place in workgroup memory. */
+  readonly index: Expression;
+  /** Whether the invocation has one in this round; always without it. */
+  readonly inside: Expression | undefined;
+}
+
 const lanes = 4;
 const vector = vectorOf('f32', lanes);
 
@@ -48,19 +60,23 @@ export class StagedFactors {
     const { over } = contracts[0] as Contract;
     const { extent, tile: chunk } = at.axis(over);
     const sides = contracts.flatMap((contract) => this.declare(contract, chunk));
-    const read = (start: Expression): (() => void) => {
-      const stores = sides.map((side) => this.read(side, over, chunk, start));
-      return () => stores.forEach((store) => store());
-    };
-    read(integer(0))();
+    const all = sides.flatMap((side) => this.vectorsOf(side, chunk));
+    const carried = all.map((one) =>
+      emitter.declare('var', emitter.freshName('next'), vector, this.compute(one, over, integer(0))),
+    );
     emitter.loop(over, integer(0), at.polynomial(extent, new Map()), chunk, (start) => {
       emitter.push({ kind: 'barrier' });
-      const store = read(emitter.hoist(over, i32, add(start, integer(chunk))));
+      all.forEach((one, place) => this.store(one, carried[place] as Expression, over, start));
+      emitter.push({ kind: 'barrier' });
+      // On its way while this chunk is multiplied: as in `FactorStages`, stored behind a barrier.
+      const next = emitter.hoist(over, i32, add(start, integer(chunk)));
+      all.forEach((one, place) => {
+        const { name } = carried[place] as Extract<Expression, { kind: 'register' }>;
+        emitter.push({ kind: 'assign', name, value: this.compute(one, over, next) });
+      });
       at.setChunk(over, start);
       for (let register = 0; register < at.spreadOf(over).registers; register++) step(register);
       at.leaveChunk(over);
-      emitter.push({ kind: 'barrier' });
-      store();
     });
   }
 
@@ -95,50 +111,48 @@ export class StagedFactors {
     });
   }
 
-  /** Computes the invocation's vectors of a chunk; what comes back stores them, in the same scope. */
-  private read(
-    { factor, array, rowAxis, isLeft }: StagedSide,
-    over: string,
-    chunk: number,
-    base: Expression,
-  ): () => void {
-    const { at, elements, emitter, invocations } = this.context;
+  /** The vectors of a chunk that are the invocation's. */
+  private vectorsOf(side: StagedSide, chunk: number): readonly StagedVector[] {
+    const { at, emitter, invocations } = this.context;
     const perRow = chunk / lanes;
-    const total = at.axis(rowAxis).tile * perRow;
-    const stores: (() => void)[] = [];
+    const total = at.axis(side.rowAxis).tile * perRow;
+    const vectors: StagedVector[] = [];
     for (let first = 0; first < total; first += invocations) {
       const number = emitter.hoist('vector', i32, add({ kind: 'builtin', name: 'local_index' }, integer(first)));
       const isWhole = first + invocations <= total;
       const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
       const row = emitter.hoist('row', i32, binary('div', number, integer(perRow)));
       const place = emitter.hoist('place', i32, binary('mod', number, integer(perRow)));
-      const from = emitter.hoist(over, i32, add(base, emitter.hoist('t', i32, multiply(place, integer(lanes)))));
-      const position: Position = new Map([
-        [rowAxis, { coordinate: this.clamp(rowAxis, emitter.hoist(rowAxis, i32, add(at.base(rowAxis), row)), 1) }],
-        [over, { coordinate: this.clamp(over, from, lanes) }],
-      ]);
-      const value = elements.computeFactor(factor, { position, axis: over, lanes });
-      const end = at.polynomial(at.axis(over).extent, new Map());
-      // Zeros past the end of the contracted axis: one side of a product is enough.
-      const holds = isLeft ? emitter.hoist('c', bool, lessThan(from, end)) : undefined;
-      const index = add(emitter.hoist('s', i32, multiply(row, integer(stagedPitch(chunk)))), place);
-      stores.push(() => {
-        const stored: Expression =
-          holds === undefined
-            ? value
-            : {
-                kind: 'select',
-                condition: { kind: 'splat', lanes, operand: holds },
-                yes: value,
-                no: { kind: 'constant', type: vector, value: 0 },
-              };
-        const bound = emitter.bind('v', vector, stored);
-        emitter.when(inside, () =>
-          emitter.push({ kind: 'store_shared', array, index: emitter.hoist('s', i32, index), value: bound }),
-        );
-      });
+      const start = emitter.hoist('s', i32, multiply(row, integer(stagedPitch(chunk))));
+      const along = emitter.hoist('t', i32, multiply(place, integer(lanes)));
+      vectors.push({ side, row, along, index: emitter.hoist('s', i32, add(start, place)), inside });
     }
-    return () => stores.forEach((store) => store());
+    return vectors;
+  }
+
+  /** Of the chunk that begins at `start`; of something else past the end. */
+  private compute({ side, row, along }: StagedVector, over: string, start: Expression): Expression {
+    const { at, elements, emitter } = this.context;
+    const { factor, rowAxis } = side;
+    const from = emitter.hoist(over, i32, add(start, along));
+    const position: Position = new Map([
+      [rowAxis, { coordinate: this.clamp(rowAxis, emitter.hoist(rowAxis, i32, add(at.base(rowAxis), row)), 1) }],
+      [over, { coordinate: this.clamp(over, from, lanes) }],
+    ]);
+    return elements.computeFactor(factor, { position, axis: over, lanes });
+  }
+
+  private store({ side, along, index, inside }: StagedVector, read: Expression, over: string, start: Expression): void {
+    const { at, emitter } = this.context;
+    let value = read;
+    // Zeros past the end of the contracted axis: one side of a product is enough. Chunks past it are never stored.
+    if (side.isLeft && at.isRagged(over)) {
+      const end = at.polynomial(at.axis(over).extent, new Map());
+      const holds = emitter.hoist('c', bool, lessThan(emitter.hoist(over, i32, add(start, along)), end));
+      const condition: Expression = { kind: 'splat', lanes, operand: holds };
+      value = emitter.bind('v', vector, { kind: 'select', condition, yes: read, no: { kind: 'constant', type: vector, value: 0 } }); // prettier-ignore
+    }
+    emitter.when(inside, () => emitter.push({ kind: 'store_shared', array: side.array, index, value }));
   }
 
   private clamp(axis: string, coordinate: Expression, length: number): Expression {

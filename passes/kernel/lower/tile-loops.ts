@@ -12,8 +12,17 @@ import { withPoint } from './positions.js';
 /** Registers that are worth a loop. */
 const fewestRolled = 4;
 
+/** Some of the registers of an axis. */
+interface Band {
+  readonly axis: string;
+  readonly from: number;
+  readonly count: number;
+}
+
 /** Walks of axes: over chunks in loops, over the registers of a tile. */
 export class TileLoops {
+  private band: Band | undefined;
+
   constructor(
     private readonly at: Coordinates,
     private readonly emitter: Emitter,
@@ -95,16 +104,27 @@ export class TileLoops {
     });
   }
 
+  /** Runs the body for registers `from` on of an axis only, so many. */
+  inBand(axis: string, from: number, count: number, body: () => void): void {
+    this.band = { axis, from, count };
+    body();
+    this.band = undefined;
+  }
+
   /** Every combination of registers of the axes, innermost fastest; vector axes at lane 0. */
   *registerPositions(axes: readonly string[]): Generator<Position> {
-    const counts = axes.map((axis) => (this.isWalked(axis) ? 1 : this.at.spreadOf(axis).registers));
+    const bandOf = (axis: string): Band | undefined => (this.band?.axis === axis ? this.band : undefined);
+    const counts = axes.map((axis) =>
+      this.isWalked(axis) ? 1 : (bandOf(axis)?.count ?? this.at.spreadOf(axis).registers),
+    );
     const total = counts.reduce((product, count) => product * count, 1);
     for (let flat = 0; flat < total; flat++) {
       const position = new Map<string, AxisPoint>();
       let rest = flat;
       for (let place = axes.length - 1; place >= 0; place--) {
         const count = counts[place] as number;
-        position.set(axes[place] as string, { register: rest % count, lane: 0 });
+        const axis = axes[place] as string;
+        position.set(axis, { register: (bandOf(axis)?.from ?? 0) + (rest % count), lane: 0 });
         rest = Math.floor(rest / count);
       }
       yield position;
