@@ -1,5 +1,6 @@
 /** Which build of an artifact a device runs. */
 import type { Target } from '../../backends/target.js';
+import type { SubgroupProduct } from '../../ir/kernel/thread.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Device } from '../device.js';
 import type { ArtifactBuild } from './manifest.js';
@@ -49,6 +50,9 @@ function lacksOf(made: Target, target: Target): readonly string[] {
     ...(made.subgroups && !sameRange(made.subgroups, target.subgroups)
       ? [`subgroups of ${made.subgroups.min} to ${made.subgroups.max}`]
       : []),
+    ...(made.subgroupProduct && !sameProduct(made.subgroupProduct, target.subgroupProduct)
+      ? [`matrices of subgroups, ${Object.values(made.subgroupProduct).join(' × ')}`]
+      : []),
     // GPUs with wgmma have mma, too.
     ...(made.matrix && made.matrix !== target.matrix && !(made.matrix === 'mma' && target.matrix === 'wgmma')
       ? [`matrix products by ${made.matrix}`]
@@ -58,9 +62,6 @@ function lacksOf(made: Target, target: Target): readonly string[] {
     ...(made.tensorCopies === true && target.tensorCopies !== true ? ['copies of boxes of tensors'] : []),
     ...(made.narrowStores === true && target.narrowStores !== true ? ['stores of less than a word'] : []),
     ...(made.tileWalks === true && target.tileWalks !== true ? ['workgroups that walk over tiles'] : []),
-    ...((made.loops?.memoryBytes ?? 0) > (target.loops?.memoryBytes ?? 0)
-      ? [`${made.loops?.memoryBytes ?? 0} bytes of memory an invocation`]
-      : []),
     ...(made.workgroupMemory > target.workgroupMemory ? [`${made.workgroupMemory} bytes of workgroup memory`] : []),
     ...((made.loops?.memoryBytes ?? 0) > (target.loops?.memoryBytes ?? 0)
       ? [`${made.loops?.memoryBytes ?? 0} bytes of memory an invocation`]
@@ -70,6 +71,10 @@ function lacksOf(made: Target, target: Target): readonly string[] {
       : []),
     ...(made.maxStorageBuffers > target.maxStorageBuffers ? [`${made.maxStorageBuffers} buffers a kernel`] : []),
   ];
+}
+
+function sameProduct(made: SubgroupProduct, found: SubgroupProduct | undefined): boolean {
+  return found?.rows === made.rows && found.columns === made.columns && found.depth === made.depth;
 }
 
 function sameRange(

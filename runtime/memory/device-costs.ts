@@ -27,6 +27,8 @@ export function usualCosts({ backend, matrix, stagingPays }: Target): DeviceCost
     const flop = matrix === 'wgmma' ? 600e12 : 150e12;
     return { flop, memoryBytes: matrix === 'wgmma' ? 3000 * giga : 800 * giga, uploadBytes: 25 * giga, diskBytes, launches: 3e5 }; // prettier-ignore
   }
+  // What an H200 came to through Vulkan, halved: most GPUs are smaller.
+  if (matrix === 'subgroup') return { flop: 60e12, memoryBytes: 1000 * giga, uploadBytes: 10 * giga, diskBytes, launches: 1e5 }; // prettier-ignore
   if (stagingPays) return { flop: 10e12, memoryBytes: 400 * giga, uploadBytes: 10 * giga, diskBytes, launches: 1e5 };
   return { flop: 50e9, memoryBytes: 10 * giga, uploadBytes: 4 * giga, diskBytes, launches: 1e4 };
 }

@@ -21,6 +21,7 @@ export type AdapterLimits = Pick<
   | 'workgroupMemory'
   | 'stagingPays'
   | 'matrix'
+  | 'subgroupProduct'
   | 'tensorCopies'
   | 'loops'
   | 'maxWorkgroupInvocations'
@@ -31,7 +32,7 @@ export function identifyAdapter({
   description,
   adapter,
 }: Pick<Device, 'target' | 'description' | 'adapter'>): AdapterIdentity {
-  const { f16, fp8, subgroups, workgroupMemory, stagingPays, matrix, tensorCopies, loops } = target;
+  const { f16, fp8, subgroups, workgroupMemory, stagingPays, matrix, subgroupProduct, tensorCopies, loops } = target;
   return {
     backend: target.backend,
     vendor: adapter?.vendor ?? '',
@@ -44,6 +45,7 @@ export function identifyAdapter({
       workgroupMemory,
       stagingPays,
       ...(matrix && { matrix }),
+      ...(subgroupProduct && { subgroupProduct }),
       ...(tensorCopies !== undefined && { tensorCopies }),
       ...(loops && { loops }),
       maxWorkgroupInvocations: target.maxWorkgroupInvocations,
