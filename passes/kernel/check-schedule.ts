@@ -3,7 +3,7 @@ import type { SubgroupProduct } from '../../ir/kernel/thread.js';
 import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../ir/kernel/tile-walk.js';
 import { type Reject, rejectFor } from './check-spreads.js';
-import { canMultiplyMatrices } from './lower/can-multiply.js';
+import { canMultiply } from './lower/can-multiply.js';
 import { lowerTile } from './lower/lower-tile.js';
 import { threadsOfPart } from '../../ir/kernel/tile.js';
 
@@ -21,6 +21,7 @@ const mostProducts = 16384;
 export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
   const reject = rejectFor(kernel.name);
   checkTiles(kernel, schedule, reject);
+  if (schedule.staged === true) checkStaged(kernel, schedule, reject);
   if (schedule.matrix === undefined) {
     checkSums(kernel, schedule, target, reject);
     checkWalks(kernel, schedule, reject);
@@ -69,6 +70,26 @@ function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reje
     if (held * deepest * unroll > mostProducts) {
       reject('', 'a loop has too many products', `at most ${mostProducts}`, `${held * deepest * unroll}`);
     }
+  }
+}
+
+/** Factors in workgroup memory are vectors along a contracted axis that one invocation has, and all of a chunk are multiplied in one loop. */
+function checkStaged(kernel: TileKernel, schedule: Schedule, reject: Reject): void {
+  const { spread, matrix, columnsApart, unroll, dots } = schedule;
+  const odd = Object.entries(spread).find(
+    ([, { rolled, walked, section, dealtTo, groups }]) => rolled ?? walked ?? section ?? dealtTo ?? groups,
+  );
+  if (matrix !== undefined || columnsApart === true || unroll !== 1 || dots !== true || odd !== undefined) {
+    reject(odd?.[0] ?? '', 'factors in workgroup memory go with sums of dot products alone', 'nothing else', 'more');
+  }
+  for (const axis of contractedAxes(kernel.body)) {
+    const { threads = 1, vector = 1 } = spread[axis] ?? {};
+    if (threads > 1 || vector !== 4) {
+      reject(axis, 'factors in workgroup memory are vectors of one invocation', '1 thread, vectors of 4', `${threads} threads, ${vector} lanes`); // prettier-ignore
+    }
+  }
+  if (contractedAxes(kernel.body).length === 0 || !canMultiply(kernel, schedule, {})) {
+    reject('', 'the kernel has no factors that workgroup memory could hold', 'vectors along an axis of known length', describeContractions(kernel)); // prettier-ignore
   }
 }
 
@@ -163,7 +184,7 @@ function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, r
   if (matrix.unit === 'subgroup') checkFactors(schedule, target, reject);
   else checkStages(schedule, reject);
   const multiplies = [...flattenTileStatements(kernel.body)].some(({ kind }) => kind === 'contract');
-  if (!multiplies || !canMultiplyMatrices(kernel, schedule, target)) {
+  if (!multiplies || !canMultiply(kernel, schedule, target)) {
     const expected = 'operands of 16 bits (or 8) whose rows are aligned, spread as fragments are';
     reject('the kernel multiplies no matrices that this schedule could', expected, describeContractions(kernel));
   }

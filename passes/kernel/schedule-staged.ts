@@ -14,34 +14,62 @@ const perInvocation = 8;
  * memory once for 64 or 128 rows, and from workgroup memory once for 8. Neighbouring invocations have neighbouring columns.
  */
 export function scheduleStaged(facts: KernelFacts, target: Target): readonly Schedule[] {
-  if (facts.family !== 'contraction' || !target.stagingPays || facts.encoding !== undefined) return [];
+  if (!target.stagingPays || facts.encoding !== undefined) return [];
   // CUDA's products in f32 are few and small.
   if (target.matrix === 'mma' || target.matrix === 'wgmma') return [];
+  const candidates =
+    facts.family === 'heads' ? stageHeads(facts) : facts.family === 'contraction' ? stageProduct(facts) : [];
+  return candidates
+    .map((one): Schedule => ({ ...one, unroll: 1, dots: true, staged: true }))
+    .filter((one) => fits(one, facts, target));
+}
+
+type Spreads = Pick<Schedule, 'spread' | 'threadOrder'>;
+
+const depth: AxisSpread = { threads: 1, registers: chunk / 4, vector: 4 };
+
+/** Whole heads a workgroup, neighbours of each in one vector, so that it sums up squares and turns pairs by itself. */
+function stageHeads(facts: KernelFacts): readonly Spreads[] {
+  const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
+  const [rows, size] = [extents.get('m') as Dim, extents.get('d')?.constant ?? 0];
+  const threads = size / perInvocation;
+  if (!Number.isInteger(threads) || (threads & (threads - 1)) !== 0 || threads > 32) return [];
+  return [8, 4].flatMap((together): readonly Spreads[] => {
+    if ((rows.constant ?? Infinity) <= (together * perInvocation) / 2) return [];
+    const spread = {
+      m: { threads: together, registers: perInvocation, vector: 1 } as const,
+      h: alone,
+      d: { threads, registers: perInvocation / 4, vector: 4 } as const,
+      k: depth,
+    };
+    return [{ spread, threadOrder: ['d', 'm'] }];
+  });
+}
+
+function stageProduct(facts: KernelFacts): readonly Spreads[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [rows, columns] = [extents.get('m') as Dim, extents.get('n') as Dim];
   const products = facts.products ?? 1;
   // Of pictures there are rows for many workgroups; of tokens large tiles of few columns would be few.
   const leastColumns = (wide: number): number => (facts.section !== undefined ? wide : wide > 32 ? 8 * wide : 2 * wide);
-  return [128, 64, 32].flatMap((size): readonly Schedule[] => {
+  return [128, 64, 32].flatMap((size): readonly Spreads[] => {
     const wide = size / products;
     if ((rows.constant ?? Infinity) <= size / 2 || (columns.constant ?? Infinity) < leastColumns(wide)) return [];
     const threads = size / perInvocation;
-    const bytes = 16 * stagedPitch(chunk) * (size + products * wide);
-    if (threads * threads > target.maxWorkgroupInvocations || bytes > target.workgroupMemory) return [];
     const spread = (registers: number): AxisSpread => ({ threads, registers, vector: 1 });
-    return [
-      {
-        spread: {
-          m: spread(perInvocation),
-          n: spread(perInvocation / products),
-          k: { threads: 1, registers: chunk / 4, vector: 4 },
-          ...(extents.has('z') && { z: alone }),
-        },
-        threadOrder: ['n', 'm'],
-        unroll: 1,
-        dots: true,
-        staged: true,
-      },
-    ];
+    const spreads = { m: spread(perInvocation), n: spread(perInvocation / products), k: depth };
+    return [{ spread: { ...spreads, ...(extents.has('z') && { z: alone }) }, threadOrder: ['n', 'm'] }];
   });
+}
+
+function fits({ spread, threadOrder }: Schedule, { products = 1 }: KernelFacts, target: Target): boolean {
+  const tile = (axis: string): number => {
+    const { threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
+    return threads * registers * vector;
+  };
+  const invocations = threadOrder.reduce((all, axis) => all * (spread[axis]?.threads ?? 1), 1);
+  // Sums of squares pass through workgroup memory, too: of each row a number an invocation, of up to two norms.
+  const sums = spread['d'] === undefined ? 0 : 2 * perInvocation * 4 * invocations;
+  const bytes = 16 * stagedPitch(chunk) * (tile('m') + products * tile('n') + tile('d')) + sums;
+  return invocations <= target.maxWorkgroupInvocations && bytes <= target.workgroupMemory;
 }

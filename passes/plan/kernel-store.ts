@@ -16,7 +16,7 @@ import { describeKernel } from '../kernel/describe-kernel.js';
 import { costOfGroup } from './group-cost.js';
 import { listSchedules } from '../kernel/choose-schedule.js';
 import { gatherParameters, inParameters } from './kernel-parameters.js';
-import { canMultiplyMatrices } from '../kernel/lower/can-multiply.js';
+import { canMultiply } from '../kernel/lower/can-multiply.js';
 import { lowerTile } from '../kernel/lower/lower-tile.js';
 import type { CompiledKernel } from '../compiled.js';
 
@@ -163,7 +163,7 @@ export class KernelStore {
     const candidates = listSchedules(facts, this.target);
     for (const schedule of candidates.slice(0, -1)) {
       const built = buildKernel(group, schedule, this.options.operands);
-      if (canMultiplyMatrices(built, schedule, this.target)) return { schedule, built };
+      if (canMultiply(built, schedule, this.target)) return { schedule, built };
     }
     const schedule = candidates.at(-1) as Schedule;
     return { schedule, built: buildKernel(group, schedule, this.options.operands) };

@@ -11,7 +11,7 @@ import { canStageFactors } from './staged-factors.js';
 import { asRectangle } from './tensor-maps.js';
 
 /** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments, or stage for one without. */
-export function canMultiplyMatrices(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
+export function canMultiply(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
   const at = new Coordinates(kernel, schedule, new Emitter());
   if (schedule.matrix === undefined) return canStageFactors(kernel, at);
   if (schedule.matrix?.unit === 'subgroup') return canMultiplyFactors(kernel, schedule, at);
