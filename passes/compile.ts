@@ -1,3 +1,4 @@
+import type { HalfType } from '../ir/kernel/thread.js';
 import type { Target } from '../backends/target.js';
 import type { DType } from '../ir/dtype.js';
 import type { Module } from '../ir/graph/graph.js';
@@ -73,13 +74,19 @@ export function prepareModule(
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
   const passes = graphPassesFor(target, pipelineOptionsOf(target, chosen, options.mayQuantize, options.encodingOf));
   const fused = runGraphPasses({ ...module, functions }, passes, target, options.instruments ?? []);
-  const halves = operands === 'f32' || target.matrix === undefined ? undefined : operands;
+  const halves = narrowType(operands, target);
   return (schedules) => {
     const kernels = new KernelStore(target, { print, operands, cache, ...(schedules && { schedules }) });
     const plans = new Map<string, Plan>();
     for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));
     return { target, plans, kernels: kernels.kernels };
   };
+}
+
+/** What values that only products read are kept in: what matrices are made of, WGSL's of f16 alone. */
+function narrowType(operands: OperandPrecision, { matrix }: Target): HalfType | undefined {
+  if (operands === 'f32' || matrix === undefined) return undefined;
+  return matrix === 'subgroup' && operands === 'bf16' ? undefined : operands;
 }
 
 /** Fragments hold 16-bit numbers: what is stored so loses nothing there. */

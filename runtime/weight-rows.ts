@@ -146,8 +146,11 @@ class NumberOpener extends RowOpener {
     const rows = part.shape[0] ?? 1;
     if (isPacked(this.files.checkpoint, slice)) {
       if (rows !== (slice.shape[0] ?? 1)) this.rejectShape(part, slice.shape, tensor);
-      const read: Rows['read'] = async (first, count) =>
-        narrowF32(await readPackedRows(this.files.checkpoint, slice, first, count), this.dtype);
+      const read: Rows['read'] = async (first, count) => {
+        const narrow = narrowF32(await readPackedRows(this.files.checkpoint, slice, first, count), this.dtype);
+        if (this.dtype === 'f16') expectFinite(narrow, [this.files.checkpoint.name, slice.name]);
+        return narrow;
+      };
       return { count: rows, rowBytes, read };
     }
     const read: Rows['read'] = (first, count) => this.readElements(slice, first * rowElements, count * rowElements);

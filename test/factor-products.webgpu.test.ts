@@ -8,8 +8,11 @@ import { expectSameNumbers, matrixCases, prepareMatrixCase } from './matrix-case
 
 const { adapter } = await openDawn();
 const device =
-  adapter === undefined ? undefined : await createWebgpuDevice(adapter, { limits: { subgroupMatrices: true, workgroupMemory: 12288 } });
-const reason = device === undefined ? 'there is no adapter' : `${device.description} multiplies no matrices of subgroups`;
+  adapter === undefined
+    ? undefined
+    : await createWebgpuDevice(adapter, { limits: { subgroupMatrices: true, workgroupMemory: 12288 } });
+const reason =
+  device === undefined ? 'there is no adapter' : `${device.description} multiplies no matrices of subgroups`;
 
 if (device?.target.matrix !== 'subgroup') {
   it.skip(`products of matrices of subgroups: ${reason}`, () => undefined);

@@ -54,7 +54,6 @@ describe('WGSL of products of subgroups', () => {
       subgroupProduct: one.product,
     });
     expect(await compile(printWgsl(kernel))).toBe('accepted');
-    expect(await compile(printWgsl(kernel, '', { subgroupSizeAttribute: true }))).toBe('accepted');
   });
 
   it('is refused where an index differs within a subgroup, as by the verifier', async () => {

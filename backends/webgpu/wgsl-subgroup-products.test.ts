@@ -59,14 +59,6 @@ fn main(@builtin(subgroup_id) subgroup_id: u32, @builtin(subgroup_invocation_id)
     expect(text).toContain('subgroupMatrixLoad<subgroup_matrix_right<f16, 8, 32>, row_major>(&stage_w,');
   });
 
-  it('asks for the size of subgroups where the device can be asked', () => {
-    const kernel = parseThreadKernel(subgroupProductKernel(smallCase));
-    const text = printWgsl(kernel, '', { subgroupSizeAttribute: true });
-    expect(text).toContain('enable subgroup_size_control;\nenable subgroups;\n');
-    expect(text).toContain('@compute @workgroup_size(16) @subgroup_size(8)\n');
-    expect(printWgsl(kernel)).not.toContain('subgroup_size');
-  });
-
   it('enables subgroups only for what needs them', () => {
     const head = 'kernel @tested workgroup(16) subgroup(8)';
     const text = (body: string, product = ''): string =>

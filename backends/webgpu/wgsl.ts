@@ -21,11 +21,6 @@ export interface WgslOptions {
    * be unrolled, schedules have unrolled. lavapipe takes 0.46 s for an RMS norm of 24 iterations unrolled, less than 0.14 s for the loop.
    */
   readonly hideLoopCounts?: boolean;
-  /**
-   * A kernel with products of subgroups asks for subgroups of its size; the device needs `subgroup-size-control` then. Without, it must be one
-   * whose subgroups have no other size.
-   */
-  readonly subgroupSizeAttribute?: boolean;
 }
 
 /** What printing a kernel needs to know of it. */
@@ -49,7 +44,7 @@ interface PrintScope extends WgslScope {
  * subgroups, nothing else. The kernel must have passed the verifier.
  */
 export function printWgsl(kernel: ThreadKernel, comment = '', options: WgslOptions = {}): string {
-  const { hideLoopCounts = false, subgroupSizeAttribute = false } = options;
+  const { hideLoopCounts = false } = options;
   if (kernel.walksTiles === true) throw new Flux2cError('F2C231', 'WGSL has no walks over tiles');
   const origin = hideLoopCounts ? kernel.parameters.find((name) => name.startsWith('origin_')) : undefined;
   const scope: PrintScope = {
@@ -63,12 +58,10 @@ export function printWgsl(kernel: ThreadKernel, comment = '', options: WgslOptio
   };
   const body = kernel.body.flatMap((statement) => printStatement(statement, scope, '  '));
   const hasProducts = kernel.subgroupProduct !== undefined;
-  const setsSize = hasProducts && subgroupSizeAttribute && kernel.subgroupSize !== undefined;
   return [
     ...header(kernel, comment),
     ...(hasProducts || usesHalf(kernel) ? ['enable f16;'] : []),
     ...(hasProducts ? ['enable chromium_experimental_subgroup_matrix;'] : []),
-    ...(setsSize ? ['enable subgroup_size_control;'] : []),
     ...(usesSubgroups(kernel, scope.builtins) ? ['enable subgroups;', ''] : ['']),
     ...kernel.buffers.map((buffer, binding) => bindingText(buffer, binding, scope)),
     ...parameterBlock(kernel, scope),
@@ -77,7 +70,7 @@ export function printWgsl(kernel: ThreadKernel, comment = '', options: WgslOptio
     ),
     ...[...scope.helpers].sort().flatMap((name) => ['', helperText(name)]),
     '',
-    `@compute @workgroup_size(${kernel.workgroupSize})${setsSize ? ` @subgroup_size(${kernel.subgroupSize})` : ''}`,
+    `@compute @workgroup_size(${kernel.workgroupSize})`,
     ...entryPoint(kernel, scope.builtins),
     ...body,
     '}',

@@ -88,7 +88,7 @@ function checkStaged(kernel: TileKernel, schedule: Schedule, reject: Reject): vo
       reject(axis, 'factors in workgroup memory are vectors of one invocation', '1 thread, vectors of 4', `${threads} threads, ${vector} lanes`); // prettier-ignore
     }
   }
-  if (contractedAxes(kernel.body).length === 0 || !canMultiply(kernel, schedule, {})) {
+  if (contractedAxes(kernel.body).length === 0 || !canMultiply(kernel, schedule, { workgroupMemory: Infinity })) {
     reject('', 'the kernel has no factors that workgroup memory could hold', 'vectors along an axis of known length', describeContractions(kernel)); // prettier-ignore
   }
 }
@@ -193,13 +193,14 @@ function checkMatrices(kernel: TileKernel, schedule: Schedule, target: Target, r
 type RejectAll = (message: string, expected: string, found: string) => never;
 
 /** Matrices of a subgroup of the target's size, as it multiplies them. */
-function checkFactors({ matrix, subgroupSize }: Schedule, target: Target, reject: RejectAll): void {
+function checkFactors({ matrix, subgroupSize, bySubgroups }: Schedule, target: Target, reject: RejectAll): void {
   const { subgroups, subgroupProduct } = target;
   const sizeOf = (product: SubgroupProduct | undefined): string =>
     product === undefined ? 'none' : `${product.rows}x${product.columns}x${product.depth}`;
   if (sizeOf(matrix?.product) !== sizeOf(subgroupProduct)) {
     reject('the target multiplies no matrices of this size', sizeOf(subgroupProduct), sizeOf(matrix?.product));
   }
+  if (bySubgroups !== true) reject('matrices of subgroups are found by their numbers', 'bySubgroups', 'none');
   if (subgroups?.min !== subgroupSize || subgroups?.max !== subgroupSize || matrix?.stages !== 1) {
     const found = `${matrix?.stages ?? 0} stages, subgroups of ${subgroupSize ?? 'any size'}`;
     reject(

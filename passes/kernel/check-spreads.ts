@@ -1,6 +1,6 @@
 import type { Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
-import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
+import { type AxisSpread, type Schedule, threadsOfPart } from '../../ir/kernel/tile.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
 import { workgroupSizeOf } from './lower/lower-tile.js';
 
@@ -51,6 +51,7 @@ export function checkSpreads(facts: KernelFacts, schedule: Schedule, target: Tar
   if (invocations > target.maxWorkgroupInvocations) {
     reject('', 'too many invocations in a workgroup', `at most ${target.maxWorkgroupInvocations}`, `${invocations}`);
   }
+  if (schedule.bySubgroups === true) checkCounting(schedule, reject);
   if (matrix === undefined) checkSubgroups(schedule, target, reject);
   for (const axis of facts.axes) checkFields(axis, facts, schedule, target, reject);
   const isWalked = Object.values(spread).some(({ walked }) => walked === true);
@@ -96,6 +97,17 @@ function checkOrder(names: readonly string[], { spread, threadOrder, matrix }: S
       reject(name, 'groups and shared threads are of matrix fragments', 'neither', `groups ${groups}`);
     }
   }
+}
+
+/** Parts that are counted by lanes are all of a subgroup, and the others are counted by subgroups. */
+function checkCounting(schedule: Schedule, reject: Reject): void {
+  const { threadOrder, subgroupSize = 0 } = schedule;
+  let lanes = 1;
+  for (const part of threadOrder) if (lanes < subgroupSize) lanes *= threadsOfPart(schedule, part);
+  const grouped = threadOrder.findIndex((part) => part.endsWith('.groups'));
+  const before = (grouped < 0 ? threadOrder : threadOrder.slice(0, grouped)).reduce((all, part) => all * threadsOfPart(schedule, part), 1); // prettier-ignore
+  if (lanes === subgroupSize && (grouped < 0 || before >= subgroupSize)) return;
+  reject('', 'a part of the thread order reaches past a subgroup', `parts of ${subgroupSize} lanes, then others`, threadOrder.join(', ')); // prettier-ignore
 }
 
 /** Lanes exchange numbers where the target's subgroups have one size, and where a lane's number is known. */

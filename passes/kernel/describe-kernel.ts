@@ -13,17 +13,23 @@ export function describeKernel(
   const tiles = kernel.axes.map(({ name, extent }) => `${name} ${tileOf(schedule, name)} of ${extent.text}`);
   return [
     ...(schedule.matrix === undefined ? [] : [describeMatrices(kernel, schedule.matrix)]),
+    ...(schedule.staged === true ? ['factors of products through workgroup memory'] : []),
     ...(tiles.length === 0 ? [] : [`tiles: ${tiles.join(', ')}`]),
     ...(cost === undefined ? [] : [`${cost[0]?.text} operations, ${cost[1]?.text} bytes`]),
   ].join('\n');
 }
 
+const units: Readonly<Record<MatrixSchedule['unit'], string>> = {
+  mma: 'fragments of a warp (mma)',
+  wgmma: 'shared memory of four warps (wgmma)',
+  subgroup: 'workgroup memory by matrices of a subgroup',
+};
+
 function describeMatrices(kernel: TileKernel, { unit, stages, walk }: MatrixSchedule): string {
   const over = [...flattenTileStatements(kernel.body)].flatMap((statement) =>
     statement.kind === 'contract' ? [statement.over] : [],
   );
-  const how = unit === 'mma' ? 'fragments of a warp (mma)' : 'shared memory of four warps (wgmma)';
-  const products = `products over ${over.join(' and ')} from ${how}, ${stages} stages of operands`;
+  const products = `products over ${over.join(' and ')} from ${units[unit]}, ${stages} stage${stages === 1 ? '' : 's'} of operands`;
   if (walk === undefined) return products;
   const order = walk.block === undefined ? 'x first' : `in blocks of ${walk.block} in x`;
   return `${products}\nboxes copied by one invocation; workgroups walk over the tiles, ${order}`;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { hopperWebgpu } from '../../test/webgpu-targets.js';
 import { cpuTarget, portableWebgpu, type Target } from '../../backends/target.js';
 import { Flux2cError } from '../../ir/diagnostics.js';
 import type { Module } from '../../ir/graph/graph.js';
@@ -92,6 +93,7 @@ const kernels = {
 
 const targets: Readonly<Record<string, Target>> = {
   graphics: portableWebgpu,
+  'a GPU with matrices of subgroups': hopperWebgpu,
   lanes: { ...portableWebgpu, stagingPays: false, subgroups: { min: 4, max: 4 } },
   processor: cpuTarget,
 };
@@ -137,7 +139,7 @@ describe.each(Object.keys(targets))('schedules for %s', (name) => {
   it.each(Object.keys(kernels))('worth a try for %s compute the same', (kernel) => {
     const one = caseOf(kernels[kernel as keyof typeof kernels], target);
     for (const made of one.make().kernels.values()) {
-      const candidates = listCandidates(made.facts, target);
+      const candidates = listCandidates(made.facts, target, made.schedule);
       expect(candidates).toContainEqual(made.schedule);
       const fitting = candidates.filter((schedule) => !isRefused(one, made, schedule));
       expect(fitting.length).toBeGreaterThan(2);
@@ -185,6 +187,8 @@ function mutate(schedule: Schedule, target: Target, random: Random): Schedule {
       { ...rest, unroll: pick([1, 2, 3]) },
       { ...rest, dots: true },
       { ...rest, columnsApart: true },
+      { ...rest, staged: true },
+      { ...rest, subgroupSize: 32, bySubgroups: true },
       { ...rest, subgroupSize: target.subgroups?.min ?? 4 },
       rest,
     ]);

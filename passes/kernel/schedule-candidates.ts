@@ -9,7 +9,8 @@ import { scheduleSubgroups } from './schedule-subgroups.js';
  * neighbours of `around`, which differ in a step of one or two numbers. Not all of them fit the kernel: `checkSpreads` and `checkSchedule`
  * say which. The chosen schedule is among the first.
  *
- * @param around default: the schedule that is chosen. A tuner goes on from the best so far.
+ * @param around default: the first that the target would choose if it fits. A tuner begins at the schedule that was chosen, and goes on from the
+ *   best so far.
  */
 export function listCandidates(facts: KernelFacts, target: Target, around?: Schedule): readonly Schedule[] {
   const chosen = listSchedules(facts, target);

@@ -3,7 +3,6 @@ import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone } from './axis-spreads.js';
 import type { KernelFacts } from './from-group/facts.js';
-import { factorPitch } from './lower/factor-stages.js';
 import { workgroupSizeOf } from './lower/lower-tile.js';
 
 /** A workgroup's tile of a product and the part of it that one subgroup has. */
@@ -32,6 +31,8 @@ const pairTiles: readonly FactorTileSize[] = [
 ];
 
 const chunk = 32;
+/** Invocations side by side over a row: vectors of 32 columns, those of a slab. */
+const mostThreads = 8;
 
 /** Schedules that multiply matrices of subgroups, the best first; none for kernels without a product, and for targets without. */
 export function scheduleFactors(facts: KernelFacts, target: Target): readonly Schedule[] {
@@ -47,7 +48,7 @@ export function scheduleFactors(facts: KernelFacts, target: Target): readonly Sc
       bySubgroups: true,
       matrix: { unit: 'subgroup', stages: 1, product, slab: slabOf(one) },
     })) // prettier-ignore
-    .filter((one) => fits(one, facts, target));
+    .filter((one) => fits(one, target));
 }
 
 type Spreads = Pick<Schedule, 'spread' | 'threadOrder'>;
@@ -63,7 +64,9 @@ function listCandidates(facts: KernelFacts, subgroup: number): readonly Spreads[
         (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
       const tiles = (facts.products ?? 1) > 1 ? pairTiles : productTiles;
       const first = tiles.findIndex(isLarge);
-      return tiles.slice(first < 0 ? tiles.length - 1 : first).map((tile) => ({
+      // Larger ones, too, where matrices are no part of a smaller one.
+      const at = first < 0 ? tiles.length - 1 : first;
+      return [...tiles.slice(at), ...tiles.slice(0, at).reverse()].map((tile) => ({
         spread: {
           ...spreadTile('m', 'n', tile, subgroup),
           k: depthOf(chunk),
@@ -87,20 +90,19 @@ function listCandidates(facts: KernelFacts, subgroup: number): readonly Spreads[
     }
     case 'attention': {
       const size = extent('d').constant ?? 0;
-      const tile = { rows: 64, columns: size, subgroupRows: 16, subgroupColumns: size };
-      const spread = spreadTile('m', 'd', tile, subgroup);
-      const threads = spread['d']?.threads ?? 1;
-      return [
-        {
-          spread: {
-            ...spread,
-            h: alone,
-            z: alone,
-            j: { threads, registers: chunk / (4 * threads), vector: 4, threadsOf: 'd' },
-          },
-          threadOrder: ['d', 'm', 'm.groups'],
-        },
-      ];
+      // Fewer queries and keys where workgroup memory is small.
+      return (
+        [
+          [64, chunk, mostThreads],
+          [32, chunk / 2, mostThreads / 2],
+        ] as const
+      ).map(([queries, keys, most]) => {
+        const tile = { rows: queries, columns: size, subgroupRows: 16, subgroupColumns: size };
+        const spread = spreadTile('m', 'd', tile, subgroup, most);
+        const threads = spread['d']?.threads ?? 1;
+        const j: AxisSpread = { threads, registers: keys / (4 * threads), vector: 4, threadsOf: 'd' };
+        return { spread: { ...spread, h: alone, z: alone, j }, threadOrder: ['d', 'm', 'm.groups'] };
+      });
     }
     default:
       return [];
@@ -113,7 +115,7 @@ function spreadTile(
   columns: string,
   { rows: tall, columns: wide, subgroupRows, subgroupColumns }: FactorTileSize,
   subgroup: number,
-  most = 8,
+  most = mostThreads,
 ): Record<string, AxisSpread> {
   const threads = Math.min(most, subgroup, subgroupColumns / 4);
   const others = subgroup / threads;
@@ -138,33 +140,9 @@ function slabOf({ spread }: Spreads): number {
   return Math.min(registers * threads * vector, mostSlabColumns);
 }
 
-/** Whether the spreads are whole numbers, as of matrices of the product's size, and the target can start the schedule. */
-function fits(schedule: Schedule, facts: KernelFacts, target: Target): boolean {
-  const numbers = Object.values(schedule.spread).flatMap(({ threads, registers, groups = 1 }) => [
-    threads,
-    registers,
-    groups,
-  ]);
+/** Whether the spreads are whole numbers, as of matrices of the product's size, and the target can start so many invocations. */
+function fits(schedule: Schedule, target: Target): boolean {
+  const numbers = Object.values(schedule.spread).flatMap(({ threads, registers, groups = 1 }) => [threads, registers, groups]); // prettier-ignore
   if (numbers.some((number) => !Number.isInteger(number) || number < 1)) return false;
-  const isStarted = workgroupSizeOf(schedule) <= target.maxWorkgroupInvocations;
-  return isStarted && memoryOf(schedule, facts) <= target.workgroupMemory;
-}
-
-/** Bytes of workgroup memory: operands, tiles that are packed and the slab. */
-function memoryOf({ spread, matrix, subgroupSize = 1 }: Schedule, { products = 1 }: KernelFacts): number {
-  const tile = (axis: string): number => {
-    const { groups = 1, threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
-    return groups * threads * registers * vector;
-  };
-  const bytes = (rows: number, columns: number): number => 4 * rows * factorPitch(columns);
-  const { rows = 0 } = matrix?.product ?? {};
-  const { threads = 1 } = spread['n'] ?? spread['d'] ?? {};
-  const subgroups = ((spread['n'] ?? spread['d'])?.groups ?? 1) * (spread['m']?.groups ?? 1);
-  const slab = 16 * subgroups * rows * ((matrix?.slab ?? 0) / 4 + 1);
-  if (threads > subgroupSize) return Infinity;
-  if (spread['j'] === undefined) {
-    const columns = spread['n'] === undefined ? tile('d') : products * tile('n');
-    return slab + bytes(tile('m') + columns, tile('k'));
-  }
-  return slab + bytes(tile('m'), tile('d')) + 2 * bytes(tile('j'), tile('d')) + bytes(tile('m'), tile('j'));
+  return workgroupSizeOf(schedule) <= target.maxWorkgroupInvocations;
 }

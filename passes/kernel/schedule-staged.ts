@@ -50,6 +50,7 @@ function stageProduct(facts: KernelFacts): readonly Spreads[] {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [rows, columns] = [extents.get('m') as Dim, extents.get('n') as Dim];
   const products = facts.products ?? 1;
+  if (perInvocation % products !== 0) return [];
   // Of pictures there are rows for many workgroups; of tokens large tiles of few columns would be few.
   const leastColumns = (wide: number): number => (facts.section !== undefined ? wide : wide > 32 ? 8 * wide : 2 * wide);
   return [128, 64, 32].flatMap((size): readonly Spreads[] => {

@@ -42,7 +42,8 @@ class PlanBuilder {
     private readonly kernels: KernelStore,
     private readonly halves: HalfType | undefined,
   ) {
-    this.narrow = halves === undefined ? new Set() : findNarrowValues(fn.body, halves, kernels.target.narrowStores === true);
+    this.narrow =
+      halves === undefined ? new Set() : findNarrowValues(fn.body, halves, kernels.target.narrowStores === true);
     this.host = findHostOperations(fn.body);
     this.destinations = new Destinations(fn.body, (value, label, isResult) =>
       denseView(this.addStorage(isResult ? 'result' : 'temporary', value, label), value.type.shape),

@@ -133,7 +133,7 @@ export class KernelTuner {
    */
   private async searchAround(around: Schedule | undefined, first: Candidate, end: number): Promise<Found | undefined> {
     const { facts } = this.launches.kernel;
-    const untried = listCandidates(facts, this.request.device.target, around).filter((schedule) => {
+    const untried = listCandidates(facts, this.request.device.target, around ?? this.chosen).filter((schedule) => {
       const text = JSON.stringify(schedule);
       if (this.tried.has(text)) return false;
       this.tried.add(text);

@@ -3,6 +3,8 @@ import { productDepth, sharedColumns } from '../../../ir/kernel/matrix-types.js'
 import type { Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements } from '../../../ir/kernel/tile-walk.js';
 import { Emitter } from './emitter.js';
+import { factorPitch } from './factor-stages.js';
+import { workgroupSizeOf } from './lower-tile.js';
 import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
 import { Coordinates } from './positions.js';
 import { blockPieces } from './staging.js';
@@ -11,10 +13,16 @@ import { canStageFactors } from './staged-factors.js';
 import { asRectangle } from './tensor-maps.js';
 
 /** Whether every contraction of the kernel is one that the target can multiply by a schedule of fragments, or stage for one without. */
-export function canMultiply(kernel: TileKernel, schedule: Schedule, { fp8 }: Pick<Target, 'fp8'>): boolean {
+export function canMultiply(
+  kernel: TileKernel,
+  schedule: Schedule,
+  { fp8, workgroupMemory }: Pick<Target, 'fp8' | 'workgroupMemory'>,
+): boolean {
   const at = new Coordinates(kernel, schedule, new Emitter());
   if (schedule.matrix === undefined) return canStageFactors(kernel, at);
-  if (schedule.matrix?.unit === 'subgroup') return canMultiplyFactors(kernel, schedule, at);
+  if (schedule.matrix?.unit === 'subgroup') {
+    return canMultiplyFactors(kernel, schedule, at) && factorBytes(kernel, schedule, at) <= workgroupMemory;
+  }
   return [...flattenTileStatements(kernel.body)].every((statement) => {
     if (statement.kind !== 'contract') return true;
     const product = asMatrixProduct(statement, kernel, at);
@@ -53,6 +61,23 @@ function canMultiplyFactors(kernel: TileKernel, schedule: Schedule, at: Coordina
     const ofTile = left.kind === 'memory' ? undefined : schedule.spread[statement.over];
     return isWhole && (ofTile === undefined || ofTile.vector === 4) && areFactors(schedule, rows, columns);
   });
+}
+
+/** Workgroup memory of operands, of tiles that are packed as left factors, and of the slab that sums pass through. */
+function factorBytes(kernel: TileKernel, schedule: Schedule, at: Coordinates): number {
+  const known = new Map<unknown, number>();
+  for (const statement of flattenTileStatements(kernel.body)) {
+    const found = statement.kind === 'contract' ? asFactorProduct(statement, kernel, at) : undefined;
+    if (statement.kind !== 'contract' || found === undefined) continue;
+    const { left, right, rows, columns } = found;
+    const bytes = (tall: string, wide: string): number => 4 * at.axis(tall).tile * factorPitch(at.axis(wide).tile);
+    known.set(left.kind === 'tile' ? left.name : left.operand.source, bytes(rows, statement.over));
+    known.set(right.operand.source, right.byDepth ? bytes(columns, statement.over) : bytes(statement.over, columns));
+  }
+  const { product, slab = 0 } = schedule.matrix ?? {};
+  const subgroups = workgroupSizeOf(schedule) / (schedule.subgroupSize ?? 1);
+  const slabBytes = 16 * subgroups * (product?.rows ?? 0) * (slab / 4 + 1);
+  return [...known.values()].reduce((sum, bytes) => sum + bytes, slabBytes);
 }
 
 /** Whether rows and columns of the accumulators are spread as the unit leaves them in a subgroup's registers. */

@@ -76,7 +76,9 @@ export class FactorStages {
       const number = emitter.hoist('piece', i32, add({ kind: 'builtin', name: 'local_index' }, integer(first)));
       const isWhole = first + invocations <= total;
       const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
-      const row = emitter.hoist('row', i32, binary('div', number, integer(tile.pieces)));
+      const own = emitter.hoist('row', i32, binary('div', number, integer(tile.pieces)));
+      // Who has no piece reads another's: what lies past the tile's rows may lie past the buffer.
+      const row = isWhole ? own : emitter.hoist('row', i32, binary('min', own, integer(tile.rows - 1)));
       const piece = emitter.hoist('piece', i32, binary('mod', number, integer(tile.pieces)));
       const words = this.wordsOf(tile, row, piece, chunkAxis, base);
       const start = emitter.hoist('s', i32, multiply(row, integer(factorPitch(tile.pieces * factorPiece))));

@@ -91,7 +91,7 @@ export class SubgroupProducts {
   }
 
   /** Walks a loop axis whose body multiplies what lies along it. */
-  lowerFor(axis: string, body: readonly TileStatement[], lowerBody: (isWhole: boolean) => void, _apart = false): void {
+  lowerFor(axis: string, body: readonly TileStatement[], lowerBody: (isWhole: boolean) => void): void {
     const { at } = this.context;
     const contracts = body.filter((statement) => statement.kind === 'contract');
     const products = contracts.map((statement) => [statement, this.productOf(statement)] as const);
@@ -105,6 +105,8 @@ export class SubgroupProducts {
       lowerBody(false);
       at.leaveChunk(axis);
     });
+    this.staged.clear();
+    if (this.walked.length > 0) throw new Error('internal: sums of a walk are in a loop that ends');
   }
 
   /** Products along one axis, whose sums go on from chunk to chunk. */
@@ -116,6 +118,7 @@ export class SubgroupProducts {
       products.forEach(([statement, product], place) => this.multiply(statement, product, sums[place] as Sums));
       at.leaveChunk(axis);
     });
+    this.staged.clear();
     this.walked = products.map(([statement, product], place) => ({ statement, product, sums: sums[place] as Sums }));
   }
 
@@ -238,6 +241,8 @@ export class SubgroupProducts {
     const [rows, inner] = tile.axes.slice(-2) as [string, string];
     let placed = this.packed.get(name);
     if (placed !== undefined && this.still.has(name)) return placed;
+    // Whoever still multiplies what was packed before.
+    if (placed !== undefined) this.barrier();
     if (placed === undefined) {
       const pitch = factorPitch(at.axis(inner).tile);
       placed = { array: `packed_${this.arrays++}`, pitch };

@@ -1,6 +1,7 @@
 import { add, binary, bool, i32, integer, lessThan, multiply, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
-import type { TileExpression, TileKernel } from '../../../ir/kernel/tile.js';
+import { storageBytes } from '../../../ir/kernel/thread-interpret-memory.js';
+import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import type { LaneContext } from './buffer-access.js';
 import { wideFactor } from './elements.js';
@@ -121,7 +122,9 @@ export class StagedFactors {
       const number = emitter.hoist('vector', i32, add({ kind: 'builtin', name: 'local_index' }, integer(first)));
       const isWhole = first + invocations <= total;
       const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
-      const row = emitter.hoist('row', i32, binary('div', number, integer(perRow)));
+      const own = emitter.hoist('row', i32, binary('div', number, integer(perRow)));
+      // Who has none computes another's: what lies past the tile's rows may lie past the buffer.
+      const row = isWhole ? own : emitter.hoist('row', i32, binary('min', own, integer(total / perRow - 1)));
       const place = emitter.hoist('place', i32, binary('mod', number, integer(perRow)));
       const start = emitter.hoist('s', i32, multiply(row, integer(stagedPitch(chunk))));
       const along = emitter.hoist('t', i32, multiply(place, integer(lanes)));
@@ -161,9 +164,11 @@ export class StagedFactors {
   }
 }
 
-/** Whether all factors of products of a kernel can be computed in vectors along a contracted axis of a known length, and read nothing else. */
+/**
+ * Whether nothing is stored in less than words, which neighbouring columns share, and all factors of products of a kernel can be computed in vectors along a contracted axis of a known length, and read nothing else. */
 export function canStageFactors(kernel: TileKernel, at: Coordinates): boolean {
   return [...flattenTileStatements(kernel.body)].every((statement) => {
+    if (statement.kind === 'store') return storesWords(statement, kernel, at);
     if (statement.kind !== 'contract') return true;
     const { constant } = at.axis(statement.over).extent;
     if (constant === undefined || constant < lanes || constant % lanes !== 0) return false;
@@ -175,6 +180,17 @@ export function canStageFactors(kernel: TileKernel, at: Coordinates): boolean {
       return isPlain && readsWhole(factor, statement.over, at);
     });
   });
+}
+
+function storesWords(
+  { buffer, axes }: Extract<TileStatement, { kind: 'store' }>,
+  kernel: TileKernel,
+  at: Coordinates,
+): boolean {
+  const storage = kernel.buffers.find(({ name }) => name === buffer)?.storage;
+  const inner = axes.at(-1);
+  const { vector: width } = inner === undefined ? { vector: 1 } : at.spreadOf(inner);
+  return storage === undefined || width * storageBytes(storage) >= 4;
 }
 
 /** As `readsVectors`, of positions that only have coordinates. */

@@ -27,8 +27,8 @@ const unregisteredDrivers = [
 /**
  * Timestamps are rounded to 100 µs by default, against fingerprinting in browsers. Matrices of subgroups are no part of WebGPU yet
  * (`allow_unsafe_apis`), and f16 is hidden on NVIDIA's GPUs, whose driver fails some of its conformance tests, none of them about what
- * kernels here do with it. On GPUs nothing is clamped to the ends of buffers: launches are checked to stay within their bindings before they
- * are queued (`runtime/launch-check.ts`, `runtime/plan/access-windows.ts`), and clamping cost a third of a product's rate on an H200.
+ * kernels here do with it. On GPUs nothing is clamped to the ends of buffers, as nothing is through CUDA: clamping cost a third of a product's rate on
+ * an H200. Kernels are made so that their addresses lie within what a launch binds, which tests hold them to on an interpreter that knows the ends.
  * `FLUX2C_DAWN_ROBUSTNESS=on` clamps all the same.
  */
 function dawnOptions(isGpu: boolean): readonly string[] {
@@ -110,7 +110,7 @@ export function parseAdapterList(text: string): readonly DawnAdapter[] {
     .sort((first, second) => softwareRank(first.name) - softwareRank(second.name));
 }
 
-/** Dawn's list has no adapter type, so this order of preference (nothing else) goes by the drivers' names. */
+/** Dawn's list has no adapter type, so this order of preference, and whether an adapter is a GPU, go by the drivers' names. */
 function softwareRank(name: string): number {
   if (/swiftshader|basic render/i.test(name)) return 2;
   return /llvmpipe/i.test(name) ? 1 : 0;
