@@ -50,6 +50,15 @@ describe('compile --memory-budget', () => {
     expect(await artifactMemory(artifact)).toEqual(before);
   });
 
+  it.each([
+    ['--memory-budget', 'auto'],
+    ['--host-budget', '1GiB'],
+  ])('refuses %s %s before anything is compiled', async (option, value) => {
+    const { stderr } = await compile(option, value, '--print-after', 'fuse');
+    expect(stderr).toMatch(/^error F2C70[23]: /);
+    expect((await compile('--print-after', 'fuse')).stderr).toContain('// after ');
+  });
+
   it('is what a run gets that asks for nothing else', async () => {
     const device = new NullDevice(cpuTarget);
     const notices: string[] = [];

@@ -28,14 +28,10 @@ export interface PlannedFunction extends BudgetReport {
 }
 
 /**
- * A plan for every function of every build, each of which has the whole budget while it runs; undefined without a budget. F2C317 for a
- * function that has none for the model's own sizes, naming the smallest budget. F2C702 for `auto`, F2C703 for a budget of host memory alone.
+ * The budget that an artifact is to run within; undefined without one. F2C702 for `auto`, F2C703 for a budget of host memory alone: to be
+ * asked before anything is compiled.
  */
-export function planMemory(
-  builds: readonly CompiledBuild[],
-  description: Flux2Description,
-  { memoryBudget, hostBudget }: MemoryOptions,
-): CompiledMemory | undefined {
+export function compiledBudget({ memoryBudget, hostBudget }: MemoryOptions): ArtifactMemory | undefined {
   if (memoryBudget === undefined) {
     if (hostBudget === undefined) return undefined;
     throw contradiction(
@@ -51,7 +47,18 @@ export function planMemory(
       'Where the artifact will run is not known yet; generate --memory-budget auto takes what is free there.',
     );
   }
-  const budget = { deviceBytes: memoryBudget, ...(hostBudget !== undefined && { hostBytes: hostBudget }) };
+  return { deviceBytes: memoryBudget, ...(hostBudget !== undefined && { hostBytes: hostBudget }) };
+}
+
+/**
+ * A plan for every function of every build, each of which has the whole budget while it runs. F2C317 for a function that has none for the
+ * model's own sizes, naming the smallest budget.
+ */
+export function planMemory(
+  builds: readonly CompiledBuild[],
+  description: Flux2Description,
+  budget: ArtifactMemory,
+): CompiledMemory {
   const sizes = resolveSizes({}, sizeDefaults(description));
   const planned = builds.map(({ name, target, functions, kernels }) => {
     const of = [...functions].map(([fn, { plan }]) => planFunction({ name: fn, plan, kernels }, target, sizes, budget));

@@ -9,7 +9,7 @@ import { openModelFiles } from '../models/flux2/node/open-model.js';
 import { chooseEncodings, chooseEncodingsOfModule } from '../models/flux2/quantized-tensors.js';
 import { type VariantName, variants } from '../models/flux2/variants.js';
 import { compileBuilds } from './compile-builds.js';
-import { planMemory } from './compile-memory.js';
+import { compiledBudget, planMemory } from './compile-memory.js';
 import { reportCompiled } from './compile-report.js';
 import type { CliContext } from './context.js';
 import { addPlannedMemoryOptions, type MemoryOptions } from './memory-options.js';
@@ -125,6 +125,7 @@ async function compileDescribed(
     throw contradiction('--host is for GPUs', 'Take it together with --target cuda, or leave it out.');
   if (!options.cubin && options.target !== 'cuda')
     throw contradiction('--no-cubin is for GPUs', 'Take it together with --target cuda, or leave it out.');
+  const budget = compiledBudget(options);
   const quantize = quantizeOf(options);
   if (loaded !== undefined) checkKept(quantize, loaded);
   const line = createProgressLine(context.stderr, options.quiet === true);
@@ -155,7 +156,7 @@ async function compileDescribed(
     });
     const compileSeconds = (performance.now() - started) / 1000;
     context.signal.throwIfAborted();
-    const memory = planMemory(builds, description, options);
+    const memory = budget && planMemory(builds, description, budget);
     const { code, weights } = await writeArtifact({ description, loaded, builds, memory }, options, context, line);
     line.finish();
     reportCompiled({ builds, code, compileSeconds, weights, memory }, options, context.stdout);

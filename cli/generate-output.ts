@@ -5,7 +5,7 @@ import type { NetworkTensor } from '../models/flux2/networks.js';
 import { encodeImage, writeImage } from '../models/flux2/node/image-files.js';
 import type { PictureMetadata } from '../models/flux2/picture-metadata.js';
 import type { RgbImage } from '../models/flux2/picture.js';
-import type { GenerateObserver } from '../models/flux2/pipeline.js';
+import type { GenerateObserver } from '../models/flux2/generate-observer.js';
 import type { CliContext } from './context.js';
 import type { GenerateOptions } from './generate-options.js';
 import { formatSeconds } from './progress-line.js';

@@ -72,4 +72,20 @@ describe('inspect --memory', () => {
     expect(exitCode).toBe(1);
     expect(stderr).toContain(`error ${code}`);
   });
+
+  it.each([
+    ['--host-budget', '4MiB'],
+    ['--bandwidth', '25'],
+    ['--disk', '2'],
+    ['--compute', '90'],
+  ])('refuses %s where no memory is asked for', async (option, value) => {
+    for (const others of [[], ['--json'], ['--html', join(folder, 'none.html')]]) {
+      const { stdout, stderr, exitCode } = await inspect(option, value, ...others);
+      expect(exitCode).toBe(1);
+      expect(stdout).toBe('');
+      expect(stderr).toContain(`error F2C703: ${option} `);
+      expect(stderr).toContain('together with --memory or --memory-budget');
+    }
+    expect((await inspect('--component', 'denoise', '--memory', option, value)).exitCode).toBe(0);
+  });
 });

@@ -140,6 +140,17 @@ describe('flux2c inspect', () => {
     expect(refused.stderr).toContain('compute capability 8.9');
   });
 
+  it('shows an autoencoder in bf16 where the others have operands in f16', async () => {
+    const emit = async (component: string): Promise<string> => {
+      const line = ['inspect', '--component', component, '--operands', 'f16', '--target', 'cuda', '--emit', 'tile'];
+      return (await runCommandLine(line)).stdout;
+    };
+    expect(await emit('denoise')).toContain('to_f16(');
+    const decoder = await emit('vae_decoder');
+    expect(decoder).toContain('to_bf16(');
+    expect(decoder).not.toContain('to_f16(');
+  });
+
   it('prints, times and dumps passes', async () => {
     const line = ['inspect', '--component', 'text_encoder', '--time-passes', '--verify-each', '--dump-dir', folder];
     const { stderr, exitCode } = await runCommandLine([...line, '--print-after', 'merge-projections']);

@@ -98,6 +98,7 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   if (options.emit !== undefined && options.json === true) {
     throw contradiction('--emit prints text, --json the report', 'Leave out one of the two.');
   }
+  const memory = memoryRequest(options);
   const notice = (sentence: string): void => {
     if (options.quiet !== true) context.stderr.write(`${sentence}\n`);
   };
@@ -109,7 +110,7 @@ async function inspect(file: string | undefined, options: InspectOptions, contex
   await withSubject(request, async (subject) => {
     const names = chooseFunctions(subject, options);
     if (options.emit !== undefined || options.stopAfter !== undefined) emit(subject, names, options, context);
-    else await report(subject, names, options, { schedules, origin }, context);
+    else await report(subject, names, options, memory, { schedules, origin }, context);
   });
 }
 
@@ -149,11 +150,11 @@ async function report(
   subject: InspectSubject,
   names: readonly NetworkName[],
   options: InspectOptions,
+  wanted: MemoryRequestOptions | undefined,
   choice: ScheduleChoice,
   { stdout, stderr }: CliContext,
 ): Promise<void> {
   const sizes = resolveSizes(options, subject.defaults);
-  const wanted = memoryRequest(options);
   const misfits: { readonly name: NetworkName; readonly reason: string }[] = [];
   const inspected = names.flatMap((name) => {
     const recorder = new PassRecorder();
@@ -200,10 +201,14 @@ async function report(
   else stdout.write(formatReport(summary, sizes));
 }
 
-/** Undefined where memory was not asked for. F2C703 for what is free, which only a device knows. */
+/** Undefined where memory was not asked for. F2C703 for what says something of it nevertheless, and for what is free, which only a device knows. */
 function memoryRequest(options: InspectOptions): MemoryRequestOptions | undefined {
-  const { memory, memoryBudget, hostBudget } = options;
-  if (memory !== true && memoryBudget === undefined) return undefined;
+  const { memory, memoryBudget, hostBudget, bandwidth, disk, compute } = options;
+  if (memory !== true && memoryBudget === undefined) {
+    const unused = Object.entries({ '--host-budget': hostBudget, '--bandwidth': bandwidth, '--disk': disk, '--compute': compute }).find(([, value]) => value !== undefined); // prettier-ignore
+    if (unused === undefined) return undefined;
+    throw contradiction(`${unused[0]} is for predictions of memory`, 'Take it together with --memory or --memory-budget, or leave it out.'); // prettier-ignore
+  }
   if (memoryBudget === 'auto')
     throw contradiction('--memory-budget auto asks a device what is free', 'Say how much: 8GiB.');
   return {

@@ -55,11 +55,13 @@ describe.each(made)('%s', (text) => {
     expect(back.every((value) => Math.abs(value) <= 1e-38)).toBe(true);
   });
 
-  it.each([NaN, Infinity, -Infinity])('keeps %d from becoming a number', (bad) => {
-    const values = numbers(columns);
+  it.each([NaN, Infinity, -Infinity])('makes the whole group of %d NaN, and no other', (bad) => {
+    const values = numbers(2 * columns);
     values[5] = bad;
-    const back = decodeRows(encoding, 1, columns, encodeRows(encoding, 1, columns, values));
-    expect(Number.isFinite(back[5]!)).toBe(false);
+    const back = decodeRows(encoding, 2, columns, encodeRows(encoding, 2, columns, values));
+    const { group = columns } = encoding;
+    expect(back.subarray(0, group).every(Number.isNaN)).toBe(true);
+    expect(back.subarray(group).every(Number.isFinite)).toBe(true);
   });
 });
 

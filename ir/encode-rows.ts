@@ -73,10 +73,10 @@ function largestMagnitude(values: Float32Array, begin: number, end: number): num
 /** 3 · 2^51: added and taken away again it rounds a double to the nearest integer, ties to even. */
 const rounder = 6755399441055744;
 
-/** -127 to 127 times the largest magnitude / 127, as bitsandbytes' rows; returns the scale. */
+/** -127 to 127 times the largest magnitude / 127, as bitsandbytes' rows; returns the scale. It is never infinity, of which codes would make infinities. */
 function encodeInteger8(values: Float32Array, begin: number, end: number, codes: Uint8Array): number {
   const largest = largestMagnitude(values, begin, end);
-  const scale = largest < leastQuantized ? 0 : Math.fround(largest / 127);
+  const scale = largest < leastQuantized ? 0 : Number.isFinite(largest) ? Math.fround(largest / 127) : NaN;
   const inverse = scale === 0 ? 0 : 1 / scale;
   for (let at = begin; at < end; at++) codes[at] = values[at]! * inverse + rounder - rounder + 128;
   return scale;

@@ -146,11 +146,8 @@ class NumberOpener extends RowOpener {
     const rows = part.shape[0] ?? 1;
     if (isPacked(this.files.checkpoint, slice)) {
       if (rows !== (slice.shape[0] ?? 1)) this.rejectShape(part, slice.shape, tensor);
-      const read: Rows['read'] = async (first, count) => {
-        const narrow = narrowF32(await readPackedRows(this.files.checkpoint, slice, first, count), this.dtype);
-        if (this.dtype === 'f16') expectFinite(narrow, [this.files.checkpoint.name, slice.name]);
-        return narrow;
-      };
+      const read: Rows['read'] = async (first, count) =>
+        this.narrow(await readPackedRows(this.files.checkpoint, slice, first, count), slice);
       return { count: rows, rowBytes, read };
     }
     const read: Rows['read'] = (first, count) => this.readElements(slice, first * rowElements, count * rowElements);
@@ -181,13 +178,24 @@ class NumberOpener extends RowOpener {
     }
     const bytes = joinPieces(pieces);
     if (slice.dtype === this.dtype) return bytes;
-    const where = [this.files.checkpoint.name, slice.name];
-    const narrow =
-      slice.dtype === 'bf16' && this.dtype === 'f16'
-        ? halvesOfBf16(bytes)
-        : narrowF32(widenToF32(bytes, slice.fileDType, where), this.dtype);
-    if (this.dtype === 'f16') expectFinite(narrow, where);
-    return narrow;
+    if (slice.dtype === 'bf16' && this.dtype === 'f16') return this.expectFinite(halvesOfBf16(bytes), slice);
+    return this.narrow(widenToF32(bytes, slice.fileDType, [this.files.checkpoint.name, slice.name]), slice);
+  }
+
+  private narrow(values: Float32Array, slice: WeightSlice): Uint8Array {
+    const narrow = narrowF32(values, this.dtype);
+    return this.dtype === 'f16' ? this.expectFinite(narrow, slice) : narrow;
+  }
+
+  /** A number too large for f16 would make a picture black or white. */
+  private expectFinite(halves: Uint8Array, { name }: WeightSlice): Uint8Array {
+    if (areFiniteHalves(halves)) return halves;
+    throw new Flux2cError('F2C423', 'a weight has numbers that f16 does not hold', {
+      where: [this.files.checkpoint.name, name],
+      expected: 'numbers from -65504 to 65504',
+      found: 'larger ones, infinities or none',
+      hint: 'Multiply in f32: --operands f32.',
+    });
   }
 
   private permute(part: WeightPart, of: WeightPart, permutation: readonly number[]): Rows {
@@ -270,15 +278,4 @@ class RecordOpener extends RowOpener {
   protected rowBytes(): number {
     return this.form.recordBytes;
   }
-}
-
-/** A number too large for f16 would make a picture black or white. */
-function expectFinite(halves: Uint8Array, where: readonly string[]): void {
-  if (areFiniteHalves(halves)) return;
-  throw new Flux2cError('F2C423', 'a weight has numbers that f16 does not hold', {
-    where,
-    expected: 'numbers from -65504 to 65504',
-    found: 'larger ones, infinities or none',
-    hint: 'Multiply in f32: --operands f32.',
-  });
 }

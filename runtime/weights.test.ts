@@ -3,7 +3,7 @@ import { encodeSafetensors, memorySource, readCheckpoint } from '../frontend/che
 import type { Checkpoint, WeightTable } from '../frontend/checkpoint/index.js';
 import { buildWeightTable } from '../frontend/checkpoint/names.js';
 import { Dim } from '../ir/dim.js';
-import type { DType } from '../ir/dtype.js';
+import { bf16ToF32, type DType, f32ToF16 } from '../ir/dtype.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/graph.js';
 import { countElements, hostTensorToBytes } from '../ir/host-tensor.js';
 import type { HostTensor } from '../ir/host-tensor.js';
@@ -119,6 +119,50 @@ describe('checkpointWeights', () => {
     expect([...new Float32Array(wide.slice().buffer)]).toEqual([0, 1, 2, 3, 4, 5]);
     const narrow = await readWhole(provider, declare('bf16', [2], { kind: 'tensor', tensor: 'h' }));
     expect(narrow).toEqual(new Uint8Array([0x00, 0x3f, 0xc0, 0x3f]));
+  });
+
+  it('makes the nearest halves of all finite numbers of bf16 that f16 holds', async () => {
+    const numbers = Array.from({ length: 65536 }, (_, bits) => bf16ToF32(bits)).filter(
+      (value) => Math.abs(value) < 65520,
+    );
+    expect(numbers.length).toBeGreaterThan(36000);
+    const shape = [numbers.length];
+    const { checkpoint, table } = await open({ w: { dtype: 'bf16', shape, data: Float64Array.from(numbers) } });
+    const bytes = await readWhole(
+      checkpointWeights(checkpoint, table),
+      declare('f16', shape, { kind: 'tensor', tensor: 'w' }),
+    );
+    expect(new Uint16Array(bytes.slice().buffer)).toEqual(Uint16Array.from(numbers, f32ToF16));
+  });
+
+  it.each([
+    ['bf16', 1e5],
+    ['bf16', -Infinity],
+    ['f32', 65520],
+    ['f32', NaN],
+  ] as const)('refuses a tensor of %s with %d as a weight in f16', async (dtype, value) => {
+    const data = Float64Array.of(1, 2, 3, 4, value, 6);
+    const { checkpoint, table } = await open({ 'layers.0.w': { dtype, shape: [3, 2], data } });
+    const provider = checkpointWeights(checkpoint, table);
+    const weight = declare('f16', [3, 2], { kind: 'tensor', tensor: 'layers.0.w' });
+    await expect(readWhole(provider, weight)).rejects.toMatchObject({
+      code: 'F2C423',
+      detail: { where: ['weights.safetensors', 'layers.0.w'] },
+    });
+    const entry = checkpoint.tensors.get('layers.0.w')!;
+    const rows = (first: number, count: number) => Float32Array.from(data.subarray(2 * first, 2 * (first + count)));
+    const packed = { encoding: undefined, readRows: async (first: number, count: number) => rows(first, count) };
+    const unpacking = {
+      ...checkpoint,
+      tensors: new Map([[entry.name, { ...entry, packed }]]),
+    } as unknown as Checkpoint;
+    await expect(readWhole(checkpointWeights(unpacking, table), weight)).rejects.toMatchObject({
+      code: 'F2C423',
+      detail: { where: ['weights.safetensors', 'layers.0.w'] },
+    });
+    // Rows before it are halves.
+    const first = await readWhole(provider, weight, { byteOffset: 0, byteLength: 8 });
+    expect([...new Uint16Array(first.slice().buffer)]).toEqual([1, 2, 3, 4].map(f32ToF16));
   });
 
   it('reads a slice of several parts', async () => {

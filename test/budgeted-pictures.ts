@@ -4,7 +4,8 @@ import { CompiledFlux2Model } from '../models/flux2/compiled-model.js';
 import { loadModel } from '../models/flux2/load-model.js';
 import type { MemoryBudget } from '../models/flux2/memory-shares.js';
 import { openModelFiles } from '../models/flux2/node/open-model.js';
-import { type GenerateObserver, Flux2Pipeline } from '../models/flux2/pipeline.js';
+import type { GenerateObserver } from '../models/flux2/generate-observer.js';
+import { Flux2Pipeline } from '../models/flux2/pipeline.js';
 import type { Device } from '../runtime/device.js';
 import { compilingTimeoutMs } from './golden-on-device.js';
 

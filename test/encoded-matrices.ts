@@ -28,6 +28,8 @@ interface GatedProduct {
   readonly tokens: number;
 }
 
+type FactorType = 'bf16' | 'f16';
+
 /** Rows, columns and depth of no whole tiles; groups of every size; a depth that ends within a chunk. */
 export const gatedProducts: readonly GatedProduct[] = [
   { encoding: 'q4_0', rows: 200, columns: 96, tokens: 77 },
@@ -38,6 +40,16 @@ export const gatedProducts: readonly GatedProduct[] = [
   { encoding: 'q5_1', rows: 72, columns: 160, tokens: 70 },
   { encoding: 'q6_k', rows: 272, columns: 512, tokens: 65 },
   { encoding: 'int4z:16', rows: 144, columns: 112, tokens: 129 },
+];
+
+/** The other forms, for devices that have no products of their own for each. */
+export const otherGatedProducts: readonly GatedProduct[] = [
+  { encoding: 'f8e5m2', rows: 72, columns: 104, tokens: 33 },
+  { encoding: 'q4_1', rows: 136, columns: 96, tokens: 70 },
+  { encoding: 'q5_0', rows: 72, columns: 160, tokens: 19 },
+  { encoding: 'q8_0', rows: 200, columns: 96, tokens: 77 },
+  { encoding: 'int4:64', rows: 264, columns: 192, tokens: 130 },
+  { encoding: 'fp4:64', rows: 72, columns: 320, tokens: 66 },
 ];
 
 /** p = silu(x) · wᵀ, and y = silu(gate) · up of the two halves of w's rows. */
@@ -67,18 +79,24 @@ func @f(%x: f32[m, ${columns}]) -> (p: %p, y: %y) {
 
 const silu = (value: number): number => value / (1 + Math.exp(-value));
 
-export function describeEncodedMatrices(target: Target, open: (target: Target) => Device): void {
-  it.each(['bf16', 'f16'] as const)('have factors in %s', async (operands) => {
+/** `types` are those that factors can have, the first one that of all products. */
+export function describeEncodedMatrices(
+  target: Target,
+  open: (target: Target) => Device,
+  types: readonly FactorType[] = ['bf16', 'f16'],
+  products: readonly GatedProduct[] = gatedProducts,
+): void {
+  it.each(types)('have factors in %s', async (operands) => {
     const product: GatedProduct = { encoding: 'q4_0', rows: 40, columns: 64, tokens: 33 };
     await check(product, operands, target, open);
   });
 
-  it.each(gatedProducts)('$encoding', async (product) => check(product, 'bf16', target, open));
+  it.each(products)('$encoding', async (product) => check(product, types[0]!, target, open));
 }
 
 async function check(
   product: GatedProduct,
-  operands: 'bf16' | 'f16',
+  operands: FactorType,
   target: Target,
   open: (target: Target) => Device,
 ): Promise<void> {
@@ -88,7 +106,8 @@ async function check(
   const multiplying = [...compiled.kernels.values()].filter(({ tile, thread }) => {
     verifyTileKernel(tile);
     verifyThreadKernel(thread, target);
-    return /multiply_|multiply shared/.test(JSON.stringify(thread.body));
+    const products = target.matrix === 'subgroup' ? /"multiply_factors"/ : /"multiply_(matrices|shared)"/;
+    return products.test(JSON.stringify(thread.body));
   });
   expect(multiplying).toHaveLength(2);
   const encoding = parseEncoding(text);

@@ -5,6 +5,7 @@ import { InterpreterDevice } from '../runtime/interpreter-device.js';
 import { openEmulator } from './cuda-tools.js';
 import { describeGoldenMatrices } from './encoded-golden.js';
 import { describeEncodedProducts } from './encoded-products.js';
+import { hopperWebgpu } from './webgpu-targets.js';
 
 const sizes = [
   [1, 7],
@@ -21,6 +22,7 @@ describe('encoded weights on the processor', () => {
 
 describe.each([
   ['any WebGPU adapter', portableWebgpu],
+  ['a GPU through WebGPU', hopperWebgpu],
   [
     'a driver in software',
     { ...portableWebgpu, stagingPays: false, subgroups: { min: 8, max: 8 }, maxStorageBuffers: 16 },

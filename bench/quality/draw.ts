@@ -5,7 +5,8 @@ import type { ResolvedRequest } from '../../models/flux2/generate-request.js';
 import type { GivenTensor } from '../../models/flux2/initial-noise.js';
 import type { Flux2Model, NetworkTensor } from '../../models/flux2/networks.js';
 import type { RgbImage } from '../../models/flux2/picture.js';
-import { type GenerateObserver, Flux2Pipeline } from '../../models/flux2/pipeline.js';
+import type { GenerateObserver } from '../../models/flux2/generate-observer.js';
+import { Flux2Pipeline } from '../../models/flux2/pipeline.js';
 import { imagePositionIds, textPositionIds } from '../../models/flux2/position-ids.js';
 import type { TransformerPass } from './compare-blocks.js';
 

@@ -1,7 +1,7 @@
 /** How far a model is from the one that it was made from: its weights, prompts, blocks and pictures. */
 import type { Flux2Model } from '../../models/flux2/networks.js';
 import type { RgbImage } from '../../models/flux2/picture.js';
-import type { GenerateObserver } from '../../models/flux2/pipeline.js';
+import type { GenerateObserver } from '../../models/flux2/generate-observer.js';
 import { compareStreams, defaultLimits, keepStreams, showsStreams, type StreamLimits } from './compare-blocks.js';
 import { compareWeights } from './compare-weights.js';
 import { draw, type Drawn, type DrawRequest, passesOf, repeatRequest } from './draw.js';

@@ -8,14 +8,8 @@
  * `files` say where the model is: a `ModelFiles` of one's own, or in Node.js `openPipeline` of `flux2c/flux2/node`
  * does all of it for a path.
  */
-export {
-  type EncodedReference,
-  Flux2Pipeline,
-  type Generated,
-  type GeneratedPicture,
-  type GenerateObserver,
-  type PipelineOptions,
-} from './pipeline.js';
+export { type EncodedReference, Flux2Pipeline, type PipelineOptions } from './pipeline.js';
+export type { Generated, GeneratedPicture, GenerateObserver } from './generate-observer.js';
 export type { GenerateRequest, ResolvedRequest } from './generate-request.js';
 export type { GivenTensor } from './initial-noise.js';
 export type { Progress, ReportProgress, Stage } from './progress.js';

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { embeddedDescription, FAKE_VELOCITY, FakeFlux2Model } from '../../test/fake-flux2-model.js';
 import type { Progress } from './progress.js';
 import type { GenerateRequest } from './generate-request.js';
-import { Flux2Pipeline, type GenerateObserver } from './pipeline.js';
+import type { GenerateObserver } from './generate-observer.js';
+import { Flux2Pipeline } from './pipeline.js';
 import { torchRandn } from './noise.js';
 import { pictureFromDecoded } from './picture.js';
 

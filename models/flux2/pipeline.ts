@@ -2,8 +2,9 @@
 import { Flux2cError } from '../../ir/diagnostics.js';
 import { pixelsPerToken } from './config.js';
 import { PictureDecoder } from './decode-picture.js';
-import { denoiseFunction, type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
+import { type DenoiseRequest, denoiseInputs } from './denoise-inputs.js';
 import { allFinite, requireFinite } from './finite.js';
+import type { Generated, GeneratedPicture, GenerateObserver } from './generate-observer.js';
 import {
   type GenerateConfigs,
   type GenerateRequest,
@@ -17,6 +18,7 @@ import { pictureFromDecoded, type RgbImage } from './picture.js';
 import { type ReportProgress, StageMeter } from './progress.js';
 import { prepareReference } from './reference-image.js';
 import { buildSchedule } from './schedule.js';
+import { functionsOf, requireConfigs } from './requirements.js';
 import type { TileOptions } from './tiles.js';
 import type { EncodedPrompt, PromptTokenizer } from './tokenizer.js';
 
@@ -26,38 +28,6 @@ export interface EncodedReference {
   readonly tokens: Float32Array;
   readonly height: number;
   readonly width: number;
-}
-
-/** Called while pictures are made; the work waits for returned promises. */
-export interface GenerateObserver {
-  readonly onProgress?: ReportProgress;
-  /** Once, before anything runs: the request with its defaults. */
-  readonly onSettings?: (settings: ResolvedRequest) => void;
-  /** Something in the request has no effect, or not the one expected. */
-  readonly onNotice?: (sentence: string) => void;
-  /** Latents `[pictures, tokens, channels]` after a step (from 0) of the pictures from `first` on. */
-  readonly onLatents?: (step: number, first: number, latents: Float32Array) => void | Promise<void>;
-  /** After every `every(steps)` steps: what the picture would be if the current direction were right to the end. */
-  readonly preview?: {
-    readonly every: (steps: number) => number;
-    readonly show: (index: number, step: number, picture: RgbImage) => void | Promise<void>;
-  };
-  /** Each picture as soon as it is done; what takes them here does not get them again at the end. */
-  readonly onPicture?: (picture: GeneratedPicture) => void | Promise<void>;
-  readonly signal?: AbortSignal;
-}
-
-export interface GeneratedPicture {
-  readonly index: number;
-  readonly image: RgbImage;
-  /** Decoder output `[3, height, width]`, about -1..1. */
-  readonly decoded: Float32Array;
-}
-
-export interface Generated {
-  readonly settings: ResolvedRequest;
-  /** None when `onPicture` took them. */
-  readonly pictures: readonly GeneratedPicture[];
 }
 
 export interface PipelineOptions {
@@ -86,7 +56,7 @@ export class Flux2Pipeline {
    * F2C664 where numbers stop being finite, F2C5xx of the device.
    */
   async generate(request: GenerateRequest, observer: GenerateObserver = {}): Promise<Generated> {
-    const configs = this.requireConfigs();
+    const configs = requireConfigs(this.model);
     const settings = resolveRequest(this.dropDefaultGuidance(request, configs, observer), configs);
     this.notice = observer.onNotice;
     observer.onSettings?.(settings);
@@ -170,7 +140,7 @@ export class Flux2Pipeline {
 
   /** Scales, crops and encodes a picture; errors as `prepareReference`, and F2C618 without an autoencoder. */
   async encodeReference(image: RgbImage, observer: GenerateObserver = {}): Promise<EncodedReference> {
-    const { autoencoder } = this.requireConfigs();
+    const { autoencoder } = requireConfigs(this.model);
     const prepared = prepareReference(image, pixelsPerToken(autoencoder));
     const network = await this.open('vae_encoder', observer);
     const results = await network.run({
@@ -186,7 +156,7 @@ export class Flux2Pipeline {
   async denoise(request: DenoiseRequest, observer: GenerateObserver = {}): Promise<Float32Array> {
     const { settings, first, count } = request;
     const { grid, steps } = settings;
-    const { cachedReferences } = this.requireConfigs().pipeline;
+    const { cachedReferences } = requireConfigs(this.model).pipeline;
     const schedule = buildSchedule(grid.height * grid.width, steps);
     const { name, inputs } = denoiseInputs(request, schedule, cachedReferences);
     const network = await this.open(name, observer);
@@ -227,7 +197,7 @@ export class Flux2Pipeline {
     tiles?: TileOptions,
     report?: ReportProgress,
   ): Promise<Float32Array> {
-    const { autoencoder } = this.requireConfigs();
+    const { autoencoder } = requireConfigs(this.model);
     const network = await this.open('vae_decoder', report ? { onProgress: report } : {});
     const { channels, height, width } = grid;
     const latents = unpackLatents(tokens, { batch: 1, channels, height, width });
@@ -285,7 +255,7 @@ export class Flux2Pipeline {
     const texts: string[] = [];
     if (request.promptEmbeds === undefined) texts.push(this.requirePrompt(request));
     if (guided && request.negativePromptEmbeds === undefined) {
-      texts.push(request.negativePrompt ?? this.requireConfigs().pipeline.sampling.negativePrompt);
+      texts.push(request.negativePrompt ?? requireConfigs(this.model).pipeline.sampling.negativePrompt);
     }
     const encoded = texts.length === 0 ? [] : splitRows(await this.encodePrompts(texts, observer));
     await this.endStage('text_encoder');
@@ -351,21 +321,6 @@ export class Flux2Pipeline {
       this.networks.delete(name);
     }
   }
-
-  private requireConfigs(): GenerateConfigs {
-    const { maxTensorBytes } = this.model;
-    const { transformer, autoencoder, pipeline, name } = this.model.description;
-    if (transformer !== undefined && autoencoder !== undefined && pipeline !== undefined) {
-      return { transformer, autoencoder, pipeline, maxTensorBytes };
-    }
-    const missing = [transformer ?? 'transformer', autoencoder ?? 'vae', pipeline ?? 'model_index.json'];
-    throw new Flux2cError('F2C618', 'the model is not complete', {
-      where: [name],
-      expected: 'transformer, vae and model_index.json (or the shapes of a released model)',
-      found: `no ${missing.filter((part) => typeof part === 'string').join(', no ')}`,
-      hint: 'Components that a model does not bring are given with --vae, --text-encoder and --tokenizer.',
-    });
-  }
 }
 
 /** x0 = x' - sigma' * v, with v from the step that led from x to x': v = (x' - x) / (sigma' - sigma). */
@@ -375,22 +330,6 @@ export function predictEnd(
   [sigma, next]: readonly [number, number],
 ): Float32Array {
   return after.map((value, i) => value - (next * (value - before[i]!)) / (next - sigma));
-}
-
-/** The functions that a request goes through, in order. */
-function functionsOf(
-  { promptEmbeds, negativePromptEmbeds, references = [] }: GenerateRequest,
-  { guidance }: ResolvedRequest,
-  cachedReferences: boolean,
-): readonly NetworkName[] {
-  const isGuided = guidance.cfgScale !== undefined;
-  const encodes = promptEmbeds === undefined || (isGuided && negativePromptEmbeds === undefined);
-  return [
-    ...(encodes ? (['text_encoder'] as const) : []),
-    ...(references.length > 0 ? (['vae_encoder'] as const) : []),
-    denoiseFunction(isGuided, references.length > 0, cachedReferences),
-    'vae_decoder',
-  ];
 }
 
 function toPicture(decoded: Float32Array, { height, width }: ResolvedRequest): RgbImage {

@@ -11,7 +11,8 @@ import { Destinations } from './destinations.js';
 import type { KernelStore } from './kernel-store.js';
 import { findNarrowValues } from './narrow-values.js';
 import { boundSpan, shareBindings } from './shared-bindings.js';
-import { denseView, isDense, part, viewThrough } from './views.js';
+import { hintOf, labelOf } from './launch-names.js';
+import { denseView, isDense, part, sameView, viewThrough } from './views.js';
 import type { View } from './views.js';
 
 /**
@@ -365,36 +366,6 @@ class PlanBuilder {
 
 function planValue(name: string, value: Value, storage: number): PlanValue {
   return { name, dtype: value.type.dtype, shape: value.type.shape, storage };
-}
-
-function sameView(a: View, b: View): boolean {
-  return (
-    a.storage === b.storage &&
-    a.offset.equals(b.offset) &&
-    a.strides.length === b.strides.length &&
-    a.strides.every((stride, axis) => stride.equals(b.strides[axis] as Dim))
-  );
-}
-
-/** What people look for: the weight a product uses, otherwise the value made. */
-function labelOf(operation: Operation, makers: ReadonlyMap<Value, Operation>): string {
-  for (const operand of operation.operands) {
-    let maker = makers.get(operand);
-    // Rows of a weight.
-    if (maker?.kind === 'slice') maker = makers.get(maker.operands[0] as Value);
-    if (maker?.kind === 'weight' && (operand.type.shape.length > 1 || operation.operands.length < 3))
-      return maker.attributes.name;
-  }
-  return operation.results[0]?.name ?? operation.kind;
-}
-
-/** A kernel's name says what it does: its operations, joined. */
-function hintOf(operation: Extract<Operation, { kind: 'fused' }>): string {
-  const kinds = (operation.body as Block).operations
-    .map(({ kind }) => kind)
-    .filter((kind) => !['constant', 'reshape', 'broadcast', 'concat'].includes(kind));
-  const short = kinds.length > 4 ? [...kinds.slice(0, 3), `${kinds.length - 3}more`] : kinds;
-  return short.join('_');
 }
 
 /** Numbers in memory that kernels can make use of: down from 16 bytes of those that are multiplied. */

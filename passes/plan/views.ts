@@ -29,6 +29,16 @@ export function isDense(view: View): boolean {
   });
 }
 
+/** Whether views of equal shapes are the same elements. */
+export function sameView(a: View, b: View): boolean {
+  return (
+    a.storage === b.storage &&
+    a.offset.equals(b.offset) &&
+    a.strides.length === b.strides.length &&
+    a.strides.every((stride, axis) => stride.equals(b.strides[axis] as Dim))
+  );
+}
+
 /** The view of a view operation's result, given its operand's; undefined where strides cannot say it. */
 export function viewThrough(
   operation: Operation,

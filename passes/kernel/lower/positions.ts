@@ -4,7 +4,8 @@ import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
-import { divideUnsigned, isWithin } from './unsigned.js';
+import { Quotients } from './quotients.js';
+import { isWithin } from './unsigned.js';
 
 /**
  * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); a register whose number is
@@ -70,14 +71,14 @@ export class Coordinates {
   private readonly terms: ReadonlyMap<string, IndexTerm>;
   private readonly chunkBase = new Map<string, Expression>();
   private readonly threadPart = new Map<string, Expression>();
-  /** Where the open section of a loop axis begins, and where in it the open chunk does. */
-  private readonly sections = new Map<string, { readonly start: Expression; readonly within: Expression }>();
+  private readonly quotients: Quotients;
 
   constructor(
     kernel: TileKernel,
     private readonly schedule: Schedule,
     private readonly emitter: Emitter,
   ) {
+    this.quotients = new Quotients(this, emitter, schedule.dots === true);
     this.axes = new Map(kernel.axes.map((axis) => [axis.name, axis]));
     this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
     let stride = 1;
@@ -193,12 +194,12 @@ export class Coordinates {
 
   leaveChunk(axis: string): void {
     this.chunkBase.delete(axis);
-    this.sections.delete(axis);
+    this.quotients.leaveSection(axis);
   }
 
   /** Enters a chunk of a section of a loop axis. */
   setSection(axis: string, start: Expression, within: Expression): void {
-    this.sections.set(axis, { start, within });
+    this.quotients.enterSection(axis, { start, within });
     this.chunkBase.set(axis, add(start, within));
   }
 
@@ -335,9 +336,9 @@ export class Coordinates {
     if (term === undefined) return { kind: 'parameter', name };
     switch (term.kind) {
       case 'floor':
-        return this.quotient('div', term.of, term.by, position, exact);
+        return this.quotients.quotient('div', term.of, term.by, position, exact);
       case 'modulo':
-        return this.quotient('mod', term.of, term.by, position, exact);
+        return this.quotients.quotient('mod', term.of, term.by, position, exact);
       case 'exclusive_or':
         return this.emitter.hoist(
           't',
@@ -357,62 +358,7 @@ export class Coordinates {
 
   /** What is left of an index, which is not negative, when a power of two divides it. */
   remainder(of: Dim, by: number, position: Position): Expression {
-    const inChunk = this.quotientInChunk('mod', of, Dim.of(by), position);
-    if (inChunk !== undefined) return inChunk;
-    const whole = this.polynomial(of, position);
-    return this.emitter.hoist('t', i32, this.binary('and', whole, integer(by - 1)));
-  }
-
-  private quotient(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position, exact: boolean): Expression {
-    const inSection =
-      this.quotientInSection(operator, of, by, position) ?? this.quotientInChunk(operator, of, by, position);
-    if (inSection !== undefined) return inSection;
-    const left = this.polynomial(of, position, exact);
-    const number = by.constant ?? 0;
-    const value =
-      this.schedule.dots === true && number > 1
-        ? divideUnsigned(operator, left, number)
-        : this.binary(operator, left, this.polynomial(by, new Map()));
-    return this.emitter.hoist('t', i32, value);
-  }
-
-  /** Of an axis itself by a multiple of its section: the quotient stands still in it, the remainder is the section's and the rest. */
-  private quotientInSection(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position): Expression | undefined {
-    const [axis = ''] = of.symbols;
-    const open = this.sections.get(axis);
-    const size = this.axes.has(axis) ? this.schedule.spread[axis]?.section : undefined;
-    if (open === undefined || size === undefined || by.constant === undefined || by.constant % size !== 0)
-      return undefined;
-    if (!of.equals(Dim.symbol(axis))) return undefined;
-    const ofStart = this.emitter.hoist('t', i32, this.binary(operator, open.start, integer(by.constant)));
-    if (operator === 'div') return ofStart;
-    const { threads, vector } = this.spreadOf(axis);
-    const { register = 0, lane = 0 } = position.get(axis) ?? {};
-    const within = this.emitter.hoist('i', i32, add(open.within, integer(register * threads * vector + lane)));
-    return by.constant === size ? within : this.emitter.hoist('i', i32, add(ofStart, within));
-  }
-
-  /** Of an axis itself, of which the chunk begins at a multiple of the divisor and one invocation has all. */
-  private quotientInChunk(operator: 'div' | 'mod', of: Dim, by: Dim, position: Position): Expression | undefined {
-    const [axis = ''] = of.symbols;
-    const { constant } = by;
-    if (constant === undefined || !this.axes.has(axis) || !of.equals(Dim.symbol(axis))) return undefined;
-    const { tile, kind } = this.axis(axis);
-    const { threads, vector, groups = 1, threadsOf } = this.spreadOf(axis);
-    const { register, lane } = position.get(axis) ?? { register: 0, lane: 0 };
-    const isOwn = kind === 'loop' && this.isOpen(axis) && !this.isRagged(axis) && threadsOf === undefined;
-    if (!isOwn || threads * groups > 1 || register === undefined || tile % constant !== 0) return undefined;
-    const within = register * vector + lane;
-    if (operator === 'mod') return integer(within % constant);
-    const ofBase = this.quotientOfBase(this.base(axis), constant);
-    return this.emitter.hoist('t', i32, add(ofBase, integer(Math.floor(within / constant))));
-  }
-
-  private quotientOfBase(base: Expression, by: number): Expression {
-    if (base.kind === 'constant') return integer(Math.floor(base.value / by));
-    const value =
-      this.schedule.dots === true && by > 1 ? divideUnsigned('div', base, by) : this.binary('div', base, integer(by));
-    return this.emitter.hoist('t', i32, value);
+    return this.quotients.remainder(of, by, position);
   }
 
   private binary(
