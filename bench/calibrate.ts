@@ -1,14 +1,17 @@
 /** What the device can do at best, measured with kernels of our own: the ceilings that results are held against. */
 import { kernelPrinter } from '../backends/print-kernel.js';
 import { add, builtin, constant, float, i32, integer, multiply, multiplyAdd, parameter, register, vectorOf } from '../ir/kernel/expressions.js'; // prettier-ignore
-import type { Expression, Statement, ThreadKernel } from '../ir/kernel/thread.js';
+import type { Expression, Statement, SubgroupProduct, ThreadKernel } from '../ir/kernel/thread.js';
 import type { Device } from '../runtime/device.js';
+import { matrixFlop, matrixInputs, matrixKernel } from './calibrate-matrices.js';
 import type { Summary } from './statistics.js';
 import { measure, type Repetition } from './stopwatch.js';
 
 export interface Ceilings {
   /** 10⁹ multiply-adds in f32 counted as two operations, a second. */
   readonly gigaflops: number;
+  /** The same of products of f16 matrices with sums in f32, where what is measured multiplies those. */
+  readonly matrixGigaflops?: number;
   /** 10⁹ bytes read and written a second by a copy of a buffer larger than caches. */
   readonly gigabytes: number;
 }
@@ -21,29 +24,74 @@ const copiedBytes = 64 * 2 ** 20;
 /** Shorter than this, a launch measures its own start. */
 const leastMilliseconds = 6;
 
-/** Some seconds. Errors of the device. */
-export async function calibrate(device: Device, repetition: Repetition): Promise<Ceilings> {
-  return { gigaflops: await measureFlops(device, repetition), gigabytes: await measureCopy(device, repetition) };
+/** Some seconds. `matrices`: those of subgroups, too, where the device has them. Errors of the device. */
+export async function calibrate(device: Device, repetition: Repetition, matrices = false): Promise<Ceilings> {
+  const { subgroupProduct, subgroups } = device.target;
+  const multiplies = matrices && subgroupProduct !== undefined && subgroups !== undefined;
+  return {
+    gigaflops: await measureFlops(device, repetition),
+    ...(multiplies && { matrixGigaflops: await measureMatrices(device, subgroupProduct, subgroups.max, repetition) }),
+    gigabytes: await measureCopy(device, repetition),
+  };
+}
+
+/** What work in f32 or in matrices can reach. */
+export function mostGigaflops({ gigaflops, matrixGigaflops = 0 }: Ceilings): number {
+  return Math.max(gigaflops, matrixGigaflops);
 }
 
 async function measureFlops(device: Device, repetition: Repetition): Promise<number> {
   const kernel = multiplyAddKernel();
-  const workgroups = 512;
+  // A GPU has room for tens of thousands of invocations at once, and rests at the end of the last ones.
+  const workgroups = device.target.stagingPays ? 16384 : 512;
   const input = device.createBuffer(64, 'calibration input');
   const output = device.createBuffer(workgroups * workgroupSize * 16, 'calibration output');
   device.write(input, 0, new Uint8Array(Float32Array.from([0.5, 0.25, 0.75, 0.5, 1, 1, 1, 1]).buffer));
   try {
-    let iterations = 64;
-    for (;;) {
-      const time = await timeKernel(device, kernel, [input, output], [iterations], workgroups, repetition);
-      const flop = multiplyAddFlop(workgroups, iterations);
-      // The fastest repetition is the ceiling: everything else is somebody else's work.
-      if (time.median >= leastMilliseconds) return flop / time.least / 1e6;
-      iterations *= Math.max(2, Math.ceil(leastMilliseconds / Math.max(0.5, time.median)));
-    }
+    return await climb(
+      (iterations) => timeKernel(device, kernel, [input, output], [iterations], workgroups, repetition),
+      (iterations) => multiplyAddFlop(workgroups, iterations),
+    );
   } finally {
     input.destroy();
     output.destroy();
+  }
+}
+
+async function measureMatrices(
+  device: Device,
+  product: SubgroupProduct,
+  subgroupSize: number,
+  repetition: Repetition,
+): Promise<number> {
+  const kernel = matrixKernel(product, subgroupSize);
+  const workgroups = device.target.stagingPays ? 4096 : 16;
+  const values = matrixInputs(product);
+  const input = device.createBuffer(values.byteLength, 'calibration factors');
+  const output = device.createBuffer(workgroups * kernel.workgroupSize * 16, 'calibration output');
+  device.write(input, 0, values);
+  try {
+    return await climb(
+      (iterations) => timeKernel(device, kernel, [input, output], [iterations], workgroups, repetition),
+      (iterations) => matrixFlop(product, workgroups, iterations),
+    );
+  } finally {
+    input.destroy();
+    output.destroy();
+  }
+}
+
+/** 10⁹ operations a second of a kernel, with as many iterations as it takes for the launch itself not to count. */
+async function climb(
+  time: (iterations: number) => Promise<Summary>,
+  flopOf: (iterations: number) => number,
+): Promise<number> {
+  let iterations = 64;
+  for (;;) {
+    const { median, least } = await time(iterations);
+    // The fastest repetition is the ceiling: everything else is somebody else's work.
+    if (median >= leastMilliseconds) return flopOf(iterations) / least / 1e6;
+    iterations *= Math.max(2, Math.ceil(leastMilliseconds / Math.max(0.5, median)));
   }
 }
 

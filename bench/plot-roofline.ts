@@ -1,7 +1,7 @@
 /** Kernels under the two ceilings of a device, on logarithmic axes. */
 import { formatDuration, formatNumber } from '../cli/inspect/format.js';
 import { type Content, markup, type Markup } from '../cli/page/markup.js';
-import type { Ceilings } from './calibrate.js';
+import { type Ceilings, mostGigaflops } from './calibrate.js';
 import type { KernelTiming } from './result.js';
 
 const WIDTH = 1320;
@@ -26,17 +26,17 @@ export function renderRoofline(kernels: readonly KernelTiming[], ceilings: Ceili
   const points = kernels
     .filter(({ flop, bytes, time }) => flop > 0 && bytes > 0 && time.median > 0)
     .map((kernel) => ({ kernel, intensity: kernel.flop / kernel.bytes, rate: kernel.flop / kernel.time.median / 1e6 }));
-  const ridge = ceilings.gigaflops / ceilings.gigabytes;
+  const ridge = mostGigaflops(ceilings) / ceilings.gigabytes;
   const [left, right] = decades([ridge, ...points.map(({ intensity }) => intensity)]);
-  const [low, high] = decades([ceilings.gigaflops, ...points.map(({ rate }) => rate)]);
+  const [low, high] = decades([mostGigaflops(ceilings), ...points.map(({ rate }) => rate)]);
   const x = (value: number): number => LEFT + ((WIDTH - LEFT - 20) * (Math.log10(value) - left)) / (right - left);
   const y = (value: number): number => TOP + (HEIGHT - BOTTOM - TOP) * (1 - (Math.log10(value) - low) / (high - low));
   const floor = 10 ** low / ceilings.gigabytes;
   const start = Math.max(10 ** left, floor);
-  const roof = `M${x(start)} ${y(start * ceilings.gigabytes)}L${x(ridge)} ${y(ceilings.gigaflops)}H${WIDTH - 20}`;
+  const roof = `M${x(start)} ${y(start * ceilings.gigabytes)}L${x(ridge)} ${y(mostGigaflops(ceilings))}H${WIDTH - 20}`;
   const total = points.reduce((sum, { kernel }) => sum + kernel.time.median, 0);
   const circles = points.map(({ kernel, intensity, rate }) => {
-    const roofHere = Math.min(ceilings.gigaflops, intensity * ceilings.gigabytes);
+    const roofHere = Math.min(mostGigaflops(ceilings), intensity * ceilings.gigabytes);
     const tip = `${kernel.kernel}\n${formatDuration(kernel.time.median)} in ${kernel.launches} launches\n${formatNumber(rate)} GFLOP/s at ${formatNumber(intensity)} FLOP a byte: ${((100 * rate) / roofHere).toFixed(0)} % of the ceiling there`;
     const radius = 3 + 26 * Math.sqrt(kernel.time.median / total);
     const tone = kinds.find(({ pattern }) => pattern.test(kernel.kernel))?.tone ?? 8;

@@ -30,6 +30,15 @@ function renderOverview(result: BenchResult): Content {
         `${formatNumber(ceilings.gigaflops)} GFLOP/s`,
         'measured: multiply-adds in registers',
       ),
+      ...(ceilings.matrixGigaflops === undefined
+        ? []
+        : [
+            renderFigure(
+              'ceiling, f16 matrices',
+              `${formatNumber(ceilings.matrixGigaflops)} GFLOP/s`,
+              'measured: products of factors in registers',
+            ),
+          ]),
       renderFigure('ceiling, memory', `${formatNumber(ceilings.gigabytes)} GB/s`, 'measured: a copy, read and written'),
       ...functions.map(({ name, isStep, times, work }) =>
         renderFigure(

@@ -8,12 +8,19 @@ import {
   formatNumber,
   formatTable,
 } from '../cli/inspect/format.js';
+import { type Ceilings, mostGigaflops } from './calibrate.js';
 import type { Comparison, ComparedResults } from './compare.js';
 import type { BenchResult, FunctionTiming, TimedWork } from './result.js';
 import { spreadOf, type Summary } from './statistics.js';
 
 const left = (title: string): Column => ({ title, align: 'left' });
 const right = (title: string): Column => ({ title, align: 'right' });
+
+/** `124 GFLOP/s f32, 57 GB/s copied`. */
+function formatCeilings({ gigaflops, matrixGigaflops, gigabytes }: Ceilings): string {
+  const matrices = matrixGigaflops === undefined ? [] : [`${formatNumber(matrixGigaflops)} GFLOP/s f16 matrices`];
+  return [`${formatNumber(gigaflops)} GFLOP/s f32`, ...matrices, `${formatNumber(gigabytes)} GB/s copied`].join(', ');
+}
 
 /** How fast work was done, against the ceilings. */
 export interface Rates {
@@ -30,7 +37,7 @@ export function ratesOf({ flop, bytes }: TimedWork, milliseconds: number, { ceil
   return {
     gigaflops,
     gigabytes,
-    flopShare: gigaflops / ceilings.gigaflops,
+    flopShare: gigaflops / mostGigaflops(ceilings),
     byteShare: gigabytes / ceilings.gigabytes,
   };
 }
@@ -40,7 +47,7 @@ export function formatResult(result: BenchResult, mostKernels: number): string {
   const lines = [
     `${model} on ${device}`,
     `  ${processor}, ${date}, ${sizes}`,
-    `  ceilings measured here: ${formatNumber(ceilings.gigaflops)} GFLOP/s f32, ${formatNumber(ceilings.gigabytes)} GB/s copied`,
+    `  ceilings measured here: ${formatCeilings(ceilings)}`,
   ];
   if (stages.length > 0) {
     lines.push(

@@ -131,7 +131,7 @@ async function measureAll(
   const memory = resolveMemory(options, device, (sentence) => line.notice(sentence), recorded);
   const request = { ...options, quantize, targets, device, schedules, ...(model !== undefined && { model }) };
   line.notice('measuring the ceilings of the device');
-  const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal });
+  const ceilings = await calibrate(device, { warmups: 2, repeats: 30, signal }, options.operands === 'f16');
   return withSubject(request, async (subject) => {
     const sizes = resolveSizes(options, subject.defaults);
     const names = chooseFunctions(subject.functions, options.component);

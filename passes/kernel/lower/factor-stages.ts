@@ -1,8 +1,9 @@
-import { add, binary, bool, constant, i32, integer, multiply, u32, vectorOf } from '../../../ir/kernel/expressions.js';
+import { add, constant, i32, integer, multiply, u32, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, SharedArray } from '../../../ir/kernel/thread.js';
 import type { Elements } from './elements.js';
 import type { Emitter } from './emitter.js';
 import type { Coordinates } from './positions.js';
+import { shareRows } from './share-rows.js';
 import { type PieceAxes, PiecePlaces } from './staging.js';
 import { type FactorOperand, factorPiece, type FactorSource } from './subgroup-operands.js';
 
@@ -70,20 +71,11 @@ export class FactorStages {
   /** Reads the invocation's pieces of a chunk; what comes back stores them, in the same scope. */
   private read(tile: FactorTile, chunkAxis: string, base: Expression): () => void {
     const { emitter, invocations } = this.context;
-    const total = tile.rows * tile.pieces;
-    const stores: (() => void)[] = [];
-    for (let first = 0; first < total; first += invocations) {
-      const number = emitter.hoist('piece', i32, add({ kind: 'builtin', name: 'local_index' }, integer(first)));
-      const isWhole = first + invocations <= total;
-      const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
-      const own = emitter.hoist('row', i32, binary('div', number, integer(tile.pieces)));
-      // Who has no piece reads another's: what lies past the tile's rows may lie past the buffer.
-      const row = isWhole ? own : emitter.hoist('row', i32, binary('min', own, integer(tile.rows - 1)));
-      const piece = emitter.hoist('piece', i32, binary('mod', number, integer(tile.pieces)));
-      const words = this.wordsOf(tile, row, piece, chunkAxis, base);
+    const stores = shareRows(emitter, tile.rows, tile.pieces, invocations).map(({ row, part, inside }) => {
+      const words = this.wordsOf(tile, row, part, chunkAxis, base);
       const start = emitter.hoist('s', i32, multiply(row, integer(factorPitch(tile.pieces * factorPiece))));
-      const place = emitter.hoist('s', i32, add(start, multiply(piece, integer(wordsOfPiece))));
-      stores.push(() => {
+      const place = emitter.hoist('s', i32, add(start, multiply(part, integer(wordsOfPiece))));
+      return (): void => {
         const values = words();
         emitter.when(inside, () => {
           values.forEach((value, at) => {
@@ -91,8 +83,8 @@ export class FactorStages {
             emitter.push({ kind: 'store_shared', array: tile.array, index, value });
           });
         });
-      });
-    }
+      };
+    });
     return () => stores.forEach((store) => store());
   }
 

@@ -9,6 +9,7 @@ import type { LoweringContext } from './lowering-context.js';
 import { type Contract, findTileAxes } from './matrix-operands.js';
 import type { Coordinates, Position } from './positions.js';
 import { readsVectors } from './reads-vectors.js';
+import { shareRows } from './share-rows.js';
 
 export interface StagedFactorsContext extends LoweringContext {
   readonly kernel: TileKernel;
@@ -115,22 +116,11 @@ export class StagedFactors {
   /** The vectors of a chunk that are the invocation's. */
   private vectorsOf(side: StagedSide, chunk: number): readonly StagedVector[] {
     const { at, emitter, invocations } = this.context;
-    const perRow = chunk / lanes;
-    const total = at.axis(side.rowAxis).tile * perRow;
-    const vectors: StagedVector[] = [];
-    for (let first = 0; first < total; first += invocations) {
-      const number = emitter.hoist('vector', i32, add({ kind: 'builtin', name: 'local_index' }, integer(first)));
-      const isWhole = first + invocations <= total;
-      const inside = isWhole ? undefined : emitter.hoist('c', bool, binary('less', number, integer(total)));
-      const own = emitter.hoist('row', i32, binary('div', number, integer(perRow)));
-      // Who has none computes another's: what lies past the tile's rows may lie past the buffer.
-      const row = isWhole ? own : emitter.hoist('row', i32, binary('min', own, integer(total / perRow - 1)));
-      const place = emitter.hoist('place', i32, binary('mod', number, integer(perRow)));
+    return shareRows(emitter, at.axis(side.rowAxis).tile, chunk / lanes, invocations).map(({ row, part, inside }) => {
       const start = emitter.hoist('s', i32, multiply(row, integer(stagedPitch(chunk))));
-      const along = emitter.hoist('t', i32, multiply(place, integer(lanes)));
-      vectors.push({ side, row, along, index: emitter.hoist('s', i32, add(start, place)), inside });
-    }
-    return vectors;
+      const along = emitter.hoist('t', i32, multiply(part, integer(lanes)));
+      return { side, row, along, index: emitter.hoist('s', i32, add(start, part)), inside };
+    });
   }
 
   /** Of the chunk that begins at `start`; of something else past the end. */
