@@ -16,6 +16,6 @@ export function requireFinite(values: Float32Array, what: string): void {
   throw new Flux2cError('F2C664', `the numbers stop being finite in ${what}`, {
     expected: 'finite numbers',
     found: `${count} of ${values.length} infinite or not a number, the first at ${at}`,
-    hint: 'A value left the range of its type or a weight is damaged: check the files, and try --device cpu (f32).',
+    hint: 'A value left the range of its type or a weight is damaged: check the files, and try --operands f32.',
   });
 }
