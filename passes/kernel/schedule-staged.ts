@@ -15,8 +15,6 @@ const perInvocation = 8;
  */
 export function scheduleStaged(facts: KernelFacts, target: Target): readonly Schedule[] {
   if (!target.stagingPays || facts.encoding !== undefined) return [];
-  // CUDA's products in f32 are few and small.
-  if (target.matrix === 'mma' || target.matrix === 'wgmma') return [];
   const candidates =
     facts.family === 'heads' ? stageHeads(facts) : facts.family === 'contraction' ? stageProduct(facts) : [];
   return candidates
