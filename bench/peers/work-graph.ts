@@ -1,5 +1,5 @@
 /** What is measured as functions of the graph API: the form that flux2c runs, and the reference of all stacks. */
-import { attention, conv2d, createModule, linear, type Module } from '../../frontend/index.js';
+import { attention, cast, conv2d, createModule, linear, type Module, type Tensor } from '../../frontend/index.js';
 import type { TransformerConfig } from '../../models/flux2/config.js';
 import { addTransformer } from '../../models/flux2/transformer.js';
 import type { Numbers } from './numbers.js';
@@ -24,20 +24,25 @@ export function buildWorkGraph(work: Work, storage: Numbers = 'f32'): WorkGraph 
     return { module: module.build(), functionName: 'transformer', result: 'sample' };
   }
   const graph = module.function(work.kind);
+  // As in a network, where what products read is kept in 16 bits: one more launch, which the others do not have.
+  const input = <const S extends readonly number[]>(name: string, shape: S): Tensor<'f32', S['length']> => {
+    const given = graph.input(name, 'f32', shape);
+    return storage === 'f16' ? cast(cast(given, 'f16'), 'f32') : given;
+  };
   switch (work.kind) {
     case 'product': {
-      const x = graph.input('x', 'f32', [work.m, work.k]);
+      const x = input('x', [work.m, work.k]);
       graph.output({ y: linear(x, graph.weight('weight', storage, [work.n, work.k])) });
       break;
     }
     case 'attention': {
       const shape = [1, work.heads, work.tokens, work.headDim] as const;
-      const [q, k, v] = [graph.input('q', 'f32', shape), graph.input('k', 'f32', shape), graph.input('v', 'f32', shape)]; // prettier-ignore
+      const [q, k, v] = [input('q', shape), input('k', shape), input('v', shape)];
       graph.output({ y: attention(q, k, v) });
       break;
     }
     case 'convolution': {
-      const x = graph.input('x', 'f32', [1, work.side, work.side, work.inputs]);
+      const x = input('x', [1, work.side, work.side, work.inputs]);
       const weight = graph.weight('weight', storage, [work.outputs, 3, 3, work.inputs]);
       graph.output({ y: conv2d(x, weight, { padding: 1 }) });
       break;
