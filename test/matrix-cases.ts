@@ -22,7 +22,7 @@ import { interpretFunction } from '../ir/graph/interpret.js';
 import { roundToDType } from '../ir/graph/ops/rounding.js';
 import { compareTensors, type HostTensor } from '../ir/host-tensor.js';
 import type { ThreadKernel } from '../ir/kernel/thread.js';
-import { compileModule } from '../passes/compile.js';
+import { compileModule, type CompileOptions } from '../passes/compile.js';
 import type { CompiledModule } from '../passes/compiled.js';
 import type { Device } from '../runtime/device.js';
 import { fromHostTensor, toHostTensor } from '../runtime/host-array.js';
@@ -286,6 +286,7 @@ export function prepareMatrixCase(
   target: Target,
   print: (kernel: ThreadKernel) => string,
   operands: 'bf16' | 'f16' | 'f32' = 'bf16',
+  schedules?: CompileOptions['schedules'],
 ): MatrixRun {
   const random = new Random(7);
   const g = graph('case');
@@ -308,7 +309,12 @@ export function prepareMatrixCase(
       ),
     ]),
   );
-  return { compiled: compileModule(module, target, { print, operands }), module, inputs, weights };
+  return {
+    compiled: compileModule(module, target, { print, operands, ...(schedules && { schedules }) }),
+    module,
+    inputs,
+    weights,
+  };
 }
 
 /** Runs it and holds the results against the graph interpreter: rounding to bf16 is a relative 2^-9 a factor. */

@@ -12,14 +12,26 @@ const perInvocation = 8;
 /**
  * A GPU's products in f32: 8 by 8 sums an invocation, whose factors all invocations bring into workgroup memory together. So a number is read from
  * memory once for 64 or 128 rows, and from workgroup memory once for 8. Neighbouring invocations have neighbouring columns.
+ *
+ * Only where two workgroups have room at once, so that one computes while the other waits: not for the 16 KiB of adapters that nobody knows, which may be
+ * drivers in software (lavapipe compiled the embedded model's kernels for five times as long).
  */
 export function scheduleStaged(facts: KernelFacts, target: Target): readonly Schedule[] {
-  if (!target.stagingPays || facts.encoding !== undefined) return [];
+  if (!target.stagingPays) return [];
+  return listStaged(facts, target).filter(
+    (one) => 2 * memoryOf(one, facts) <= target.workgroupMemory && hasManyWorkgroups(one, facts),
+  );
+}
+
+/** All such schedules that a target can start, the largest first, whether they pay or not. */
+export function listStaged(facts: KernelFacts, target: Target): readonly Schedule[] {
+  if (facts.encoding !== undefined) return [];
   const candidates =
     facts.family === 'heads' ? stageHeads(facts) : facts.family === 'contraction' ? stageProduct(facts) : [];
   return candidates
     .map((one): Schedule => ({ ...one, unroll: 1, dots: true, staged: true }))
-    .filter((one) => fits(one, facts, target));
+    .filter((one) => invocationsOf(one) <= target.maxWorkgroupInvocations)
+    .filter((one) => memoryOf(one, facts) <= target.workgroupMemory);
 }
 
 type Spreads = Pick<Schedule, 'spread' | 'threadOrder'>;
@@ -49,11 +61,9 @@ function stageProduct(facts: KernelFacts): readonly Spreads[] {
   const [rows, columns] = [extents.get('m') as Dim, extents.get('n') as Dim];
   const products = facts.products ?? 1;
   if (perInvocation % products !== 0) return [];
-  // Of pictures there are rows for many workgroups; of tokens large tiles of few columns would be few.
-  const leastColumns = (wide: number): number => (facts.section !== undefined ? wide : wide > 32 ? 8 * wide : 2 * wide);
   return [128, 64, 32].flatMap((size): readonly Spreads[] => {
     const wide = size / products;
-    if ((rows.constant ?? Infinity) <= size / 2 || (columns.constant ?? Infinity) < leastColumns(wide)) return [];
+    if ((rows.constant ?? Infinity) <= size / 2 || (columns.constant ?? Infinity) <= wide / 2) return [];
     const threads = size / perInvocation;
     const spread = (registers: number): AxisSpread => ({ threads, registers, vector: 1 });
     const spreads = { m: spread(perInvocation), n: spread(perInvocation / products), k: depth };
@@ -61,14 +71,27 @@ function stageProduct(facts: KernelFacts): readonly Spreads[] {
   });
 }
 
-function fits({ spread, threadOrder }: Schedule, { products = 1 }: KernelFacts, target: Target): boolean {
+/** Tiles of 64 rows or more, and columns for eight of them: of tokens large tiles of few columns would be few. Of pictures there are rows enough. */
+function hasManyWorkgroups({ spread }: Schedule, { axes, section }: KernelFacts): boolean {
+  const { threads, registers } = spread['n'] ?? { threads: 0, registers: 0 };
+  if (spread['n'] === undefined) return true;
+  if (threads < 8) return false;
+  const columns = axes.find(({ name }) => name === 'n')?.extent.constant ?? Infinity;
+  return columns >= (section === undefined ? 8 : 1) * threads * registers;
+}
+
+function invocationsOf({ spread, threadOrder }: Schedule): number {
+  return threadOrder.reduce((all, axis) => all * (spread[axis]?.threads ?? 1), 1);
+}
+
+/** Bytes of workgroup memory. */
+function memoryOf(schedule: Schedule, { products = 1 }: KernelFacts): number {
+  const { spread } = schedule;
   const tile = (axis: string): number => {
     const { threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return threads * registers * vector;
   };
-  const invocations = threadOrder.reduce((all, axis) => all * (spread[axis]?.threads ?? 1), 1);
-  // Sums of squares pass through workgroup memory, too: of each row a number an invocation, of up to two norms.
-  const sums = spread['d'] === undefined ? 0 : 2 * perInvocation * 4 * invocations;
-  const bytes = 16 * stagedPitch(chunk) * (tile('m') + products * tile('n') + tile('d')) + sums;
-  return invocations <= target.maxWorkgroupInvocations && bytes <= target.workgroupMemory;
+  // Sums of squares pass through it, too: of each row a number an invocation, of up to two norms.
+  const sums = spread['d'] === undefined ? 0 : 2 * perInvocation * 4 * invocationsOf(schedule);
+  return 16 * stagedPitch(chunk) * (tile('m') + products * tile('n') + tile('d')) + sums;
 }
