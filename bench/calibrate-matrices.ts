@@ -19,8 +19,9 @@ export function matrixKernel(product: SubgroupProduct, subgroupSize: number): Th
   const names = Array.from({ length: independent }, (_, at) => `sums${at}`);
   const leftWords = (rows * depth) / 2;
   const words = leftWords + (columns * depth) / 2;
-  /** Vectors of one matrix of sums, and of all of a subgroup's. */
+  /** Vectors of one matrix of sums. */
   const each = (rows * columns) / 4;
+  const invocation = add(multiply(builtin('workgroup_x'), integer(workgroupSize)), builtin('local_index'));
   const own = multiply(builtin('subgroup_index'), integer(each * independent));
   const fills = Array.from({ length: Math.ceil(words / workgroupSize) }, (_, round): Statement => {
     const index = add(builtin('local_index'), integer(round * workgroupSize));
@@ -68,7 +69,7 @@ export function matrixKernel(product: SubgroupProduct, subgroupSize: number): Th
     }),
     { kind: 'barrier' },
     { kind: 'let', name: 'first', type: i32, value: add(own, binary('mod', builtin('subgroup_lane'), integer(each))) },
-    { kind: 'store', buffer: 'output', index: place(workgroupSize), value: totalOf(each) },
+    { kind: 'store', buffer: 'output', index: invocation, value: totalOf(each) },
   ];
   return {
     phase: 'thread',
@@ -97,12 +98,8 @@ function totalOf(each: number): Expression {
   }).reduce((sum, one) => add(sum, one));
 }
 
-function place(workgroupSize: number): Expression {
-  return add(multiply(builtin('workgroup_x'), integer(workgroupSize)), builtin('local_index'));
-}
-
-/** Bytes of the kernel's factors, all `halves` twice, and of what so many workgroups write. */
+/** Bytes of the kernel's factors: f16 numbers, the left one's rows · depth and then the right one's columns · depth. */
 export function matrixInputs({ rows, columns, depth }: SubgroupProduct): Uint8Array {
-  // Small enough that sums stay finite for as long as anyone waits: 2^-10.
+  // All are 2^-10, so that sums stay finite for as long as anyone waits.
   return new Uint8Array(new Uint16Array((rows + columns) * depth).fill(0x1400).buffer);
 }

@@ -61,8 +61,10 @@ export function planMemory(
 ): CompiledMemory {
   const sizes = resolveSizes({}, sizeDefaults(description));
   const planned = builds.map(({ name, target, functions, kernels }) => {
-    const of = [...functions].map(([fn, { plan }]) => planFunction({ name: fn, plan, kernels }, target, sizes, budget));
-    return [name, of] as const;
+    const reports = [...functions].map(([fn, { plan }]) =>
+      planFunction({ name: fn, plan, kernels }, target, sizes, budget),
+    );
+    return [name, reports] as const;
   });
   return { budget, sizes, builds: new Map(planned) };
 }

@@ -73,7 +73,10 @@ function largestMagnitude(values: Float32Array, begin: number, end: number): num
 /** 3 · 2^51: added and taken away again it rounds a double to the nearest integer, ties to even. */
 const rounder = 6755399441055744;
 
-/** -127 to 127 times the largest magnitude / 127, as bitsandbytes' rows; returns the scale. It is never infinity, of which codes would make infinities. */
+/**
+ * -127 to 127 times the largest magnitude / 127, as bitsandbytes' rows; returns the scale. It is never infinity, which codes would make
+ * infinities of.
+ */
 function encodeInteger8(values: Float32Array, begin: number, end: number, codes: Uint8Array): number {
   const largest = largestMagnitude(values, begin, end);
   const scale = largest < leastQuantized ? 0 : Number.isFinite(largest) ? Math.fround(largest / 127) : NaN;

@@ -4,8 +4,8 @@ import type { Component } from './weights.js';
 
 /**
  * What the factors of a component's products are rounded to, where a user asked for something. An autoencoder's residual stream grows from
- * block to block (to 400,000 in the embedded one), beyond the 65,504 that f16 holds; its convolutions read that stream as it is. So its products stay
- * f32, or bf16 where the target multiplies matrices of that.
+ * block to block (to 400,000 in the embedded one), beyond the 65,504 that f16 holds; its convolutions read that stream as it is. So its
+ * products stay f32, or bf16 where the target multiplies matrices of that.
  */
 export function operandsOf(
   component: Component,

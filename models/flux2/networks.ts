@@ -72,8 +72,8 @@ export interface Flux2Model {
   /** Whether the model keeps to a budget of memory; without one `isBeside` makes no difference. */
   readonly hasBudget?: boolean;
   /**
-   * Opens `residual_streams` (`addResidualStreams`) with what leaves these blocks. Models whose functions were made beforehand have
-   * it not.
+   * Opens `residual_streams` (`addResidualStreams`) with what leaves these blocks. Absent in artifacts, whose
+   * functions were compiled before.
    */
   openResidualStreams?(
     blocks: readonly string[],

@@ -4,27 +4,20 @@ import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone } from './axis-spreads.js';
 import type { KernelFacts } from './from-group/facts.js';
 import { workgroupSizeOf } from './lower/lower-tile.js';
-
-/** A workgroup's tile of a product and the part of it that one subgroup has. */
-interface FactorTileSize {
-  readonly rows: number;
-  readonly columns: number;
-  readonly subgroupRows: number;
-  readonly subgroupColumns: number;
-}
+import type { ProductTile } from './schedule-matrices.js';
 
 /**
  * The largest first: a subgroup's 64 rows and columns read a factor four times from its registers. On an H200 it reached 1.6 times the rate of
  * 64 by 32. Small outputs get small tiles, so that more workgroups share them.
  */
-const productTiles: readonly FactorTileSize[] = [
+const productTiles: readonly ProductTile[] = [
   { rows: 128, columns: 128, subgroupRows: 64, subgroupColumns: 64 },
   { rows: 64, columns: 64, subgroupRows: 32, subgroupColumns: 32 },
   { rows: 32, columns: 32, subgroupRows: 16, subgroupColumns: 16 },
 ];
 
 /** Of two products at once: half the columns each, so as many sums in all. */
-const pairTiles: readonly FactorTileSize[] = [
+const pairTiles: readonly ProductTile[] = [
   { rows: 128, columns: 64, subgroupRows: 64, subgroupColumns: 32 },
   { rows: 64, columns: 32, subgroupRows: 32, subgroupColumns: 16 },
   { rows: 32, columns: 16, subgroupRows: 16, subgroupColumns: 8 },
@@ -47,7 +40,7 @@ export function scheduleFactors(facts: KernelFacts, target: Target): readonly Sc
       subgroupSize: size,
       bySubgroups: true,
       matrix: { unit: 'subgroup', stages: 1, product, slab: slabOf(one) },
-    })) // prettier-ignore
+    }))
     .filter((one) => fits(one, target));
 }
 
@@ -60,7 +53,7 @@ function listCandidates(facts: KernelFacts, subgroup: number): readonly Spreads[
     case 'contraction': {
       const [rows, columns] = [extent('m'), extent('n')];
       if (!columns.isMultipleOf(4)) return [];
-      const isLarge = (tile: FactorTileSize): boolean =>
+      const isLarge = (tile: ProductTile): boolean =>
         (rows.constant ?? Infinity) > tile.rows / 2 && (columns.constant ?? Infinity) > tile.columns / 2;
       const tiles = (facts.products ?? 1) > 1 ? pairTiles : productTiles;
       const first = tiles.findIndex(isLarge);
@@ -81,12 +74,17 @@ function listCandidates(facts: KernelFacts, subgroup: number): readonly Spreads[
       const rowsOf = size <= 64 ? [64, 32, 16] : [32, 16];
       return rowsOf.map((rows) => ({
         spread: {
-          ...spreadTile('m', 'd', { rows: 4 * rows, columns: size, subgroupRows: rows, subgroupColumns: size }, subgroup),
+          ...spreadTile(
+            'm',
+            'd',
+            { rows: 4 * rows, columns: size, subgroupRows: rows, subgroupColumns: size },
+            subgroup,
+          ),
           h: alone,
           k: depthOf(chunk),
         },
         threadOrder: ['d', 'm', 'm.groups'],
-      })); // prettier-ignore
+      }));
     }
     case 'attention': {
       const size = extent('d').constant ?? 0;
@@ -113,7 +111,7 @@ function listCandidates(facts: KernelFacts, subgroup: number): readonly Spreads[
 function spreadTile(
   rows: string,
   columns: string,
-  { rows: tall, columns: wide, subgroupRows, subgroupColumns }: FactorTileSize,
+  { rows: tall, columns: wide, subgroupRows, subgroupColumns }: ProductTile,
   subgroup: number,
   most = mostThreads,
 ): Record<string, AxisSpread> {
@@ -130,8 +128,8 @@ function depthOf(numbers: number): AxisSpread {
 }
 
 /**
- * Workgroups that run at once share a multiprocessor's workgroup memory: on an H200 a pair of products whose slabs have 32 columns came to 0.72 of the rate that
- * it has without any slab, a product whose slabs have 64 to 0.67.
+ * Workgroups that run at once share a multiprocessor's workgroup memory: on an H200 a pair of products whose slabs have 32 columns came to 0.72
+ * of the rate that it has without any slab, a product whose slabs have 64 to 0.67.
  */
 const mostSlabColumns = 32;
 

@@ -11,7 +11,7 @@ const rowsOfLanes = 8;
 const pairsOfLanes = 4;
 
 /** A workgroup's tile of a product and the part of it that one subgroup has. */
-interface ProductTile {
+export interface ProductTile {
   readonly rows: number;
   readonly columns: number;
   readonly subgroupRows: number;

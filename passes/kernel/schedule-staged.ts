@@ -3,7 +3,7 @@ import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone } from './axis-spreads.js';
 import type { KernelFacts } from './from-group/facts.js';
-import { stagedPitch } from './lower/staged-factors.js';
+import { vectorPitch } from './lower/share-rows.js';
 
 /** Coordinates of the contracted axis that are in workgroup memory at once. */
 const chunk = 16;
@@ -13,8 +13,8 @@ const perInvocation = 8;
  * A GPU's products in f32: 8 by 8 sums an invocation, whose factors all invocations bring into workgroup memory together. So a number is read from
  * memory once for 64 or 128 rows, and from workgroup memory once for 8. Neighbouring invocations have neighbouring columns.
  *
- * Only where two workgroups have room at once, so that one computes while the other waits: not for the 16 KiB of adapters that nobody knows, which may be
- * drivers in software (lavapipe compiled the embedded model's kernels for five times as long).
+ * Only where two workgroups have room at once, so that one computes while the other waits: not for the 16 KiB of adapters that nobody knows,
+ * which may be drivers in software (lavapipe compiled the embedded model's kernels for five times as long).
  */
 export function scheduleStaged(facts: KernelFacts, target: Target): readonly Schedule[] {
   if (!target.stagingPays) return [];
@@ -93,5 +93,5 @@ function memoryOf(schedule: Schedule, { products = 1 }: KernelFacts): number {
   };
   // Sums of squares pass through it, too: of each row a number an invocation, of up to two norms.
   const sums = spread['d'] === undefined ? 0 : 2 * perInvocation * 4 * invocationsOf(schedule);
-  return 16 * stagedPitch(chunk) * (tile('m') + products * tile('n') + tile('d')) + sums;
+  return 16 * vectorPitch(chunk) * (tile('m') + products * tile('n') + tile('d')) + sums;
 }

@@ -7,6 +7,7 @@ import { factorPitch } from './factor-stages.js';
 import { workgroupSizeOf } from './lower-tile.js';
 import { asMatrixProduct, rowLengthOf } from './matrix-operands.js';
 import { Coordinates } from './positions.js';
+import { vectorPitch } from './share-rows.js';
 import { blockPieces } from './staging.js';
 import { areFactors, asFactorProduct, factorPiece } from './subgroup-operands.js';
 import { canStageFactors } from './staged-factors.js';
@@ -20,7 +21,7 @@ export function canMultiply(
 ): boolean {
   const at = new Coordinates(kernel, schedule, new Emitter());
   if (schedule.matrix === undefined) return canStageFactors(kernel, at);
-  if (schedule.matrix?.unit === 'subgroup') {
+  if (schedule.matrix.unit === 'subgroup') {
     return canMultiplyFactors(kernel, schedule, at) && factorBytes(kernel, schedule, at) <= workgroupMemory;
   }
   return [...flattenTileStatements(kernel.body)].every((statement) => {
@@ -76,7 +77,7 @@ function factorBytes(kernel: TileKernel, schedule: Schedule, at: Coordinates): n
   }
   const { product, slab = 0 } = schedule.matrix ?? {};
   const subgroups = workgroupSizeOf(schedule) / (schedule.subgroupSize ?? 1);
-  const slabBytes = 16 * subgroups * (product?.rows ?? 0) * (slab / 4 + 1);
+  const slabBytes = 16 * subgroups * (product?.rows ?? 0) * vectorPitch(slab);
   return [...known.values()].reduce((sum, bytes) => sum + bytes, slabBytes);
 }
 

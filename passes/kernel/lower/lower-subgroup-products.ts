@@ -7,6 +7,7 @@ import type { Emitter } from './emitter.js';
 import { factorPitch, FactorStages, type FactorTile, packPairs } from './factor-stages.js';
 import { type Contract, findFresh, type Staged } from './matrix-operands.js';
 import type { Coordinates, Position } from './positions.js';
+import { vectorPitch } from './share-rows.js';
 import { asFactorProduct, type FactorOperand, factorPiece, type FactorProduct } from './subgroup-operands.js';
 import type { TileLoops } from './tile-loops.js';
 import { readRegister } from './tile-registers.js';
@@ -303,7 +304,7 @@ export class SubgroupProducts {
   private declareSlab(): Slab {
     const { schedule, invocations } = this.context;
     const { slab: columns = 0 } = schedule.matrix ?? {};
-    const pitch = columns / 4 + 1;
+    const pitch = vectorPitch(columns);
     const length = this.product.rows * pitch;
     const array = `slab_${this.arrays++}`;
     const subgroups = invocations / (schedule.subgroupSize ?? invocations);

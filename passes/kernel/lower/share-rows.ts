@@ -2,6 +2,11 @@ import { add, binary, bool, i32, integer } from '../../../ir/kernel/expressions.
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Emitter } from './emitter.js';
 
+/** Vectors of four from one row in workgroup memory to the next: one more than a row has, so that neighbouring rows lie in different banks. */
+export function vectorPitch(columns: number): number {
+  return columns / 4 + 1;
+}
+
 /** What one invocation has of rows in a round. */
 export interface RowShare {
   readonly row: Expression;

@@ -1,4 +1,4 @@
-import { add, binary, bool, i32, integer, lessThan, multiply, vectorOf } from '../../../ir/kernel/expressions.js';
+import { add, bool, i32, integer, lessThan, multiply, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import { storageBytes } from '../../../ir/kernel/thread-interpret-memory.js';
 import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
@@ -7,9 +7,10 @@ import type { LaneContext } from './buffer-access.js';
 import { wideFactor } from './elements.js';
 import type { LoweringContext } from './lowering-context.js';
 import { type Contract, findTileAxes } from './matrix-operands.js';
-import type { Coordinates, Position } from './positions.js';
+import type { Coordinates } from './positions.js';
 import { readsVectors } from './reads-vectors.js';
-import { shareRows } from './share-rows.js';
+import { shareRows, vectorPitch } from './share-rows.js';
+import { PiecePlaces } from './staging.js';
 
 export interface StagedFactorsContext extends LoweringContext {
   readonly kernel: TileKernel;
@@ -42,19 +43,17 @@ interface StagedVector {
 const lanes = 4;
 const vector = vectorOf('f32', lanes);
 
-/** Vectors from one row to the next: one more than a row has, so that neighbouring rows lie in different banks. */
-export function stagedPitch(chunk: number): number {
-  return chunk / lanes + 1;
-}
-
 /**
  * Factors of products in workgroup memory, in f32: all invocations compute a chunk of them together, whatever is to be computed, and multiply from
  * there. The next chunk is read while this one is multiplied.
  */
 export class StagedFactors {
   private readonly sides = new Map<TileExpression, StagedSide>();
+  private readonly places: PiecePlaces;
 
-  constructor(private readonly context: StagedFactorsContext) {}
+  constructor(private readonly context: StagedFactorsContext) {
+    this.places = new PiecePlaces(context.at, context.emitter);
+  }
 
   /** Walks the contracted axis; `step` multiplies a vector of it, of which a chunk has some. */
   overChunks(contracts: readonly Contract[], step: (register: number) => void): void {
@@ -70,7 +69,7 @@ export class StagedFactors {
       emitter.push({ kind: 'barrier' });
       all.forEach((one, place) => this.store(one, carried[place] as Expression, over, start));
       emitter.push({ kind: 'barrier' });
-      // On its way while this chunk is multiplied: as in `FactorStages`, stored behind a barrier.
+      // On its way while this chunk is multiplied; stored when the next round begins.
       const next = emitter.hoist(over, i32, add(start, integer(chunk)));
       all.forEach((one, place) => {
         const { name } = carried[place] as Extract<Expression, { kind: 'register' }>;
@@ -88,7 +87,7 @@ export class StagedFactors {
     const side = this.sides.get(factor);
     if (side === undefined) throw new Error('internal: a factor is not in workgroup memory');
     const { threads, vector: width } = at.spreadOf(side.rowAxis);
-    const pitch = stagedPitch(at.axis(over).tile);
+    const pitch = vectorPitch(at.axis(over).tile);
     const { register = 0, lane = 0 } = position.get(side.rowAxis) ?? {};
     const own = emitter.hoist('s', i32, multiply(at.thread(side.rowAxis), integer(width * pitch)));
     const further = (register * threads * width + lane) * pitch + (position.get(over)?.register ?? 0);
@@ -106,7 +105,7 @@ export class StagedFactors {
     return [[a, rows, true] as const, [b, columns, false] as const].flatMap(([factor, rowAxis, isLeft]) => {
       // Products of one left operand share it.
       if (this.sides.has(factor)) return [];
-      const array = this.context.declareShared('staged', vector, at.axis(rowAxis).tile * stagedPitch(chunk));
+      const array = this.context.declareShared('staged', vector, at.axis(rowAxis).tile * vectorPitch(chunk));
       const side: StagedSide = { factor, array, rowAxis, isLeft };
       this.sides.set(factor, side);
       return [side];
@@ -117,7 +116,7 @@ export class StagedFactors {
   private vectorsOf(side: StagedSide, chunk: number): readonly StagedVector[] {
     const { at, emitter, invocations } = this.context;
     return shareRows(emitter, at.axis(side.rowAxis).tile, chunk / lanes, invocations).map(({ row, part, inside }) => {
-      const start = emitter.hoist('s', i32, multiply(row, integer(stagedPitch(chunk))));
+      const start = emitter.hoist('s', i32, multiply(row, integer(vectorPitch(chunk))));
       const along = emitter.hoist('t', i32, multiply(part, integer(lanes)));
       return { side, row, along, index: emitter.hoist('s', i32, add(start, part)), inside };
     });
@@ -128,9 +127,9 @@ export class StagedFactors {
     const { at, elements, emitter } = this.context;
     const { factor, rowAxis } = side;
     const from = emitter.hoist(over, i32, add(start, along));
-    const position: Position = new Map([
-      [rowAxis, { coordinate: this.clamp(rowAxis, emitter.hoist(rowAxis, i32, add(at.base(rowAxis), row)), 1) }],
-      [over, { coordinate: this.clamp(over, from, lanes) }],
+    const position = this.places.clampAll([
+      [rowAxis, emitter.hoist(rowAxis, i32, add(at.base(rowAxis), row)), 1],
+      [over, from, lanes],
     ]);
     return elements.computeFactor(factor, { position, axis: over, lanes });
   }
@@ -147,15 +146,12 @@ export class StagedFactors {
     }
     emitter.when(inside, () => emitter.push({ kind: 'store_shared', array: side.array, index, value }));
   }
-
-  private clamp(axis: string, coordinate: Expression, length: number): Expression {
-    const last = this.context.at.polynomial(this.context.at.axis(axis).extent.sub(length), new Map());
-    return this.context.emitter.hoist(`${axis}_in`, i32, binary('min', coordinate, last));
-  }
 }
 
 /**
- * Whether nothing is stored in less than words, which neighbouring columns share, and all factors of products of a kernel can be computed in vectors along a contracted axis of a known length, and read nothing else. */
+ * Whether a kernel's factors can be staged: all of them can be computed in vectors along a contracted axis of a known length and read nothing
+ * else, and stores are of whole words, none of which neighbouring columns share.
+ */
 export function canStageFactors(kernel: TileKernel, at: Coordinates): boolean {
   return [...flattenTileStatements(kernel.body)].every((statement) => {
     if (statement.kind === 'store') return storesWords(statement, kernel, at);
@@ -167,7 +163,8 @@ export function canStageFactors(kernel: TileKernel, at: Coordinates): boolean {
       walkTileExpressions([factor], (part) => {
         if (part.kind === 'decode' || part.kind === 'tile' || part.kind === 'exchange') isPlain = false;
       });
-      return isPlain && readsWhole(factor, statement.over, at);
+      // A chunk's positions have coordinates only.
+      return isPlain && readsVectors(wideFactor(factor), statement.over, lanes, at, new Map());
     });
   });
 }
@@ -181,9 +178,4 @@ function storesWords(
   const inner = axes.at(-1);
   const { vector: width } = inner === undefined ? { vector: 1 } : at.spreadOf(inner);
   return storage === undefined || width * storageBytes(storage) >= 4;
-}
-
-/** As `readsVectors`, of positions that only have coordinates. */
-function readsWhole(factor: TileExpression, over: string, at: Coordinates): boolean {
-  return readsVectors(wideFactor(factor), over, lanes, at, new Map());
 }
