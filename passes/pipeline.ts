@@ -1,14 +1,16 @@
 import type { Target } from '../backends/target.js';
+import { encodedFields } from '../ir/encoding.js';
 import { canonicalize } from './graph/canonicalize.js';
 import { decompose } from './graph/decompose.js';
 import { divideProducts } from './graph/divide-products.js';
 import { eliminateCommonSubexpressions } from './graph/eliminate-common-subexpressions.js';
 import { eliminateDeadCode } from './graph/eliminate-dead-code.js';
-import { type EncodingOf, encodeWeights } from './graph/encode-weights.js';
+import { type EncodingOf, encodeWeights, encodingOfWeight } from './graph/encode-weights.js';
 import { foldConstants } from './graph/fold-constants.js';
 import { fuse } from './graph/fuse.js';
 import { halveWeights } from './graph/halve-weights.js';
 import { hoistLoopInvariants } from './graph/hoist-loop-invariants.js';
+import { interleaveGates, type MoreBuffers } from './graph/interleave-gates.js';
 import { joinRows } from './graph/join-rows.js';
 import { mergeNormWeights } from './graph/merge-norm-weights.js';
 import { mergeProjections } from './graph/merge-projections.js';
@@ -55,8 +57,15 @@ export function graphPassesFor(
   const quantize: readonly GraphPass[] =
     mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
   const encode: readonly GraphPass[] = encodingOf === undefined ? [] : [encodeWeights(encodingOf), eliminateDeadCode];
+  // Rows of 8 bits and of activations have scales, an encoded weight has several arrays.
+  const moreBuffers: MoreBuffers = (weight) => {
+    const encoding = encodingOf && encodingOfWeight(weight, encodingOf);
+    if (encoding !== undefined) return encodedFields(encoding, weight.type.shape[1]?.constant ?? 0).length - 1;
+    return mayQuantize === undefined ? 0 : 2;
+  };
   return [
     ...simplifyPasses(encodingOf),
+    interleaveGates(moreBuffers),
     divideProducts,
     eliminateDeadCode,
     ...encode,

@@ -56,6 +56,7 @@ describe('numbers are encoded while they are read', () => {
     ['a tensor', part('a', 6, 64)],
     ['rows after each other', { shape: [8, 64], source: { kind: 'concat_rows', parts: [part('a', 6, 64), part('c', 2, 64)] } }],
     ['rows in turn', { shape: [12, 64], source: { kind: 'interleave_rows', group: 2, parts: [part('a', 6, 64), part('b', 6, 64)] } }],
+    ['rows of a tensor', { shape: [3, 64], source: { kind: 'slice_rows', of: part('b', 6, 64), start: 2 } }],
     ['a transpose', { shape: [6, 64], source: { kind: 'permute', of: part('across', 64, 6), permutation: [1, 0] } }],
   ]; // prettier-ignore
 

@@ -62,6 +62,7 @@ function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<strin
       case 'interleave_rows':
         source.parts.forEach(visit);
         return;
+      case 'slice_rows':
       case 'permute':
       case 'quantize_rows':
       case 'row_scales':

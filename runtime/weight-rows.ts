@@ -97,6 +97,14 @@ abstract class RowOpener {
     return { count: whole.shape[0] as number, rowBytes, read };
   }
 
+  protected slice(part: WeightPart, of: WeightPart, start: number): Rows {
+    const end = start + (part.shape[0] as number);
+    const fits = end <= (of.shape[0] ?? 0) && of.shape.slice(1).join() === part.shape.slice(1).join();
+    if (!fits) this.rejectShape({ ...part, shape: [end, ...part.shape.slice(1)] }, of.shape);
+    const { rowBytes, read } = this.open(of);
+    return { count: end - start, rowBytes, read: (first, count) => read(start + first, count) };
+  }
+
   protected rejectShape(part: WeightPart, found: readonly number[], tensor?: string): never {
     throw new Flux2cError('F2C523', 'a weight of the checkpoint has the wrong shape', {
       where: [this.files.table.source, `@${this.files.name}`, ...(tensor === undefined ? [] : [tensor])],
@@ -124,6 +132,8 @@ class NumberOpener extends RowOpener {
         return this.concatenate(part, this.openParts(part, source.parts));
       case 'interleave_rows':
         return this.interleave(part, this.openParts(part, source.parts), source.group);
+      case 'slice_rows':
+        return this.slice(part, source.of, source.start);
       case 'permute':
         return this.permute(part, source.of, source.permutation);
       case 'quantize_rows':
@@ -261,6 +271,8 @@ class RecordOpener extends RowOpener {
         return this.concatenate(part, this.openParts(part, source.parts));
       case 'interleave_rows':
         return this.interleave(part, this.openParts(part, source.parts), source.group);
+      case 'slice_rows':
+        return this.slice(part, source.of, source.start);
       case 'tensor': {
         const slice = this.findSlice(part, source.tensor);
         const isStored = slice.encoding?.text === this.form.encoding.text && slice.shape.join() === part.shape.join();

@@ -66,6 +66,17 @@ describe('checkpointWeights', () => {
       'a permutation that keeps rows',
       declare('f32', [4, 2, 2, 3], { kind: 'permute', of: part('conv', [4, 3, 2, 2]), permutation: [0, 2, 3, 1] }),
     ],
+    [
+      'rows of a pack, from within a part',
+      declare('bf16', [5, 4], {
+        kind: 'slice_rows',
+        of: {
+          shape: [12, 4],
+          source: { kind: 'interleave_rows', group: 2, parts: [part('a', [6, 4]), part('b', [6, 4])] },
+        },
+        start: 3,
+      }),
+    ],
     ['a transpose', declare('bf16', [4, 6], { kind: 'permute', of: part('a', [6, 4]), permutation: [1, 0] })],
     ['eight-byte elements', declare('i64', [2, 3], { kind: 'permute', of: part('wide', [3, 2]), permutation: [1, 0] })],
     ['rows in 8 bits', declare('f8e4m3', [6, 4], { kind: 'quantize_rows', of: part('b', [6, 4]) })],

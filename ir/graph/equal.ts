@@ -109,6 +109,8 @@ export function equalWeightSources(a: WeightSource, b: WeightSource): boolean {
       return b.kind === 'concat_rows' && equalLists(a.parts, b.parts, equalParts);
     case 'interleave_rows':
       return b.kind === 'interleave_rows' && a.group === b.group && equalLists(a.parts, b.parts, equalParts);
+    case 'slice_rows':
+      return b.kind === 'slice_rows' && a.start === b.start && equalParts(a.of, b.of);
     case 'permute':
       return b.kind === 'permute' && equalAttributes(a.permutation, b.permutation) && equalParts(a.of, b.of);
     case 'quantize_rows':

@@ -45,6 +45,8 @@ export type WeightSource =
   | { readonly kind: 'concat_rows'; readonly parts: readonly WeightPart[] }
   /** Rows taken in turn, `group` from each part: gate and up rows side by side. */
   | { readonly kind: 'interleave_rows'; readonly group: number; readonly parts: readonly WeightPart[] }
+  /** As many rows of the part as the shape says, from `start` on. */
+  | { readonly kind: 'slice_rows'; readonly of: WeightPart; readonly start: number }
   | { readonly kind: 'permute'; readonly of: WeightPart; readonly permutation: readonly number[] }
   /** Rows in f8e4m3, each divided by its scale, as the operation of that name makes them. Whole weights only, no parts of others. */
   | { readonly kind: 'quantize_rows'; readonly of: WeightPart }

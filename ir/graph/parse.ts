@@ -68,6 +68,14 @@ class ModuleParser {
         scanner.expect(')');
         return { kind, group, parts };
       }
+      case 'slice_rows': {
+        scanner.expect('(');
+        const of = this.part();
+        scanner.expect(',');
+        const start = scanner.integer();
+        scanner.expect(')');
+        return { kind, of, start };
+      }
       case 'permute': {
         scanner.expect('(');
         const of = this.part();
@@ -95,7 +103,8 @@ class ModuleParser {
       }
       default:
         return scanner.fail('F2C130', `there is no source '${kind}'`, {
-          expected: 'tensor, concat_rows, interleave_rows, permute, quantize_rows, row_scales or encoded_rows',
+          expected:
+            'tensor, concat_rows, interleave_rows, slice_rows, permute, quantize_rows, row_scales or encoded_rows',
         });
     }
   }

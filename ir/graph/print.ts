@@ -147,6 +147,8 @@ function printSource(source: WeightSource): string {
       return `concat_rows(${source.parts.map(printPart).join(', ')})`;
     case 'interleave_rows':
       return `interleave_rows(${[`${source.group}`, ...source.parts.map(printPart)].join(', ')})`;
+    case 'slice_rows':
+      return `slice_rows(${printPart(source.of)}, ${source.start})`;
     case 'permute':
       return `permute(${printPart(source.of)}, [${source.permutation.join(', ')}])`;
     case 'quantize_rows':

@@ -58,6 +58,15 @@ function findPartProblem({ shape, source }: WeightPart): string | undefined {
       }
       return parts.map(findIngredientProblem).find((found) => found !== undefined);
     }
+    case 'slice_rows': {
+      const { of, start } = source;
+      const rows = shape[0] ?? 0;
+      const isInside = Number.isSafeInteger(start) && start >= 0 && start + rows <= (of.shape[0] ?? 0);
+      if (shape.length === 0 || !isInside || !sameShape(of.shape.slice(1), shape.slice(1))) {
+        return `rows of ${printShape(of.shape)} from ${start} are not ${printShape(shape)}`;
+      }
+      return findIngredientProblem(of);
+    }
     case 'permute': {
       const { of, permutation } = source;
       const isPermutation = sameShape(

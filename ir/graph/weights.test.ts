@@ -53,6 +53,12 @@ it('interleaves rows in groups', () => {
   ]);
 });
 
+it('takes rows of a part', () => {
+  const of = { shape: [8, 2], source: { kind: 'concat_rows', parts: [part('gate'), part('up')] } } as const;
+  expect([...materialize([3, 2], { kind: 'slice_rows', of, start: 3 }).data]).toEqual([7, 8, 11, 12, 13, 14]);
+  expect(() => materialize([3, 2], { kind: 'slice_rows', of, start: 6 })).toThrow('what rows are taken of');
+});
+
 it('quantises rows to 8 bits, each with its scale', () => {
   const of = part('gate');
   const values = materialize([4, 2], { kind: 'quantize_rows', of }, 'f8e4m3');

@@ -40,6 +40,8 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
       return takeRows(part, packParts(source.parts, read, where), undefined, where);
     case 'interleave_rows':
       return takeRows(part, packParts(source.parts, read, where), source.group, where);
+    case 'slice_rows':
+      return sliceRows(part, packPart(source.of, read, where), source.start, where);
     case 'permute': {
       const result = permuteAxes(packPart(source.of, read, where), source.permutation);
       if (result.shape.join() !== part.shape.join())
@@ -123,6 +125,15 @@ function takeRows(
     }
   }
   return { dtype: first.dtype, shape: whole.shape, data };
+}
+
+function sliceRows(part: WeightPart, whole: HostTensor, start: number, where: readonly string[]): HostTensor {
+  const [rows = 0, ...rowShape] = part.shape;
+  const rowSize = countElements(rowShape);
+  const fits = start + rows <= (whole.shape[0] ?? 0) && whole.shape.slice(1).join() === rowShape.join();
+  if (!fits) rejectShape(where, [start + rows, ...rowShape], whole.shape, 'what rows are taken of');
+  const data = whole.data.slice(start * rowSize, (start + rows) * rowSize);
+  return { dtype: whole.dtype, shape: part.shape, data };
 }
 
 function rejectShape(

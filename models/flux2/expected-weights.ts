@@ -24,6 +24,7 @@ function collectTensors({ shape, source }: WeightPart, expected: Map<string, rea
     case 'interleave_rows':
       for (const part of source.parts) collectTensors(part, expected);
       return;
+    case 'slice_rows':
     case 'permute':
     case 'quantize_rows':
     case 'row_scales':

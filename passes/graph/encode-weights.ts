@@ -60,6 +60,8 @@ function listRowTensors(source: WeightSource): readonly string[] | undefined {
       const parts = source.parts.map((part) => listRowTensors(part.source));
       return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
     }
+    case 'slice_rows':
+      return listRowTensors(source.of.source);
     default:
       return undefined;
   }

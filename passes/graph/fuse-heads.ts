@@ -2,6 +2,7 @@ import type { Dim } from '../../ir/dim.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import { equalShapes } from '../../ir/graph/types.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+import { followElementwise } from './meeting-pieces.js';
 import type { Uses } from './uses.js';
 
 /** What belongs to one kernel, in the block's order, and what it makes. */
@@ -16,12 +17,19 @@ export interface HeadsGroup {
  * memory twice and took a launch for each of queries and keys.
  *
  * The product may be scaled by elementwise operations before. Each piece of it (its split's results, or all of it) is read by one reshape to heads, and that by rms_norm and
- * rope or by anything. All results are made where the group's last operation stood, so nothing may read one before.
+ * rope or by anything, or has pairs of a gate and its partner (interleave-gates.ts), which meet in one value. All results are made where the group's last operation stood, so nothing may read one before.
  * Where pairs of rope are half a head apart, the norm stays a kernel of rows.
  */
 export function findHeads(block: Block, uses: Uses): readonly HeadsGroup[] {
   const search = new HeadsSearch(block, uses);
   return block.operations.flatMap((operation) => search.groupOf(operation) ?? []);
+}
+
+interface PieceOfHeads {
+  readonly operations: readonly Operation[];
+  readonly result: Value;
+  /** Columns of a head. */
+  readonly size: Dim;
 }
 
 class HeadsSearch {
@@ -48,12 +56,12 @@ class HeadsSearch {
     const sizes = new Set<number | undefined>();
     let normalises = false;
     for (const piece of isSplit ? split.results : [whole]) {
-      const heads = this.headsOf(piece);
+      const heads = this.headsOf(piece) ?? this.pairsOf(piece);
       if (heads === undefined) return undefined;
       operations.push(...heads.operations);
       results.push(heads.result);
       sizes.add(heads.size.constant);
-      normalises ||= heads.operations.length > 1;
+      normalises ||= heads.operations.some(({ kind }) => kind === 'rms_norm');
     }
     const [size] = sizes;
     if (!normalises || sizes.size !== 1 || size === undefined || size % 16 !== 0 || size > 256) return undefined;
@@ -79,8 +87,26 @@ class HeadsSearch {
     }
   }
 
+  /** From a piece of the columns through the two of a pair, which meet in elementwise operations. */
+  private pairsOf(piece: Value): PieceOfHeads | undefined {
+    const reshape = this.onlyReader(piece);
+    const [, , , pairs, two] = reshape?.kind === 'reshape' ? (reshape.results[0] as Value).type.shape : [];
+    if (reshape === undefined || pairs === undefined || two?.constant !== 2) return undefined;
+    const split = this.onlyReader(reshape.results[0] as Value);
+    if (split?.kind !== 'split' || split.attributes.axis !== 4) return undefined;
+    const halves = split.results.map((value) => this.onlyReader(value));
+    if (halves.length !== 2 || !halves.every((one) => one?.kind === 'reshape')) return undefined;
+    const [gate, up] = halves.map((one) => one?.results[0]) as [Value, Value];
+    const ways = [gate, up].map((value) => [...followElementwise(value, this.uses)]) as [Operation[], Operation[]];
+    const end = ways[0].find((operation) => ways[1].includes(operation));
+    if (end === undefined) return undefined;
+    const meeting = ways.flatMap((way) => way.slice(0, way.indexOf(end)));
+    const operations = [reshape, split, ...(halves as Operation[]), ...meeting, end];
+    return { operations, result: end.results[0] as Value, size: pairs.mul(2) };
+  }
+
   /** From a piece of the columns through its heads, their norm and rope. */
-  private headsOf(piece: Value): { operations: readonly Operation[]; result: Value; size: Dim } | undefined {
+  private headsOf(piece: Value): PieceOfHeads | undefined {
     const reshape = this.onlyReader(piece);
     if (reshape?.kind !== 'reshape') return undefined;
     const heads = reshape.results[0] as Value;

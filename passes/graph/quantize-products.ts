@@ -88,6 +88,7 @@ function listTensors(source: WeightSource): readonly string[] {
     case 'concat_rows':
     case 'interleave_rows':
       return source.parts.flatMap((part) => listTensors(part.source));
+    case 'slice_rows':
     case 'permute':
     case 'quantize_rows':
     case 'row_scales':

@@ -24,7 +24,7 @@ export function listSchedules(facts: KernelFacts, target: Target): readonly Sche
 }
 
 function listMatrices(facts: KernelFacts, target: Target): readonly Schedule[] {
-  if (target.matrix === undefined) return [];
+  if (target.matrix === undefined || (facts.family === 'heads' && (facts.products ?? 1) > 1)) return [];
   return target.matrix === 'subgroup' ? scheduleFactors(facts, target) : scheduleMatrices(facts, target);
 }
 

@@ -25,7 +25,8 @@ export function scheduleStaged(facts: KernelFacts, target: Target): readonly Sch
 
 /** All such schedules that a target can start, the largest first, whether they pay or not. */
 export function listStaged(facts: KernelFacts, target: Target): readonly Schedule[] {
-  if (facts.encoding !== undefined) return [];
+  // Heads of two halves are for targets that stage nothing.
+  if (facts.encoding !== undefined || (facts.family === 'heads' && (facts.products ?? 1) > 1)) return [];
   const candidates =
     facts.family === 'heads' ? stageHeads(facts) : facts.family === 'contraction' ? stageProduct(facts) : [];
   return candidates

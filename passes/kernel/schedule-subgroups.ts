@@ -58,10 +58,10 @@ function columnsOf(n: Dim, most: number, lanes: number): number {
 function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, size, k] = [extents.get('m') as Dim, extents.get('d')?.constant ?? 0, extents.get('k') as Dim];
-  const columns = spreadHead(size, lanes);
+  const columns = (facts.products ?? 1) > 1 ? spreadPairs(size, lanes) : spreadHead(size, lanes);
   if (columns === undefined || !k.isMultipleOf(4)) return undefined;
   const { registers, vector } = columns;
-  const rows = partsFor(m, 1, registers * vector > 8 ? tileRows / 2 : tileRows);
+  const rows = partsFor(m, 1, registers * vector * (facts.products ?? 1) > 8 ? tileRows / 2 : tileRows);
   return {
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
@@ -86,6 +86,15 @@ function spreadHead(size: number, lanes: number): AxisSpread | undefined {
     return { threads: lanes, registers, vector };
   }
   return undefined;
+}
+
+/** Pairs of columns over the lanes, about as many as a plain product's tile has columns. */
+function spreadPairs(pairs: number, lanes: number): AxisSpread | undefined {
+  const whole = pairs / lanes;
+  if (pairs === 0 || !Number.isInteger(whole)) return undefined;
+  const most = Math.max(1, Math.floor((1.5 * tileColumns) / (2 * lanes)));
+  const registers = Array.from({ length: most }, (_, at) => most - at).find((count) => whole % count === 0) ?? 1;
+  return { threads: lanes, registers, vector: 1 };
 }
 
 /** Queries over lanes: softmax needs no other lane. Keys and values come one at a time, a part of each from every lane. */

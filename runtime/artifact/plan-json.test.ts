@@ -28,7 +28,14 @@ const plan: Plan = {
             shape: [3],
             source: {
               kind: 'permute',
-              of: { shape: [3], source: { kind: 'concat_rows', parts: [] } },
+              of: {
+                shape: [3],
+                source: {
+                  kind: 'slice_rows',
+                  of: { shape: [4], source: { kind: 'concat_rows', parts: [] } },
+                  start: 1,
+                },
+              },
               permutation: [0],
             },
           },

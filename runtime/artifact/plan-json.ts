@@ -70,6 +70,7 @@ const weightSource: Decoder<WeightSource> = byKind<WeightSource>({
   tensor: object({ kind: oneOf('tensor'), tensor: string }),
   concat_rows: object({ kind: oneOf('concat_rows'), parts: list(weightPart) }),
   interleave_rows: object({ kind: oneOf('interleave_rows'), group: count, parts: list(weightPart) }),
+  slice_rows: object({ kind: oneOf('slice_rows'), of: weightPart, start: count }),
   permute: object({ kind: oneOf('permute'), of: weightPart, permutation: list(count) }),
   quantize_rows: object({ kind: oneOf('quantize_rows'), of: weightPart }),
   row_scales: object({ kind: oneOf('row_scales'), of: weightPart }),

@@ -60,6 +60,10 @@ export class WeightTables {
         const group = source.kind === 'interleave_rows' ? `${source.group}, ` : '';
         return `${source.kind}(${sizes}, ${group}{${parts.join(', ')}})`;
       }
+      case 'slice_rows': {
+        const of = this.printSource(component, weight, source.of.source, source.of.shape);
+        return `slice_rows(${sizes}, ${source.start}, ${of})`;
+      }
       case 'permute': {
         const of = this.printSource(component, weight, source.of.source, source.of.shape);
         return `permute(${sizes}, ${printIntegers(source.permutation)}, ${of})`;

@@ -100,6 +100,11 @@ export function headSizeOf(group: KernelGroup): Dim {
   return lastDim(norm.operands[0] as Value);
 }
 
+/** Whether there are pairs of a gate and what it is multiplied with among the heads. */
+export function hasPairs({ body }: KernelGroup): boolean {
+  return body.operations.some(({ kind, operands }) => kind === 'split' && operands[0]?.type.shape.length === 5);
+}
+
 export function statisticsAnchor(group: KernelGroup): StatisticsOperation {
   return anchorOf(group, statisticsKinds);
 }
@@ -201,8 +206,10 @@ function describeHeads(group: KernelGroup): KernelFacts {
   const [product] = productsOf(group.body.operations);
   const result = product.results[0] as Value;
   const size = headSizeOf(group);
+  const isPaired = hasPairs(group);
   return {
     family: 'heads',
+    ...(isPaired && { products: 2 }),
     ...factorBytesOf(product),
     ...encodingOf(group, product.operands[1] as Value),
     axes: [
@@ -210,7 +217,8 @@ function describeHeads(group: KernelGroup): KernelFacts {
       { name: 'm', kind: 'grid_x', extent: leadingCount(result) },
       // A workgroup has whole heads of one kind, so what is done with them is decided once for it.
       { name: 'h', kind: 'grid_y', extent: lastDim(result).divideExactly(size) as Dim },
-      { name: 'd', kind: 'whole', extent: size },
+      // The two of a pair have an accumulator each.
+      { name: 'd', kind: 'whole', extent: isPaired ? (size.divideExactly(2) as Dim) : size },
       { name: 'k', kind: 'loop', extent: lastDim(product.operands[0] as Value) },
     ],
   };

@@ -37,6 +37,10 @@ export class IndexSpace {
   }
 
   exclusiveOr(of: Dim, mask: number): Dim {
+    const lowest = mask === 1 ? this.split(of, Dim.of(2)) : undefined;
+    if (lowest !== undefined && lowest.rest === undefined && lowest.inside.constant !== undefined) {
+      return of.add(1 - 2 * lowest.inside.constant);
+    }
     const key = `xor ${mask} ${of.text}`;
     return this.intern(key, (name) => ({ name, kind: 'exclusive_or', of, mask }));
   }

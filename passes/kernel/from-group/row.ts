@@ -30,30 +30,34 @@ export function rowCoordinates(shape: readonly Dim[], isApart: boolean, space: I
     : space.delinearize(m, shape.slice(0, -1));
 }
 
-/** The statistics of rows at the given leading coordinates, which run along an axis. */
+/**
+ * The statistics of rows at the given leading coordinates, which run along an axis; a coordinate may stand for several columns of a row,
+ * `places`.
+ */
 export function rowStatistics(
   operation: Operation,
   rows: readonly Dim[],
   axis: string,
   pull: Scalarizer,
+  places: readonly Dim[] = [Dim.symbol(axis)],
 ): TileStatement[] {
   const source = operation.operands[0] as Value;
   const result = operation.results[0] as Value;
   const size = source.type.shape.at(-1) as Dim;
-  const x = pull.elementOf(source, [...rows, Dim.symbol(axis)]);
+  const elements = places.map((place) => pull.elementOf(source, [...rows, place]));
   const count = indexNumber(size);
   const statistic = (
     hint: string,
     operator: 'add' | 'max',
     initial: number,
-    value: TileExpression,
+    valueOf: (x: TileExpression) => TileExpression,
   ): { name: string; statements: TileStatement[] } => {
     const name = pull.freshTile(hint);
     return {
       name,
       statements: [
         { kind: 'tile', name, axes: ['m'], value: number(initial) },
-        { kind: 'reduce', name, over: axis, operator, value },
+        ...elements.map((x): TileStatement => ({ kind: 'reduce', name, over: axis, operator, value: valueOf(x) })),
       ],
     };
   };
@@ -70,10 +74,12 @@ export function rowStatistics(
     unary('rsqrt', binary('add', binary('div', tile(sum), count), number(eps)));
   switch (operation.kind) {
     case 'layer_norm': {
-      const sum = statistic('mean', 'add', 0, x);
+      const sum = statistic('mean', 'add', 0, (x) => x);
       const mean: TileStatement = { kind: 'assign', name: sum.name, value: binary('div', tile(sum.name), count) };
-      const centred = binary('sub', x, tile(sum.name));
-      const squares = statistic('scale', 'add', 0, binary('mul', centred, centred));
+      const squares = statistic('scale', 'add', 0, (x) => {
+        const centred = binary('sub', x, tile(sum.name));
+        return binary('mul', centred, centred);
+      });
       const { eps } = operation.attributes;
       define((element) => binary('mul', binary('sub', element, tile(sum.name)), tile(squares.name)));
       return [
@@ -84,7 +90,7 @@ export function rowStatistics(
       ];
     }
     case 'rms_norm': {
-      const squares = statistic('scale', 'add', 0, binary('mul', x, x));
+      const squares = statistic('scale', 'add', 0, (x) => binary('mul', x, x));
       const weight = operation.operands[1] as Value;
       define((element, index, conditions) => {
         const normal = binary('mul', element, tile(squares.name));
@@ -94,15 +100,15 @@ export function rowStatistics(
       return [...squares.statements, { kind: 'assign', name: squares.name, value: inverseRoot(squares.name, eps) }];
     }
     case 'softmax': {
-      const largest = statistic('largest', 'max', -Infinity, x);
+      const largest = statistic('largest', 'max', -Infinity, (x) => x);
       const exponential = (element: TileExpression): TileExpression =>
         unary('exp', binary('sub', element, tile(largest.name)));
-      const sum = statistic('sum', 'add', 0, exponential(x));
+      const sum = statistic('sum', 'add', 0, exponential);
       define((element) => binary('div', exponential(element), tile(sum.name)));
       return [...largest.statements, ...sum.statements];
     }
     case 'quantize_rows': {
-      const { name, statements } = statistic('scale', 'max', 0, unary('abs', x));
+      const { name, statements } = statistic('scale', 'max', 0, (x) => unary('abs', x));
       const isZero = binary('less', tile(name), number(leastQuantized));
       const quotient = binary('div', tile(name), number(largestF8e4m3));
       define((element) => binary('div', element, tile(name)));

@@ -307,9 +307,12 @@ export class Scalarizer {
         axis !== undefined && place.equals(Dim.symbol(axis))
           ? { kind: 'exchange', axis, mask: 1, operand: own }
           : this.elementOf(x, [...index.slice(0, -1), space.exclusiveOr(place, 1)], conditions);
-      const odd = indexNumber(space.modulo(place, Dim.of(2)));
+      const odd = space.modulo(place, Dim.of(2));
       // -1 for even places, 1 for odd ones
-      const sign = binary('sub', binary('mul', number(2), odd), number(1));
+      const sign =
+        odd.constant === undefined
+          ? binary('sub', binary('mul', number(2), indexNumber(odd)), number(1))
+          : number(2 * odd.constant - 1);
       const turned = binary('mul', binary('mul', sign, other), this.elementOf(sin, [position, pair], conditions));
       return binary('add', binary('mul', own, this.elementOf(cos, [position, pair], conditions)), turned);
     }

@@ -28,10 +28,11 @@ struct StoredTensor {
 
 /** Where a weight's numbers come from: a stored tensor, others packed, or what rows are quantised to. Rows are indices of the first axis. */
 struct Source {
-  enum Kind { stored, concat, interleave, permuted, quantized, scales } kind;
+  enum Kind { stored, concat, interleave, sliced, permuted, quantized, scales } kind;
   Shape shape;
   int tensor = -1;
   std::vector<Source> parts = {};
+  /** Rows taken in turn; of a slice, the first one. */
   long long group = 0;
   std::vector<int> permutation = {};
 };
@@ -44,6 +45,10 @@ inline Source concat_rows(Shape shape, std::vector<Source> parts) {
 /** Rows taken in turn, group from each part. */
 inline Source interleave_rows(Shape shape, long long group, std::vector<Source> parts) {
   return {Source::interleave, std::move(shape), -1, std::move(parts), group};
+}
+/** Rows of another source from start on. */
+inline Source slice_rows(Shape shape, long long start, Source of) {
+  return {Source::sliced, std::move(shape), -1, {std::move(of)}, start};
 }
 inline Source permute(Shape shape, std::vector<int> permutation, Source of) {
   return {Source::permuted, std::move(shape), -1, {std::move(of)}, 0, std::move(permutation)};
@@ -181,6 +186,7 @@ class WeightReader {
         }
         return;
       }
+      case Source::sliced: return read_rows(source.parts[0], type, source.group + first, rows, to);
       case Source::permuted: {
         const Source& of = source.parts[0];
         const bool keeps_rows = source.permutation[0] == 0;
