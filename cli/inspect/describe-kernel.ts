@@ -37,8 +37,8 @@ function describeTile(tile: TileKernel): string {
     `${name} = ${tile.axes.find((axis) => axis.name === name)?.extent.text ?? '?'}`;
   const contractions = statements.filter((statement) => statement.kind === 'contract');
   const reductions = statements.filter((statement) => statement.kind === 'reduce');
-  const stores = statements.filter((statement) => statement.kind === 'store').length;
-  const results = stores === 1 ? '' : `, ${stores} results`;
+  const stored = new Set(statements.flatMap((statement) => (statement.kind === 'store' ? [statement.buffer] : [])));
+  const results = stored.size === 1 ? '' : `, ${stored.size} results`;
   const of = storages === '' ? '' : ` of ${storages}`;
   const [contraction] = contractions;
   // Scores are multiplied, and the largest is looked for, inside the walk over keys.

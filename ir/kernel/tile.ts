@@ -224,6 +224,11 @@ export interface Schedule {
   readonly dots?: boolean;
   /** Sums of lanes are made for one register of a tile's last axis after the other: registers hold no more at once. */
   readonly columnsApart?: true;
+  /**
+   * Of a vector of sums of dot products, those of so many lanes are made together, in a walk over the contracted axis of their own: few sums
+   * at a time, and what follows them is computed for whole vectors.
+   */
+  readonly lanesTogether?: 1 | 2;
   /** Invocations that exchange registers; set when the lowering may rely on it. */
   readonly subgroupSize?: number;
   /**

@@ -75,11 +75,12 @@ function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reje
 
 /** Factors in workgroup memory are vectors along a contracted axis that one invocation has, and all of a chunk are multiplied in one loop. */
 function checkStaged(kernel: TileKernel, schedule: Schedule, reject: Reject): void {
-  const { spread, matrix, columnsApart, unroll, dots } = schedule;
+  const { spread, matrix, columnsApart, lanesTogether, unroll, dots } = schedule;
   const odd = Object.entries(spread).find(
     ([, { rolled, walked, section, dealtTo, groups }]) => rolled ?? walked ?? section ?? dealtTo ?? groups,
   );
-  if (matrix !== undefined || columnsApart === true || unroll !== 1 || dots !== true || odd !== undefined) {
+  const isApart = columnsApart === true || lanesTogether !== undefined;
+  if (matrix !== undefined || isApart || unroll !== 1 || dots !== true || odd !== undefined) {
     reject(odd?.[0] ?? '', 'factors in workgroup memory go with sums of dot products alone', 'nothing else', 'more');
   }
   for (const axis of contractedAxes(kernel.body)) {

@@ -153,11 +153,15 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
     target.loops !== undefined && facts.widensRight === true && (facts.products ?? 1) === 1 && !facts.section;
   // Decoding costs as much as several products, so that one column of more rows is best.
   const isDecoded = target.loops !== undefined && facts.encoding !== undefined && !inPairs;
-  const few = (isTall || (facts.products ?? 1) > 1) && vectorOf(n) === 4 ? 2 : vectorOf(n);
+  // Sums of few lanes at a time fill the registers of a processor, and what is made of them are whole vectors.
+  const products = facts.products ?? 1;
+  const apart =
+    target.loops !== undefined && (isTall || products > 1) && !isDecoded && vectorOf(n) === 4 && vectorOf(k) === 4;
+  const few = !apart && products > 1 && vectorOf(n) === 4 ? 2 : vectorOf(n);
   const columns = isDecoded ? 1 : few;
   // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
   // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
-  const wanted = target.stagingPays || (isTall && columns === 2) ? 4 : 2;
+  const wanted = target.stagingPays || apart ? 4 : 2;
   const rows = isDecoded ? Math.max(1, Math.floor(8 / (facts.products ?? 1))) : wanted;
   const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : rows;
   // On a processor a tile's columns past the end are work like others.
@@ -171,7 +175,7 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
   );
   const batch = extents.has('z') ? { z: alone } : {};
   const batched = extents.has('z') ? ['z'] : [];
-  return schedule(
+  const chosen = schedule(
     {
       m: spread(rowThreads, rowRegisters, 1),
       n: spread(columnThreads, 1, columns),
@@ -181,6 +185,7 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
     target.stagingPays ? 2 : 1,
   );
+  return apart ? { ...chosen, lanesTogether: products > 1 ? 1 : 2 } : chosen;
 }
 
 /**

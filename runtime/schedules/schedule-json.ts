@@ -7,6 +7,11 @@ const lanes: Decoder<1 | 2 | 4> = (value, at) => {
   throw malformed(at, '1, 2 or 4', value);
 };
 
+const few: Decoder<1 | 2> = (value, at) => {
+  if (value === 1 || value === 2) return value;
+  throw malformed(at, '1 or 2', value);
+};
+
 const yes: Decoder<true> = (value, at) => {
   if (value === true) return value;
   throw malformed(at, 'true', value);
@@ -36,5 +41,5 @@ const matrix = objectWith(
 
 export const decodeSchedule: Decoder<Schedule> = objectWith(
   { spread: spreads, threadOrder: list(string), unroll: count },
-  { dots: boolean, columnsApart: yes, subgroupSize: count, bySubgroups: yes, staged: yes, matrix },
+  { dots: boolean, columnsApart: yes, lanesTogether: few, subgroupSize: count, bySubgroups: yes, staged: yes, matrix },
 );

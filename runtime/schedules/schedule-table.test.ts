@@ -30,6 +30,7 @@ const schedules: readonly Schedule[] = [
     threadOrder: ['d', 'j.groups'],
     unroll: 1,
     columnsApart: true,
+    lanesTogether: 2,
     subgroupSize: 32,
     matrix: { unit: 'wgmma', stages: 3, walk: { block: 5 } },
   },

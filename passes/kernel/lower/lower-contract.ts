@@ -19,9 +19,14 @@ import type { Contract } from './matrix-operands.js';
 interface Running {
   /** Loads what a step multiplies. */
   prepare(step: number, factors: Factors): void;
-  /** Adds the products of one step of the contracted axis. */
-  step(step: number, factors: Factors): void;
+  /** Adds the products of one step of the contracted axis, of some lanes of its vectors or of all. */
+  step(step: number, factors: Factors, lanes?: Lanes): void;
   finish(): void;
+}
+
+interface Lanes {
+  readonly from: number;
+  readonly end: number;
 }
 
 /** A sum of lanes: of which element. */
@@ -53,7 +58,11 @@ export class ContractLowering {
     const { loops, schedule } = this.context;
     const [first] = contracts as readonly [Contract];
     if (schedule.columnsApart === true && contracts.length === 1 && this.isDot(first)) {
-      for (const positions of this.columns(first.name)) this.walk(first.over, [this.runDot(first, positions)]);
+      for (const positions of this.columns(first.name)) {
+        const one = this.runDot(first, positions);
+        this.walk(first.over, [one]);
+        one.finish();
+      }
       return;
     }
     const all = contracts.map((contract) =>
@@ -67,9 +76,19 @@ export class ContractLowering {
       for (const one of all) one.finish();
       return;
     }
+    const { lanesTogether } = schedule;
+    if (lanesTogether !== undefined && contracts.every((contract) => this.isDot(contract))) {
+      const { lanes } = loops.tile(first.name);
+      for (let from = 0; from < lanes; from += lanesTogether) {
+        this.walk(first.over, all, { from, end: from + lanesTogether });
+      }
+      for (const one of all) one.finish();
+      return;
+    }
     const { section } = this.context.at.spreadOf(first.over);
     if (section === undefined) this.walk(first.over, all);
     else this.walkSections(contracts, section, all);
+    for (const one of all) one.finish();
   }
 
   /** Where all guards hold in all of a section, which they nearly always do, it is walked without them. */
@@ -87,7 +106,6 @@ export class ContractLowering {
           () => stepWith('kept'),
         );
     });
-    for (const one of running) one.finish();
   }
 
   /** Whether the guards that stand still in the open section hold for all of the invocation's elements; undefined without any. */
@@ -105,19 +123,18 @@ export class ContractLowering {
     return all;
   }
 
-  private walk(over: string, running: readonly Running[]): void {
+  private walk(over: string, running: readonly Running[], lanes?: Lanes): void {
     const { loops, schedule } = this.context;
-    loops.overChunks(over, schedule.unroll, this.stepAll(running, 'kept'));
-    for (const one of running) one.finish();
+    loops.overChunks(over, schedule.unroll, this.stepAll(running, 'kept', lanes));
   }
 
   /** A step of all contractions; all steps of a walk are in one body. */
-  private stepAll(running: readonly Running[], guards: 'kept' | 'left out'): (step: number) => void {
+  private stepAll(running: readonly Running[], guards: 'kept' | 'left out', lanes?: Lanes): (step: number) => void {
     const factors = new Factors(this.context, guards, this.context.staged);
     return (step) => {
       // Where a vector is as many registers, there are enough of them to load all of a step first.
       if (this.context.schedule.dots === true) for (const one of running) one.prepare(step, factors);
-      for (const one of running) one.step(step, factors);
+      for (const one of running) one.step(step, factors, lanes);
     };
   }
 
@@ -167,8 +184,9 @@ export class ContractLowering {
     const all = places.flatMap(({ lanes }) => lanes);
     return {
       prepare: (step, factors) => all.forEach(({ place }) => factors.prepare(contract, contextOf(place, step))),
-      step(step, factors) {
-        for (const { place, partial } of all) {
+      step(step, factors, some) {
+        const sums = some === undefined ? all : places.flatMap(({ lanes }) => lanes.slice(some.from, some.end));
+        for (const { place, partial } of sums) {
           const context = contextOf(place, step);
           const c: Expression = { kind: 'register', name: partial, type };
           const [a, b] = [factors.left(contract, context), factors.right(contract, context)];
