@@ -139,7 +139,9 @@ class TileInterpreter {
       case 'for': {
         const body = this.compileBlock(statement.body);
         const { axis } = statement;
+        const holds = evaluator.conditions(statement.conditions ?? []);
         return () => {
+          if (!holds()) return;
           for (let base = 0; base < this.extentOf(axis); base += this.axisOf(axis).tile) {
             this.enter(axis, base);
             body();

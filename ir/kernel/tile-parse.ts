@@ -180,7 +180,11 @@ class TileParser {
       scanner.expect(':');
       return { kind: 'reduce', name, over, operator, ...(padded && { padded }), value: this.expression() };
     }
-    if (scanner.accept('for')) return { kind: 'for', axis: scanner.name('an axis'), body: this.block() };
+    if (scanner.accept('for')) {
+      const axis = scanner.name('an axis');
+      const conditions = scanner.accept('if') ? this.conditions() : undefined;
+      return { kind: 'for', axis, ...(conditions && { conditions }), body: this.block() };
+    }
     if (scanner.accept('store')) {
       const buffer = scanner.name('a buffer');
       scanner.expect('[');

@@ -60,7 +60,8 @@ function printStatement(statement: TileStatement, indent: string): readonly stri
     }
     case 'for': {
       const body = statement.body.flatMap((inner) => printStatement(inner, `${indent}  `));
-      return [`${indent}for ${statement.axis} {`, ...body, `${indent}}`];
+      const where = printConditions(' if ', statement.conditions ?? []);
+      return [`${indent}for ${statement.axis}${where} {`, ...body, `${indent}}`];
     }
     case 'store': {
       const { buffer, axes, index, conditions, value } = statement;

@@ -130,6 +130,7 @@ class TileCheck {
         if (this.axis(statement.axis).kind !== 'loop' || this.open.has(statement.axis)) {
           this.fail('F2C254', `'for' cannot walk axis '${statement.axis}'`, { expected: 'a loop axis, once' });
         }
+        this.conditions(statement.conditions ?? [], new Set());
         this.open.add(statement.axis);
         this.block(statement.body);
         this.open.delete(statement.axis);

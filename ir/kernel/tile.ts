@@ -161,8 +161,16 @@ export type TileStatement =
       readonly padded?: boolean;
       readonly value: TileExpression;
     }
-  /** Walks a loop axis in chunks; in the body the axis is a tile axis of its chunk, so contract and reduce over it see one chunk. */
-  | { readonly kind: 'for'; readonly axis: string; readonly body: readonly TileStatement[] }
+  /**
+   * Walks a loop axis in chunks; in the body the axis is a tile axis of its chunk, so contract and reduce over it see one chunk. It is not
+   * walked where a condition, the same for a whole workgroup, does not hold.
+   */
+  | {
+      readonly kind: 'for';
+      readonly axis: string;
+      readonly conditions?: readonly IndexCondition[];
+      readonly body: readonly TileStatement[];
+    }
   /** For every coordinate of `axes` inside the extents. Values are of what the buffer held before the statement. */
   | {
       readonly kind: 'store';

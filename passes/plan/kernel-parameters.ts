@@ -173,7 +173,11 @@ function mapIndices(body: readonly TileStatement[], roles: Roles): TileStatement
       case 'contract':
         return { ...statement, a: expression(statement.a), b: expression(statement.b) };
       case 'for':
-        return { ...statement, body: mapIndices(statement.body, roles) };
+        return {
+          ...statement,
+          ...(statement.conditions && { conditions: conditions(statement.conditions) }),
+          body: mapIndices(statement.body, roles),
+        };
       case 'store':
         return {
           ...statement,

@@ -143,6 +143,7 @@ function symbolsOf(body: readonly TileStatement[], space: IndexSpace): Set<strin
   const add = (index: Dim): void => index.symbols.forEach((symbol) => symbols.add(symbol));
   const seen = new Set<TileExpression>();
   for (const statement of flattenTileStatements(body)) {
+    if (statement.kind === 'for') boundsOf(statement.conditions ?? []).forEach(add);
     if (statement.kind === 'store') [statement.index, ...boundsOf(statement.conditions)].forEach(add);
     walkTileExpressions(expressionsOfTile(statement), (part) => indicesOfTile(part).forEach(add), seen);
   }

@@ -127,13 +127,12 @@ export function buildHeads(
   }
   const first = results.flatMap((one) => storesOf(one, one.source));
   const again = results.filter(({ value, source }) => value !== source);
-  const second = again.flatMap((one) => [...readHeads(one, pull), ...storesOf(one, one.value)]);
-  return [
-    ...declare,
-    { kind: 'for', axis: 'd', body: [...multiply, ...add, ...first] },
-    ...finish,
-    { kind: 'for', axis: 'd', body: second },
-  ];
+  const second = again.map((one): TileStatement => {
+    const { conditions } = one;
+    const body = [...readHeads(one, pull), ...storesOf(one, one.value)];
+    return { kind: 'for', axis: 'd', ...(conditions.length > 0 && { conditions }), body };
+  });
+  return [...declare, { kind: 'for', axis: 'd', body: [...multiply, ...add, ...first] }, ...finish, ...second];
 }
 
 /**

@@ -76,8 +76,9 @@ export class ContractLowering {
       for (const one of all) one.finish();
       return;
     }
+    const { section } = this.context.at.spreadOf(first.over);
     const { lanesTogether } = schedule;
-    if (lanesTogether !== undefined && contracts.every((contract) => this.isDot(contract))) {
+    if (section === undefined && lanesTogether !== undefined && contracts.every((contract) => this.isDot(contract))) {
       const { lanes } = loops.tile(first.name);
       for (let from = 0; from < lanes; from += lanesTogether) {
         this.walk(first.over, all, { from, end: from + lanesTogether });
@@ -85,7 +86,6 @@ export class ContractLowering {
       for (const one of all) one.finish();
       return;
     }
-    const { section } = this.context.at.spreadOf(first.over);
     if (section === undefined) this.walk(first.over, all);
     else this.walkSections(contracts, section, all);
     for (const one of all) one.finish();

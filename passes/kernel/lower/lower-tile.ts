@@ -218,6 +218,13 @@ class Lowering {
         this.reductions.lower(statement);
         return;
       case 'for': {
+        if (statement.conditions !== undefined) {
+          const { conditions, ...always } = statement;
+          this.emitter.when(this.at.conditions(conditions, new Map()), () => {
+            this.at.assuming(conditions, () => this.lower(always));
+          });
+          return;
+        }
         const lowerBody = (without?: TileStatement): void =>
           statement.body.forEach((inner) => inner !== without && this.lower(inner));
         const multiplies = statement.body.some(({ kind }) => kind === 'contract');

@@ -72,6 +72,7 @@ export class Coordinates {
   private readonly chunkBase = new Map<string, Expression>();
   private readonly threadPart = new Map<string, Expression>();
   private readonly quotients: Quotients;
+  private assumed: ReadonlySet<string> = new Set();
 
   constructor(
     kernel: TileKernel,
@@ -290,8 +291,21 @@ export class Coordinates {
     return this.emitter.hoist('i', i32, add(this.polynomial(index, position, exact), parameter(base)));
   }
 
-  /** All conditions, or undefined when there are none. */
-  conditions(list: readonly IndexCondition[], position: Position, exact = false): Expression | undefined {
+  /** Runs the body where the conditions hold: they are not asked for in it. */
+  assuming(conditions: readonly IndexCondition[], body: () => void): void {
+    const before = this.assumed;
+    this.assumed = new Set([...before, ...conditions.map(textOfCondition)]);
+    body();
+    this.assumed = before;
+  }
+
+  /** All conditions, or undefined when there are none but those that are known to hold. */
+  conditions(all: readonly IndexCondition[], position: Position, exact = false): Expression | undefined {
+    const list = this.assumed.size === 0 ? all : all.filter((one) => !this.assumed.has(textOfCondition(one)));
+    return this.holdAll(list, position, exact);
+  }
+
+  private holdAll(list: readonly IndexCondition[], position: Position, exact: boolean): Expression | undefined {
     const bind = (one: Expression): Expression => this.emitter.hoist('c', bool, one);
     let all: Expression | undefined;
     for (let place = 0; place < list.length; place++) {
@@ -368,4 +382,8 @@ export class Coordinates {
   ): Expression {
     return { kind: 'binary', operator, left, right };
   }
+}
+
+function textOfCondition({ kind, left, right }: IndexCondition): string {
+  return `${left.text} ${kind} ${right.text}`;
 }
