@@ -176,7 +176,10 @@ function emitJoint(
   const leading = gate.type.shape.slice(0, -1);
   const shape = [...leading, width.divideExactly(inHead) as Dim, Dim.of(inHead), Dim.of(2)];
   const inHeads = context.emitOne('reshape', [pairs], { shape }, `${pairs.name}.heads`);
-  const halves = context.emit('split', [inHeads], { axis: shape.length - 1, sizes: [Dim.of(1), Dim.of(1)] });
+  const halves = context.emit('split', [inHeads], { axis: shape.length - 1, sizes: [Dim.of(1), Dim.of(1)] }, [
+    `${gate.name}.columns`,
+    `${up.name}.columns`,
+  ]);
   [gate, up].forEach((value, at) => {
     context.define([value], 'reshape', [halves[at] as Value], { shape: value.type.shape });
   });

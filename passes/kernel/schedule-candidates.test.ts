@@ -152,7 +152,7 @@ describe.each(Object.keys(targets))('schedules for %s', (name) => {
     const random = new Random(kernel.length);
     let accepted = 0;
     for (const made of one.make().kernels.values()) {
-      for (let round = 0; round < 30; round++) {
+      for (let round = 0; round < 120; round++) {
         if (!isRefused(one, made, mutate(made.schedule, target, random))) accepted++;
       }
     }
@@ -187,6 +187,7 @@ function mutate(schedule: Schedule, target: Target, random: Random): Schedule {
       { ...rest, unroll: pick([1, 2, 3]) },
       { ...rest, dots: true },
       { ...rest, columnsApart: true },
+      { ...rest, lanesTogether: pick([1, 2]) },
       { ...rest, staged: true },
       { ...rest, subgroupSize: 32, bySubgroups: true },
       { ...rest, subgroupSize: target.subgroups?.min ?? 4 },

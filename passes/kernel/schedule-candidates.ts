@@ -127,6 +127,7 @@ function changeOrder(schedule: Schedule): readonly Schedule[] {
 /** Loops unrolled more or less, and where there are products, how they are added up. */
 function changeForm(schedule: Schedule, { family, axes }: KernelFacts): readonly Schedule[] {
   const { dots: _dots, columnsApart: _apart, ...others } = schedule;
+  const { lanesTogether: _together, ...wholeVectors } = schedule;
   const { dots, columnsApart, unroll } = schedule;
   const unrolled = [2 * unroll, unroll / 2].filter(Number.isInteger).map((times) => ({ ...schedule, unroll: times }));
   const loops = axes.some(({ kind }) => kind === 'loop') ? unrolled : [];
@@ -135,5 +136,10 @@ function changeForm(schedule: Schedule, { family, axes }: KernelFacts): readonly
     ...loops,
     dots === true ? { ...others, ...(columnsApart && { columnsApart }) } : { ...schedule, dots: true },
     columnsApart === true ? { ...others, ...(dots && { dots }) } : { ...schedule, columnsApart: true },
+    ...[1, 2, undefined]
+      .filter((lanes) => lanes !== schedule.lanesTogether)
+      .map(
+        (lanesTogether) => (lanesTogether === undefined ? wholeVectors : { ...schedule, lanesTogether }) as Schedule,
+      ),
   ];
 }
