@@ -31,14 +31,18 @@ const tileColumns = 32;
 function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | undefined {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
-  if (facts.rightRows === true || !k.isMultipleOf(4)) return undefined;
   const columns = columnsOf(n, Math.max(1, Math.floor(tileColumns / (lanes * (facts.products ?? 1)))), lanes);
   const rows = partsFor(m, 1, facts.section === undefined ? tileRows : pictureRows);
   return {
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
       n: { threads: lanes, registers: columns, vector: 1 },
-      k: encodedDepth(facts) ?? { threads: 1, registers: 1, vector: 4 },
+      // Rows that no vectors lie in are read number by number.
+      k: encodedDepth(facts) ?? {
+        threads: 1,
+        registers: 1,
+        vector: facts.rightRows !== true && k.isMultipleOf(4) ? 4 : 1,
+      },
       ...(extents.has('z') && { z: alone }),
     },
     threadOrder: ['n'],
@@ -48,10 +52,16 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
   };
 }
 
-/** Columns of a lane, at most `most`; as many as leave no lane of the last tile idle where that are more than half of them. */
+/**
+ * Columns of a lane, at most `most`, so that few of the last tile's are idle. Beside its columns a tile costs what its rows take to load, as
+ * much as three quarters of a lane's column.
+ */
 function columnsOf(n: Dim, most: number, lanes: number): number {
-  for (let columns = most; 2 * columns > most; columns--) if (n.isMultipleOf(columns * lanes)) return columns;
-  return partsFor(n, lanes, most);
+  const wanted = n.constant;
+  if (wanted === undefined) return partsFor(n, lanes, most);
+  const cost = (columns: number): number => Math.ceil(wanted / (columns * lanes)) * (columns + 0.75);
+  const choices = Array.from({ length: most }, (_, at) => most - at);
+  return choices.reduce((best, columns) => (cost(columns) < cost(best) ? columns : best), most);
 }
 
 /** Heads, whole or in pieces of about as many columns as a plain product's tile has; pairs of neighbours are in one vector. */
