@@ -1,5 +1,6 @@
 import type { Target } from '../backends/target.js';
 import { canonicalize } from './graph/canonicalize.js';
+import { chooseFactors, type FactorChoice } from './graph/choose-factors.js';
 import { decompose } from './graph/decompose.js';
 import { divideProducts } from './graph/divide-products.js';
 import { eliminateCommonSubexpressions } from './graph/eliminate-common-subexpressions.js';
@@ -40,7 +41,9 @@ export interface PipelineOptions {
   readonly mayQuantize?: MayQuantize;
   /** Set where weights of linear layers stay encoded. */
   readonly encodingOf?: EncodingOf;
-  /** Set where products multiply f16 numbers as they are stored. */
+  /** What factors of products are rounded to; all are f32 without it. */
+  readonly factors?: FactorChoice;
+  /** Set where products of f16 factors have their weights in f16. */
   readonly halvesWeights?: true;
 }
 
@@ -50,7 +53,7 @@ export interface PipelineOptions {
  */
 export function graphPassesFor(
   _target: Target,
-  { mayQuantize, encodingOf, halvesWeights }: PipelineOptions = {},
+  { mayQuantize, encodingOf, factors, halvesWeights }: PipelineOptions = {},
 ): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
     mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
@@ -61,6 +64,7 @@ export function graphPassesFor(
     eliminateDeadCode,
     ...encode,
     ...quantize,
+    chooseFactors(factors),
     ...(halvesWeights === true ? [halveWeights, eliminateDeadCode] : []),
     mergeNormWeights,
     joinRows,
