@@ -102,6 +102,7 @@ describe('choose-factors', () => {
     ['softmax', '%v = softmax(%rows)'],
     ['activations of a norm', '%l = layer_norm(%rows) {eps = 1e-6}\n%a = gelu(%l)\n%b = neg(%a)\n%v = max(%b, 0)'],
     ['pieces and their order', '%l = layer_norm(%rows) {eps = 1e-6}\n%p, %q = split(%l) {axis = 1, sizes = [1, 3]}\n%v = concat(%q, %p) {axis = 1}'],
+    ['what zeros surround', '%l = layer_norm(%rows) {eps = 1e-6}\n%v = pad(%l) {low = [1, 0], high = [0, 0], value = 0}'],
     ['a choice of two', '%l = layer_norm(%rows) {eps = 1e-6}\n%m = less(%rows, 0)\n%v = select(%m, %l, 1)'],
   ])('takes f16 for what %s bounds', (_, lines) => expect(factorsOf(lines)).toBe('f16')); // prettier-ignore
 
@@ -112,6 +113,7 @@ describe('choose-factors', () => {
     ['a norm is added to', '%l = layer_norm(%rows) {eps = 1e-6}\n%v = add(%l, %other)'],
     ['two weights scale', '%l = rms_norm(%rows, @scale) {eps = 1e-6}\n%v = mul(%l, @shift)'],
     ['a large number scales', '%l = layer_norm(%rows) {eps = 1e-6}\n%v = mul(%l, 1e4)'],
+    ['a large number surrounds', '%l = layer_norm(%rows) {eps = 1e-6}\n%v = pad(%l) {low = [1, 0], high = [0, 0], value = 1e5}'],
     ['grows', '%l = layer_norm(%rows) {eps = 1e-6}\n%v = exp(%l)'],
     ['is half of it unbounded', '%l = layer_norm(%rows) {eps = 1e-6}\n%m = less(%rows, 0)\n%v = select(%m, %l, %rows)'],
     ['a value that came in scales a norm of', '%l = rms_norm(%rows, %w) {eps = 1e-6}\n%v = silu(%l)'],
