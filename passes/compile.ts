@@ -116,7 +116,7 @@ function factorChoiceOf(operands: CompileOptions['operands']): FactorChoice | un
   }
 }
 
-/** What values that only products read are kept in: what matrices are made of, WGSL's of f16 alone. */
+/** What values are kept in that only products of such factors read: what matrices are made of, WGSL's of f16 alone. */
 function narrowType(choice: FactorChoice | undefined, { matrix }: Target): FactorType | undefined {
   if (choice === undefined || matrix === undefined) return undefined;
   return matrix === 'subgroup' && choice.type === 'bf16' ? undefined : choice.type;

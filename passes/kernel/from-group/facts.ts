@@ -73,7 +73,7 @@ export function productsOf(operations: readonly Operation[]): readonly [ProductO
   return [first, ...others];
 }
 
-/** Whether all products among the operations multiply the rows of one operand with matrices of one shape. */
+/** Whether all products among the operations multiply the rows of one operand with matrices of one shape, rounded alike. */
 export function shareLoops(operations: readonly Operation[]): boolean {
   const [first, ...others] = productsOf(operations);
   return [first, ...others].every(
