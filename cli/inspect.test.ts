@@ -149,6 +149,10 @@ describe('flux2c inspect', () => {
     const decoder = await emit('vae_decoder');
     expect(decoder).toContain('to_bf16(');
     expect(decoder).not.toContain('to_f16(');
+    const graph = await runCommandLine(['inspect', '--component', 'vae_decoder', '--target', 'cuda', '--stop-after', 'choose-factors']); // prettier-ignore
+    expect(graph.stdout).toMatch(/conv2d\(.*factors = bf16\}/);
+    const refused = await runCommandLine(['inspect', '--component', 'vae_decoder', '--operands', 'f16']);
+    expect(refused.stderr).toContain('error F2C307');
   });
 
   it('prints, times and dumps passes', async () => {

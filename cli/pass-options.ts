@@ -3,6 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Target } from '../backends/target.js';
+import { componentOf } from '../models/flux2/component-functions.js';
+import { operandsOf } from '../models/flux2/network-operands.js';
+import type { NetworkName } from '../models/flux2/networks.js';
 import { dumpEach, expectPassName, printAfter, stopAfter, timePasses, verifyEach } from '../passes/instrument.js';
 import { type Operands, pipelineOptionsOf } from '../passes/compile.js';
 import type { Instrument } from '../passes/pass.js';
@@ -47,18 +50,21 @@ export function addInstrumentOptions(command: Command): Command {
 }
 
 /**
- * The instruments that the options ask for, to compile one function. F2C301 for a pass that is not in the pipeline.
+ * The instruments that the options ask for, to compile one function. F2C301 for a pass that is not in the pipeline. Dumps go to a folder of
+ * the function's own: names of several functions' files would clash.
  *
  * @param write gets what is printed
- * @param folder a folder of the function's own in the one for dumps; names of several functions' files would clash
  */
 export function createInstruments(
   options: PassOptions,
   target: Target,
-  folder: string,
+  name: NetworkName,
   write: (text: string) => void,
 ): readonly Instrument[] {
-  const passes = graphPassesFor(target, pipelineOptionsOf(target, options.operands));
+  const passes = graphPassesFor(
+    target,
+    pipelineOptionsOf(target, operandsOf(componentOf[name], options.operands, target)),
+  );
   const instruments: Instrument[] = [];
   if (options.verifyEach === true) instruments.push(verifyEach());
   if (options.printAfter !== undefined) {
@@ -69,7 +75,7 @@ export function createInstruments(
     expectPassName(options.stopAfter, passes);
     instruments.push(stopAfter(options.stopAfter));
   }
-  if (options.dumpDir !== undefined) instruments.push(dumpEach(fileWriter(join(options.dumpDir, folder))));
+  if (options.dumpDir !== undefined) instruments.push(dumpEach(fileWriter(join(options.dumpDir, name))));
   if (options.timePasses === true) instruments.push(timePasses(() => performance.now(), write));
   return instruments;
 }

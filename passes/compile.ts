@@ -1,17 +1,17 @@
-import type { HalfType } from '../ir/kernel/thread.js';
 import type { Target } from '../backends/target.js';
 import type { DType } from '../ir/dtype.js';
+import type { FactorType } from '../ir/graph/attributes.js';
 import type { Module } from '../ir/graph/graph.js';
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { Schedule } from '../ir/kernel/tile.js';
 import type { Plan } from '../ir/plan.js';
 import type { CompiledModule } from './compiled.js';
-import type { OperandPrecision } from './kernel/from-group/group.js';
+import type { FactorChoice } from './graph/choose-factors.js';
 import type { EncodingOf } from './graph/encode-weights.js';
 import type { MayQuantize } from './graph/quantize-products.js';
 import { graphPassesFor, type PipelineOptions } from './pipeline.js';
 import { runGraphPasses } from './pass.js';
-import type { Instrument } from './pass.js';
+import type { GraphPass, Instrument } from './pass.js';
 import { buildPlan } from './plan/build-plan.js';
 import { KernelCache, KernelStore, type PrintKernel } from './plan/kernel-store.js';
 
@@ -27,10 +27,14 @@ export interface CompileOptions {
    * What the factors of products (matmul, conv2d, attention) are rounded to before they are multiplied; sums and
    * everything else stay f32. `f16` needs a target that has it, `fp8` one with `fp8`: linear layers then multiply f8e4m3
    * numbers with scales by rows of both factors (passes/graph/quantize-products.ts), other products bf16. A target that
-   * multiplies matrix fragments keeps what only products read in 16 bits. `stored`: there the type that most weights are
-   * stored in, elsewhere `f32`. Default `f32`.
+   * multiplies matrix fragments keeps what only products read in 16 bits.
+   * - `f16_where_bounded`: `f16` for graphs with values that it does not hold. Products of weights with values that a norm bounds multiply
+   *   f16 (passes/graph/choose-factors.ts), all others f32. Their weights are f16 on the device, and checked while they are loaded (F2C423)
+   * - `stored`: where matrix fragments are multiplied, the type that most weights are stored in, elsewhere `f32`
+   *
+   * Default `f32`.
    */
-  readonly operands?: Operands | 'stored';
+  readonly operands?: Operands | 'f16_where_bounded' | 'stored';
   /** With operands in `fp8`, the stored tensors whose products may multiply 8 bits; all by default. */
   readonly mayQuantize?: MayQuantize;
   /** How stored tensors are encoded on the device, where linear layers have them as weights (`Encoding.text`); none by default. */
@@ -44,7 +48,9 @@ export interface CompileOptions {
 export type { EncodingOf, MayQuantize };
 
 /** What factors of products may be rounded to. */
-export type Operands = OperandPrecision | 'fp8';
+export type Operands = 'f32' | FactorType | 'fp8';
+
+type ChosenOperands = Exclude<CompileOptions['operands'], 'stored' | undefined>;
 
 /**
  * Runs the whole way from a graph module to kernels and plans.
@@ -67,30 +73,57 @@ export function prepareModule(
   options: Omit<CompileOptions, 'schedules'>,
 ): (schedules?: ReadonlyMap<string, Schedule>) => CompiledModule {
   const { print, cache = new KernelCache() } = options;
-  const chosen = options.operands === 'stored' ? storedPrecision(module, target) : (options.operands ?? 'f32');
-  expectOperands(chosen, target);
-  const operands = chosen === 'fp8' ? 'bf16' : chosen;
+  const operands = chooseOperands(module, target, options.operands);
+  expectOperands(operands, target);
   const wanted = options.functions;
   const functions = new Map([...module.functions].filter(([name]) => wanted === undefined || wanted.includes(name)));
-  const passes = graphPassesFor(target, pipelineOptionsOf(target, chosen, options.mayQuantize, options.encodingOf));
+  const passes = passesFor(module, target, options);
   const fused = runGraphPasses({ ...module, functions }, passes, target, options.instruments ?? []);
-  const halves = narrowType(operands, target);
+  const halves = narrowType(factorChoiceOf(operands), target);
   return (schedules) => {
-    const kernels = new KernelStore(target, { print, operands, cache, ...(schedules && { schedules }) });
+    const kernels = new KernelStore(target, { print, cache, ...(schedules && { schedules }) });
     const plans = new Map<string, Plan>();
     for (const [name, fn] of fused.functions) plans.set(name, buildPlan(fused, fn, kernels, halves));
     return { target, plans, kernels: kernels.kernels };
   };
 }
 
-/** What values that only products read are kept in: what matrices are made of, WGSL's of f16 alone. */
-function narrowType(operands: OperandPrecision, { matrix }: Target): HalfType | undefined {
-  if (operands === 'f32' || matrix === undefined) return undefined;
-  return matrix === 'subgroup' && operands === 'bf16' ? undefined : operands;
+/** The graph passes that `prepareModule` runs. */
+export function passesFor(
+  module: Module,
+  target: Target,
+  options: Pick<CompileOptions, 'operands' | 'mayQuantize' | 'encodingOf'>,
+): readonly GraphPass[] {
+  const operands = chooseOperands(module, target, options.operands);
+  return graphPassesFor(target, pipelineOptionsOf(target, operands, options.mayQuantize, options.encodingOf));
+}
+
+function chooseOperands(module: Module, target: Target, operands: CompileOptions['operands'] = 'f32'): ChosenOperands {
+  return operands === 'stored' ? storedPrecision(module, target) : operands;
+}
+
+function factorChoiceOf(operands: CompileOptions['operands']): FactorChoice | undefined {
+  switch (operands) {
+    case 'f16':
+    case 'bf16':
+      return { type: operands, of: 'all' };
+    case 'f16_where_bounded':
+      return { type: 'f16', of: 'bounded' };
+    case 'fp8':
+      return { type: 'bf16', of: 'all' };
+    default:
+      return undefined;
+  }
+}
+
+/** What values are kept in that only products of such factors read: what matrices are made of, WGSL's of f16 alone. */
+function narrowType(choice: FactorChoice | undefined, { matrix }: Target): FactorType | undefined {
+  if (choice === undefined || matrix === undefined) return undefined;
+  return matrix === 'subgroup' && choice.type === 'bf16' ? undefined : choice.type;
 }
 
 /** Fragments hold 16-bit numbers: what is stored so loses nothing there. */
-function storedPrecision({ weights }: Module, target: Target): OperandPrecision {
+function storedPrecision({ weights }: Module, target: Target): 'f32' | FactorType {
   // Of numbers in bf16 f16 may not hold the products: that is for a user to say.
   if (target.matrix === undefined || target.matrix === 'subgroup') return 'f32';
   const counts = new Map<DType, number>();
@@ -102,26 +135,30 @@ function storedPrecision({ weights }: Module, target: Target): OperandPrecision 
   return most === 'bf16' || most === 'f16' ? most : 'f32';
 }
 
-/** The passes that operands and encoded weights need. */
+/** The passes that operands and encoded weights need; which passes those are does not depend on what `stored` stands for. */
 export function pipelineOptionsOf(
   { matrix }: Pick<Target, 'matrix'>,
   operands: CompileOptions['operands'],
   mayQuantize: MayQuantize = () => true,
   encodingOf?: EncodingOf,
 ): PipelineOptions {
+  const factors = factorChoiceOf(operands);
+  // Nobody has said of these values that f16 holds them, so their weights are looked at while they are loaded.
+  const halvesWeights = factors?.type === 'f16' && (matrix === 'subgroup' || factors.of === 'bounded');
   return {
     ...(operands === 'fp8' && { mayQuantize }),
     ...(encodingOf && { encodingOf }),
-    ...(operands === 'f16' && matrix === 'subgroup' && { halvesWeights: true as const }),
+    ...(factors && { factors }),
+    ...(halvesWeights && { halvesWeights: true as const }),
   };
 }
 
-function expectOperands(operands: Operands, target: Target): void {
-  if (operands === 'f16' && !target.f16) {
+function expectOperands(operands: ChosenOperands, target: Target): void {
+  if ((operands === 'f16' || operands === 'f16_where_bounded') && !target.f16) {
     throw new Flux2cError('F2C307', 'the target has no f16 numbers for the operands of products', {
       where: ['operands'],
       expected: 'f32',
-      found: operands,
+      found: 'f16',
       hint: 'Leave the operands in f32, or use an adapter with the feature shader-f16.',
     });
   }

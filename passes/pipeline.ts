@@ -1,6 +1,7 @@
 import type { Target } from '../backends/target.js';
 import { encodedFields } from '../ir/encoding.js';
 import { canonicalize } from './graph/canonicalize.js';
+import { chooseFactors, type FactorChoice } from './graph/choose-factors.js';
 import { decompose } from './graph/decompose.js';
 import { divideProducts } from './graph/divide-products.js';
 import { eliminateCommonSubexpressions } from './graph/eliminate-common-subexpressions.js';
@@ -42,17 +43,19 @@ export interface PipelineOptions {
   readonly mayQuantize?: MayQuantize;
   /** Set where weights of linear layers stay encoded. */
   readonly encodingOf?: EncodingOf;
-  /** Set where products multiply f16 numbers as they are stored. */
+  /** What factors of products are rounded to; all are f32 without it. */
+  readonly factors?: FactorChoice;
+  /** Set where products of f16 factors have their weights in f16. */
   readonly halvesWeights?: true;
 }
 
 /**
- * The graph passes of a target, in order. The same for all targets so far: what differs between them is decided in groups and
- * schedules.
+ * The graph passes of a target, in order. They are the same for all targets: what differs between them is decided by a pass that looks at
+ * the target (merge-projections, interleave-gates), in groups and in schedules.
  */
 export function graphPassesFor(
   _target: Target,
-  { mayQuantize, encodingOf, halvesWeights }: PipelineOptions = {},
+  { mayQuantize, encodingOf, factors, halvesWeights }: PipelineOptions = {},
 ): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
     mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
@@ -70,6 +73,7 @@ export function graphPassesFor(
     eliminateDeadCode,
     ...encode,
     ...quantize,
+    chooseFactors(factors),
     ...(halvesWeights === true ? [halveWeights, eliminateDeadCode] : []),
     mergeNormWeights,
     joinRows,

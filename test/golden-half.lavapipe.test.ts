@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
+import { boundedTolerance } from './bounded-factors.js';
 import { goldenNetworks } from './golden-cases.js';
 import { describeGoldenCases, openTestDevice } from './golden-on-device.js';
 
@@ -14,12 +15,16 @@ const networks = folders.flatMap((folder) => {
 
 const device = await openTestDevice('lavapipe', 'golden cases with operands in f16');
 if (device !== undefined) {
+  afterAll(() => device.destroy());
   describe('golden cases on lavapipe with operands in f16', () => {
-    afterAll(() => device.destroy());
     it('has a device with f16 and three networks', () => {
       expect(device.target.f16).toBe(true);
       expect(networks).toHaveLength(folders.length);
     });
     describeGoldenCases(() => device, networks, tolerance, { operands: 'f16' });
+  });
+  describe('golden cases of the autoencoder on lavapipe with operands in f16 where a norm bounds them', () => {
+    const autoencoders = goldenNetworks.filter(({ name }) => name.startsWith('vae-tiny'));
+    describeGoldenCases(() => device, autoencoders, boundedTolerance, { operands: 'f16_where_bounded' });
   });
 }

@@ -10,9 +10,8 @@ import type { Schedule } from '../ir/kernel/tile.js';
 import { printTileKernel } from '../ir/kernel/tile-print.js';
 import { verifyThreadKernel } from '../ir/kernel/thread-verify.js';
 import { verifyTileKernel } from '../ir/kernel/tile-verify.js';
-import { compileModule } from '../passes/compile.js';
+import { compileModule, type Operands } from '../passes/compile.js';
 import { tileOf } from '../passes/kernel/from-group/build-kernel.js';
-import type { OperandPrecision } from '../passes/kernel/from-group/group.js';
 import { createWeightReader } from '../passes/validate.js';
 import { patternCases, patternWeights } from './run-pass.js';
 import { runPlan } from './run-plan.js';
@@ -64,7 +63,7 @@ const shapes: readonly Shape[] = [
 ];
 
 /** Runs all shapes of a target and says how the heads' kernel is scheduled. */
-function checkShape(shape: Shape, target: Target, operands: OperandPrecision): Schedule | undefined {
+function checkShape(shape: Shape, target: Target, operands: Operands): Schedule | undefined {
   const module = parseModule(textOf(shape));
   const readTensor = patternWeights(module);
   const compiled = compileModule(module, target, { print: () => '', operands });
@@ -132,7 +131,9 @@ describe('a product with heads', () => {
     const { kernels } = compileModule(parseModule(text), cpuTarget, { print: () => '' });
     const heads = [...kernels.values()].find(({ name }) => name.includes('rms_norm'));
     const printed = printTileKernel(heads!.tile);
-    expect(printed.match(/for d \{/g)).toHaveLength(2);
+    expect(printed.match(/for d /g)).toHaveLength(3);
+    expect(printed).toMatch(/for d if h < 2 \{/);
+    expect(printed).toMatch(/for d if h >= 2, h < 4 \{/);
     // The squares of queries' and keys' columns add up in one sum.
     expect(printed.match(/reduce add/g)).toHaveLength(1);
     expect(printed).toMatch(/store r0\[.* if h < 2\] for \[m, d\] = acc\n/);

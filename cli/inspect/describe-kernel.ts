@@ -5,8 +5,10 @@ import { flattenTileStatements } from '../../ir/kernel/tile-walk.js';
 import type { InspectedKernel } from './subject.js';
 
 export interface KernelFacts {
-  /** `contraction over k = 6144 of f32 and bf16`; empty for kernels of artifacts. */
+  /** `contraction over k = 6144 of f32 and bf16, factors in f16`; empty for kernels of artifacts. */
   readonly what: string;
+  /** What a kernel of products multiplies: `f32`, or what its factors are rounded to. Undefined for others and for kernels of artifacts. */
+  readonly factors: string | undefined;
   readonly workgroupSize: number;
   /** Bytes of workgroup memory. */
   readonly sharedBytes: number;
@@ -20,6 +22,7 @@ export interface KernelFacts {
 export function describeKernel({ tile, schedule, thread }: InspectedKernel): KernelFacts {
   return {
     what: tile === undefined ? '' : describeTile(tile),
+    factors: tile && factorsOf(tile),
     workgroupSize: thread.workgroupSize,
     sharedBytes: thread.shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0),
     registers: tile === undefined || schedule === undefined ? undefined : countRegisters(tile, schedule),
@@ -46,10 +49,12 @@ function describeTile(tile: TileKernel): string {
     (statement) =>
       statement.kind === 'for' && statement.body.some((inner) => inner.kind === 'reduce' && inner.operator === 'max'),
   );
-  if (isAttention && contraction !== undefined) return `attention${of}${results}`;
+  const factors = factorsOf(tile);
+  const multiplied = factors === undefined || factors === 'f32' ? '' : `, factors in ${factors}`;
+  if (isAttention && contraction !== undefined) return `attention${of}${multiplied}${results}`;
   if (contraction !== undefined) {
     const normalised = reductions.length > 0 ? ', rows normalised' : '';
-    return `contraction over ${extent(contraction.over)}${of}${normalised}${results}`;
+    return `contraction over ${extent(contraction.over)}${of}${multiplied}${normalised}${results}`;
   }
   const [reduction] = reductions;
   if (reduction !== undefined) {
@@ -57,6 +62,17 @@ function describeTile(tile: TileKernel): string {
     return `rows over ${extent(reduction.over)}${of}${passes}${results}`;
   }
   return `elementwise${of}${results}`;
+}
+
+/** All products of a kernel round theirs alike. */
+function factorsOf({ body, buffers }: TileKernel): string | undefined {
+  const contraction = [...flattenTileStatements(body)].find((statement) => statement.kind === 'contract');
+  if (contraction?.kind !== 'contract') return undefined;
+  // Left ones may be in a tile.
+  const { b } = contraction;
+  if (b.kind === 'convert') return b.to;
+  const storage = b.kind === 'load' ? buffers.find(({ name }) => name === b.buffer)?.storage : undefined;
+  return storage === 'f8e4m3' ? storage : 'f32';
 }
 
 function countRegisters(tile: TileKernel, schedule: Schedule): number {

@@ -21,15 +21,8 @@ import {
 } from '../../models/flux2/quantized-tensors.js';
 import type { VariantName } from '../../models/flux2/variants.js';
 import type { WeightDTypes } from '../../models/flux2/weights.js';
-import {
-  type CompileOptions,
-  type EncodingOf,
-  type Operands,
-  pipelineOptionsOf,
-  prepareModule,
-} from '../../passes/compile.js';
+import { type CompileOptions, type EncodingOf, type Operands, passesFor, prepareModule } from '../../passes/compile.js';
 import { type Instrument, runGraphPasses } from '../../passes/pass.js';
-import { graphPassesFor } from '../../passes/pipeline.js';
 import { chooseBuild } from '../../runtime/artifact/choose-build.js';
 import type { Device } from '../../runtime/device.js';
 import type { LoadableKernel } from '../../runtime/plan/bound-plan.js';
@@ -212,9 +205,7 @@ function describedSubject(
     },
     runPasses: (fn, instruments) => {
       const module = build(fn);
-      const { encodingOf: held, operands: own } = optionsOf(fn, module);
-      const passes = graphPassesFor(target, pipelineOptionsOf(target, own, mayQuantize, held));
-      return runGraphPasses(module, passes, target, instruments);
+      return runGraphPasses(module, passesFor(module, target, optionsOf(fn, module)), target, instruments);
     },
     prepare: (fn) => {
       const module = build(fn);

@@ -74,6 +74,7 @@ function formatFunction(fn: FunctionReport, sizes: PictureSizes, mostKernels: nu
     `  plan     ${fn.kernels.length} kernels, ${launches}, ${fn.copies} copies, ${fn.hostSteps} host steps`,
     `  work     ${describeWork(perStep ? step : once)}${perStep ? ` a step, ${describeWork(once)} around the loop` : ''}`,
     `  traffic  ${describeTraffic(perStep ? step : once, fn.leastBytes)}`,
+    ...describeProducts(fn.kernels, perStep),
     `  weights  ${formatCount(fn.parameters)} parameters, ${formatBytes(memory.weightBytes)} on the device`,
     `  memory   ${formatBytes(memory.arenaBytes)} in ${memory.arenas.length} arenas (lower bound ${formatBytes(memory.lowerBoundBytes)}, ` +
       `${excess < 0.05 ? 'reached' : `+${excess.toFixed(1)} %`}), ${formatBytes(memory.boundaryBytes)} for inputs and results`,
@@ -139,6 +140,22 @@ function workCells({ launches, flop, bytes }: Work, unit: Unit): readonly string
 
 function describeWork({ flop, bytes }: Work): string {
   return `${formatFlop(flop)} on ${formatBytes(bytes)}`;
+}
+
+/** How much of the work are products, and of factors of which type; nothing where there are none, and for artifacts. */
+function describeProducts(kernels: readonly KernelReport[], perStep: boolean): readonly string[] {
+  const flopOf = new Map<string, number>();
+  let all = 0;
+  for (const kernel of kernels) {
+    const { flop } = pick(kernel, perStep);
+    all += flop;
+    if (kernel.factors !== undefined && flop > 0) flopOf.set(kernel.factors, (flopOf.get(kernel.factors) ?? 0) + flop);
+  }
+  const shares = [...flopOf].sort(([, a], [, b]) => b - a);
+  const texts = shares.map(
+    ([factors, flop]) => `${((100 * flop) / all).toFixed(1)} % of the work with factors in ${factors}`,
+  );
+  return texts.length === 0 ? [] : [`  products ${texts.join(', ')}`];
 }
 
 function describeTraffic({ bytes }: Work, leastBytes: number): string {

@@ -1,6 +1,6 @@
 import type { Dim } from '../dim.js';
 import type { DType } from '../dtype.js';
-import type { OpAttributes, OpKind } from './attributes.js';
+import { factorTypes, type OpAttributes, type OpKind } from './attributes.js';
 
 /** How an attribute is written: `64`, `[1, 0]`, `true`, `img+txt`, `[img, 64]`, `bf16`, `"text"`, a name, one of some words. */
 export type AttributeForm =
@@ -16,16 +16,16 @@ type FormOf<T> = [T] extends [boolean]
         ? 'numbers'
         : [T] extends [readonly Dim[]]
           ? 'dims'
-          : [T] extends [DType]
-            ? 'dtype'
-            : [string] extends [T]
-              ? 'text' | 'symbol'
+          : [string] extends [T]
+            ? 'text' | 'symbol'
+            : [DType] extends [T]
+              ? 'dtype'
               : readonly [T, ...T[]];
 
 type Forms = {
   readonly [K in OpKind]: string extends keyof OpAttributes[K]
     ? Readonly<Record<never, never>>
-    : { readonly [A in keyof OpAttributes[K]]: FormOf<OpAttributes[K][A]> };
+    : { readonly [A in keyof OpAttributes[K]]-?: FormOf<Exclude<OpAttributes[K][A], undefined>> };
 };
 
 const reduce = { axes: 'numbers', keepDims: 'boolean' } as const;
@@ -42,9 +42,9 @@ const forms: Forms = {
   constant: { dtype: 'dtype', shape: 'dims', values: 'numbers' },
   iota: { size: 'dim' },
   cast: { dtype: 'dtype' },
-  matmul: { transposeB: 'boolean' },
-  conv2d: { stride: 'number', padding: 'numbers' },
-  attention: { scale: 'number', causal: 'boolean' },
+  matmul: { transposeB: 'boolean', factors: factorTypes },
+  conv2d: { stride: 'number', padding: 'numbers', factors: factorTypes },
+  attention: { scale: 'number', causal: 'boolean', factors: factorTypes },
   layer_norm: { eps: 'number' },
   rms_norm: { eps: 'number' },
   dequantize: { encoding: 'text' },
@@ -71,6 +71,9 @@ const forms: Forms = {
 export function attributeForms(kind: OpKind): readonly (readonly [string, AttributeForm])[] {
   return Object.entries(forms[kind]);
 }
+
+/** Attributes that operations may do without; they are then not printed either. */
+export const optionalAttributes: ReadonlySet<string> = new Set(['factors']);
 
 export function isOpKind(text: string): text is OpKind {
   return Object.hasOwn(forms, text);

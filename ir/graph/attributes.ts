@@ -19,10 +19,22 @@ export const compareKinds = ['equal', 'less', 'less_equal'] as const;
 /** Reductions over `axes`; the axes stay with size 1 when `keepDims`. */
 export const reduceKinds = ['reduce_sum', 'reduce_mean', 'reduce_max'] as const;
 
+/** What factors of products may be rounded to before they are multiplied. */
+export const factorTypes = ['f16', 'bf16'] as const;
+
 export type UnaryKind = (typeof unaryKinds)[number];
 export type BinaryKind = (typeof binaryKinds)[number];
 export type CompareKind = (typeof compareKinds)[number];
 export type ReduceKind = (typeof reduceKinds)[number];
+export type FactorType = (typeof factorTypes)[number];
+
+/**
+ * Of products: what their factors are rounded to before they are multiplied, whatever element types they have. Sums are not rounded. As they
+ * are without it; passes/graph/choose-factors.ts decides.
+ */
+interface Factors {
+  readonly factors?: FactorType;
+}
 
 /** The attributes of every operation, by kind. Shapes in the comments are [outermost, ..., innermost]. */
 export interface OpAttributes
@@ -49,14 +61,15 @@ export interface OpAttributes
    * a[..., M, K] · b[..., K, N], or b[..., N, K] with transposeB (how checkpoints store linear layers). Leading dims broadcast. The
    * product of two f8e4m3 is f32, as that of convolutions and attention.
    */
-  matmul: { readonly transposeB: boolean };
+  matmul: Factors & { readonly transposeB: boolean };
   /** x[B, H, W, C] with w[O, kh, kw, C] -> [B, H', W', O]; padding is [top, left, bottom, right], zeros. */
-  conv2d: { readonly stride: number; readonly padding: readonly [number, number, number, number] };
+  conv2d: Factors & { readonly stride: number; readonly padding: readonly [number, number, number, number] };
   /**
    * q[B, Hq, S, D], k[B, Hk, T, D], v[B, Hk, T, D], optional key mask bool[B, T] (false = not attended to) -> [B, Hq, S, D].
    * softmax(scale · q kᵀ) v; Hq is a multiple of Hk (grouped queries). A query with no key gets 0. Causal: key index <= query index.
+   * The probabilities are factors, too.
    */
-  attention: { readonly scale: number; readonly causal: boolean };
+  attention: Factors & { readonly scale: number; readonly causal: boolean };
 
   // ── normalisation over the last axis ──
   /** (x) without affine. */

@@ -1,5 +1,5 @@
 import type { DType } from '../dtype.js';
-import { type AttributeForm, attributeForms, isOpKind } from './attribute-forms.js';
+import { type AttributeForm, attributeForms, isOpKind, optionalAttributes } from './attribute-forms.js';
 import type { OpAttributes, OpKind } from './attributes.js';
 import { BlockBuilder, type PlainOpKind } from './builder.js';
 import type { Block, Operation, TensorType, Value } from './graph.js';
@@ -136,9 +136,10 @@ export class BlockParser {
         found.set(name, this.attribute(form));
       });
     }
-    const missing = [...forms.keys()].filter((name) => !found.has(name));
+    const missing = [...forms.keys()].filter((name) => !found.has(name) && !optionalAttributes.has(name));
     if (missing.length > 0) scanner.fail('F2C135', `${kind} needs '${missing.join("', '")}'`, {}, mark);
-    return Object.fromEntries([...forms.keys()].map((name) => [name, found.get(name)]));
+    const given = [...forms.keys()].filter((name) => found.has(name));
+    return Object.fromEntries(given.map((name) => [name, found.get(name)]));
   }
 
   private attribute(form: AttributeForm): unknown {

@@ -20,6 +20,7 @@ weight @kernel : f32[8, 3, 3, 4] = permute(tensor "k" : [8, 4, 3, 3], [0, 2, 3, 
 
 func @mlp(%x: f32[img+txt, 256], %t: f32[steps, 1]) -> (y: %loop, "other result": @fc.weight, one: 1, two: 2:i32) {
   %h = matmul(%x, @fc.weight) {transposeB = true} : f32[img+txt, 1024]
+  %h.16 = matmul(%x, @fc.weight) {transposeB = true, factors = f16} : f32[img+txt, 1024]
   %h.1 = add(1, %h) : f32[img+txt, 1024]
   %"h 2" = mul(%h.1, 0.5:bf16) : f32[img+txt, 1024]
   %special = add(%h, nan) : f32[img+txt, 1024]
@@ -146,6 +147,12 @@ describe('print and parse', () => {
     ['an attribute given twice', withLines('  %y = concat(%x) {axis = 1, axis = 0}'), 'F2C135', '2:30'],
     ['an attribute of the wrong form', withLines('  %y = concat(%x) {axis = last}'), 'F2C130', '2:27'],
     ['no choice', withLines('  %y = fused(%x) {anchor = rows} do () -> () {}'), 'F2C135', '2:28'],
+    [
+      'factors of no such type',
+      withLines('  %y = matmul(%x, %x) {transposeB = true, factors = f32}'),
+      'F2C135',
+      '2:53',
+    ],
     ['neither true nor false', withLines('  %y = matmul(%x, %x) {transposeB = yes}'), 'F2C135', '2:37'],
     ['too few names', withLines('  %y = split(%x) {axis = 1, sizes = [2, 2]}'), 'F2C136', '2:8'],
     ['types that infer refuses', withLines('  %y = add(%x, %i)'), 'F2C112', '2:8'],

@@ -1,6 +1,6 @@
 import type { Dim } from '../dim.js';
 import type { DType } from '../dtype.js';
-import { attributeForms } from './attribute-forms.js';
+import { attributeForms, optionalAttributes } from './attribute-forms.js';
 import { isInlineSource } from './equal.js';
 import type {
   Block,
@@ -111,9 +111,10 @@ function printParameters(block: Block): string {
 
 function printAttributes(operation: Operation): string {
   const attributes = operation.attributes as unknown as Readonly<Record<string, unknown>>;
-  const items = attributeForms(operation.kind).map(([name, form]) => {
-    const text = form === 'text' ? JSON.stringify(attributes[name]) : printAttribute(attributes[name]);
-    return `${name} = ${text}`;
+  const items = attributeForms(operation.kind).flatMap(([name, form]) => {
+    const value = attributes[name];
+    if (value === undefined && optionalAttributes.has(name)) return [];
+    return [`${name} = ${form === 'text' ? JSON.stringify(value) : printAttribute(value)}`];
   });
   return items.length === 0 ? '' : ` {${items.join(', ')}}`;
 }

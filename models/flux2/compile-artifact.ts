@@ -91,6 +91,8 @@ export function usedTensors(
         isNumbers: isNumbers || encoding === undefined,
         encodings: new Set([...encodings, ...more]),
       });
+    } else if (source.kind === 'slice_rows') {
+      collect(source.of.source, encoding, into);
     } else if ('of' in source) {
       collect(source.of.source, source.kind === 'encoded_rows' ? source.encoding : undefined, into);
     } else for (const inner of source.parts) collect(inner.source, encoding, into);

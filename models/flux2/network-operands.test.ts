@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { cudaTarget } from '../../backends/cuda/cuda-target.js';
 import { cpuTarget, portableWebgpu, type Target } from '../../backends/target.js';
+import type { FactorType } from '../../ir/graph/attributes.js';
 import { printTileKernel } from '../../ir/kernel/tile-print.js';
-import type { Operands } from '../../passes/compile.js';
+import type { CompiledKernel } from '../../passes/compiled.js';
 import { hopperWebgpu } from '../../test/webgpu-targets.js';
 import { compileFunctions } from './compile-artifact.js';
 import { describeModel } from './compiled-model.js';
@@ -16,8 +17,8 @@ const ampere = cudaTarget(['sm_80']);
 const hopper = cudaTarget(['sm_90a']);
 
 describe('operandsOf', () => {
-  it('keeps autoencoders out of f16: in bf16 where matrices of that are multiplied, in f32 elsewhere', () => {
-    for (const target of [cpuTarget, halfWebgpu, hopperWebgpu]) expect(operandsOf('vae', 'f16', target)).toBe('f32');
+  it('takes f16 for autoencoders where a norm bounds the factors, bf16 where matrices of that are multiplied', () => {
+    for (const target of [halfWebgpu, hopperWebgpu]) expect(operandsOf('vae', 'f16', target)).toBe('f16_where_bounded');
     for (const target of [ampere, hopper]) expect(operandsOf('vae', 'f16', target)).toBe('bf16');
   });
 
@@ -37,8 +38,7 @@ describe('the embedded checkpoint', async () => {
   const loaded = await loadModel(await openModelFiles(undefined));
   afterAll(() => closeModel(loaded));
 
-  /** The tile kernels of a function that round anything to a type. */
-  const rounding = (name: NetworkName, target: Target, dtype: Operands): readonly string[] => {
+  const kernelsOf = (name: NetworkName, target: Target): readonly CompiledKernel[] => {
     const { kernels } = compileFunctions({
       description: describeModel(loaded),
       functions: [name],
@@ -46,7 +46,12 @@ describe('the embedded checkpoint', async () => {
       dtypesOf: (component) => storedTypes(component, loaded[component]!),
       operands: 'f16',
     });
-    const texts = [...kernels.values()].map(({ tile }) => printTileKernel(tile));
+    return [...kernels.values()];
+  };
+
+  /** The tile kernels of a function that round anything to a type. */
+  const rounding = (name: NetworkName, target: Target, dtype: FactorType): readonly string[] => {
+    const texts = kernelsOf(name, target).map(({ tile }) => printTileKernel(tile));
     return texts.filter((text) => text.includes(`to_${dtype}(`));
   };
 
@@ -54,12 +59,27 @@ describe('the embedded checkpoint', async () => {
     ['any WebGPU adapter with f16', halfWebgpu],
     ['a GPU through WebGPU', hopperWebgpu],
     ['CUDA', hopper],
-  ])('rounds factors of the transformer to f16, and none of the autoencoder, on %s', (_, target) => {
-    expect(rounding('denoise', target, 'f16').length).toBeGreaterThan(10);
+  ])('rounds all factors of the transformer to f16, and some of the autoencoder, on %s', (_, target) => {
+    const factors = (name: NetworkName): Record<FactorType, number> => ({
+      f16: rounding(name, target, 'f16').length,
+      bf16: rounding(name, target, 'bf16').length,
+    });
+    expect(factors('denoise').f16).toBeGreaterThan(10);
+    expect(factors('denoise').bf16).toBe(0);
     for (const name of ['vae_encoder', 'vae_decoder'] as const) {
-      expect(rounding(name, target, 'f16')).toEqual([]);
-      const hasMatrices = target === hopper;
-      expect(rounding(name, target, 'bf16').length > 10, name).toBe(hasMatrices);
+      const { f16, bf16 } = factors(name);
+      const [used, others] = target === hopper ? [bf16, f16] : [f16, bf16];
+      expect(used, name).toBeGreaterThan(8);
+      expect(others, name).toBe(0);
     }
+  });
+
+  it.each([halfWebgpu, hopperWebgpu])('multiplies in f32 what reads the stream of the autoencoder', (target) => {
+    const texts = kernelsOf('vae_decoder', target).map(({ tile }) => printTileKernel(tile));
+    const products = texts.filter((text) => text.includes('contract'));
+    const wide = products.filter((text) => !text.includes('to_f16('));
+    expect(products.length - wide.length).toBeGreaterThan(8);
+    // conv_in, changes of size, shortcuts, attention and what it feeds.
+    expect(wide.length).toBeGreaterThan(5);
   });
 });

@@ -19,7 +19,7 @@ import type { View } from './views.js';
  * Writes a fused function as a plan: every value gets a view of a storage, every fused operation becomes a launch. Views cost
  * nothing; a concatenation's parts are written in place by their producers; what strides cannot say is copied by a kernel.
  *
- * @param halves what values that only products read are kept in; as wide as the others without it
+ * @param halves what values are kept in that only products of such factors read; as wide as the others without it
  */
 export function buildPlan(module: Module, fn: GraphFunction, kernels: KernelStore, halves?: HalfType): Plan {
   return new PlanBuilder(module, fn, kernels, halves).build();

@@ -7,7 +7,7 @@ import { alone } from '../kernel/axis-spreads.js';
 import { buildKernel } from '../kernel/from-group/build-kernel.js';
 import { describeGroup, type KernelFacts } from '../kernel/from-group/facts.js';
 import { groupKey } from '../kernel/from-group/group-key.js';
-import type { KernelGroup, OperandPrecision } from '../kernel/from-group/group.js';
+import type { KernelGroup } from '../kernel/from-group/group.js';
 import { renameSymbols } from '../kernel/from-group/rename-symbols.js';
 import { findAccesses } from '../kernel/find-accesses.js';
 import { checkSchedule } from '../kernel/check-schedule.js';
@@ -35,7 +35,6 @@ export type PrintKernel = (kernel: CompiledKernel['thread'], comment: string) =>
 
 export interface KernelStoreOptions {
   readonly print: PrintKernel;
-  readonly operands: OperandPrecision;
   /** Schedules by kernel key (`CompiledKernel.key`), in place of the chosen ones. */
   readonly schedules?: ReadonlyMap<string, Schedule>;
   /** Kernels of other modules and targets, whose kernels are then those of this one too, as far as they are equal. */
@@ -101,7 +100,7 @@ export class KernelStore {
    *   lowering throw
    */
   use(group: KernelGroup, hint: string): KernelUse {
-    const text = `${hint} ${this.options.operands} ${groupKey(group)}`;
+    const text = `${hint} ${groupKey(group)}`;
     let known = this.groups.get(text);
     if (known === undefined) {
       known = { key: once(() => this.keyOf(group, hint)), uses: new Map() };
@@ -124,7 +123,7 @@ export class KernelStore {
   private keyOf(original: KernelGroup, hint: string): string {
     const { group } = renameSymbols(original);
     const spread = Object.fromEntries(describeGroup(group).axes.map(({ name }) => [name, alone]));
-    const built = buildKernel(group, { spread, threadOrder: [], unroll: 1 }, this.options.operands);
+    const built = buildKernel(group, { spread, threadOrder: [], unroll: 1 });
     return `${hint}_${digest(textOf(gatherParameters(built).kernel))}`;
   }
 
@@ -162,11 +161,11 @@ export class KernelStore {
   private build(group: KernelGroup, facts: KernelFacts): { readonly schedule: Schedule; readonly built: TileKernel } {
     const candidates = listSchedules(facts, this.target);
     for (const schedule of candidates.slice(0, -1)) {
-      const built = buildKernel(group, schedule, this.options.operands);
+      const built = buildKernel(group, schedule);
       if (canMultiply(built, schedule, this.target)) return { schedule, built };
     }
     const schedule = candidates.at(-1) as Schedule;
-    return { schedule, built: buildKernel(group, schedule, this.options.operands) };
+    return { schedule, built: buildKernel(group, schedule) };
   }
 
   private buildUnder(
@@ -176,7 +175,7 @@ export class KernelStore {
     key: string,
   ): { readonly schedule: Schedule; readonly built: TileKernel } {
     checkSpreads(facts, schedule, this.target, key);
-    const built = buildKernel(group, schedule, this.options.operands);
+    const built = buildKernel(group, schedule);
     checkSchedule({ ...built, name: key }, schedule, this.target);
     return { schedule, built };
   }

@@ -2,11 +2,12 @@ import { isFloat } from '../../ir/dtype.js';
 import type { OpKind } from '../../ir/graph/attributes.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
+import { isProduct } from '../../ir/graph/products.js';
 import type { HalfType } from '../../ir/kernel/thread.js';
 
 /**
- * Values of a fused function that nothing but products read, as their factors: kept in the 16 bits that the factors are rounded
- * to anyway, they cost half the memory traffic and go into matrix fragments as they are.
+ * Values of a fused function that nothing but products read whose factors are rounded to 16 bits: kept in those, they cost half the memory
+ * traffic and go into matrix fragments as they are.
  *
  * In bf16, what `quantize_rows` reads is narrow as well. That rounds it twice, first to 8 bits of fraction and then to 4, which is next
  * to nothing: the golden cases in fp8 are off by 0.024 to 0.123 either way (mean of 13: 0.070 with, 0.071 without). Not in f16, beyond
@@ -18,15 +19,10 @@ import type { HalfType } from '../../ir/kernel/thread.js';
  * returns, a loop carries or the host makes stays wide. Cost: linear in operations and uses.
  */
 export function findNarrowValues(body: Block, halves: HalfType, canStoreOne: boolean): ReadonlySet<Value> {
-  const search = new NarrowSearch(halves === 'bf16' ? { ...factors, quantize_rows: [0] } : factors, canStoreOne);
+  const search = new NarrowSearch(halves, canStoreOne);
   search.visit(body);
   return search.finish();
 }
-
-type OperandPlaces = Readonly<Partial<Record<OpKind, readonly number[]>>>;
-
-/** Operands that an operation multiplies. */
-const factors: OperandPlaces = { matmul: [0, 1], conv2d: [0, 1], attention: [0, 1, 2] };
 
 /** What only moves elements on their way into a product. */
 const moving: ReadonlySet<OpKind> = new Set<OpKind>(['reshape', 'transpose', 'slice', 'broadcast', 'upsample_nearest']);
@@ -37,9 +33,8 @@ class NarrowSearch {
   private readonly wide = new Set<Value>();
   private readonly made: Value[] = [];
 
-  /** @param narrowing operands that may be narrow */
   constructor(
-    private readonly narrowing: OperandPlaces,
+    private readonly halves: HalfType,
     private readonly canStoreOne: boolean,
   ) {}
 
@@ -96,11 +91,17 @@ class NarrowSearch {
   /** Whether no reader of a group's value minds. */
   private mayBeNarrow(value: Value, group: Block): boolean {
     if (group.results.includes(value)) return false;
-    return group.operations.every(({ kind, operands, results }) =>
-      operands.every((operand, place) => {
-        if (operand !== value || this.narrowing[kind]?.includes(place) === true) return true;
-        return moving.has(kind) && results.every((result) => this.mayBeNarrow(result, group));
+    return group.operations.every((operation) =>
+      operation.operands.every((operand, place) => {
+        if (operand !== value || this.rounds(operation, place)) return true;
+        return moving.has(operation.kind) && operation.results.every((result) => this.mayBeNarrow(result, group));
       }),
     );
+  }
+
+  /** Whether an operation rounds an operand to the narrow type before it does anything with it. */
+  private rounds(operation: Operation, place: number): boolean {
+    if (isProduct(operation)) return place < 3 && operation.attributes.factors === this.halves;
+    return operation.kind === 'quantize_rows' && this.halves === 'bf16';
   }
 }

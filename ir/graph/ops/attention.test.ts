@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { hostTensor, inferError, inferTypes, patternTensor, runOperation } from '../../../test/run-operation.js';
 import { compareTensors } from '../../host-tensor.js';
 import type { HostTensor } from '../../host-tensor.js';
+import { roundToDType } from './rounding.js';
 
 interface Case {
   readonly q: HostTensor;
@@ -61,6 +62,27 @@ it.each([
     const [got] = runOperation('attention', Object.values(tested), { scale: 0.7, causal });
     expect(compareTensors(got as HostTensor, attendByParts(tested, 0.7, causal)).maxAbs).toBeLessThan(1e-14);
   }
+});
+
+it('rounds queries, keys, values and probabilities, and not what it adds up', () => {
+  const round = (tensor: HostTensor): HostTensor => {
+    return { ...tensor, data: tensor.data.map((value) => roundToDType('f16', value)) };
+  };
+  const open = {
+    q: patternTensor('f32', [1, 2, 5, 6], 1),
+    k: patternTensor('f32', [1, 2, 7, 6], 2),
+    v: patternTensor('f32', [1, 2, 7, 6], 3),
+  };
+  const third = (tensor: HostTensor): HostTensor => ({ ...tensor, data: tensor.data.map((value) => value / 3) });
+  const [q, k, v] = [third(open.q), third(open.k), third(open.v)] as const;
+  const [scores] = runOperation('matmul', [round(q), round(k)], { transposeB: true }) as [HostTensor];
+  const [probabilities] = runOperation('softmax', [{ ...scores, data: scores.data.map((score) => score * 0.7) }], {});
+  const [want] = runOperation('matmul', [round(probabilities!), round(v)], { transposeB: false });
+  const attributes = { scale: 0.7, causal: false };
+  const [got] = runOperation('attention', [q, k, v], { ...attributes, factors: 'f16' });
+  expect(compareTensors(got!, want!).maxAbs).toBeLessThan(1e-14);
+  const [wide] = runOperation('attention', [q, k, v], attributes);
+  expect(compareTensors(wide!, want!).maxAbs).toBeGreaterThan(1e-5);
 });
 
 it('gives 0 to a query without a key', () => {

@@ -11,7 +11,7 @@ import {
   productType,
 } from './checks.js';
 import { costOfFlop, countElementsOf } from './cost.js';
-import { allocateResult, roundResult } from './rounding.js';
+import { allocateResult, roundFactors, roundResult, roundToDType } from './rounding.js';
 import { multiplyRows } from './row-products.js';
 
 /** Softmax of the first `length` scores; false when all of them are -infinity, so that no key is left to attend to. */
@@ -83,8 +83,8 @@ const attention: OpDefinition<'attention'> = {
     }
     return [{ dtype: productType(productType(q.dtype, k.dtype), v.dtype), shape: q.shape }];
   },
-  evaluate(operands, { scale, causal }, results, context) {
-    const [q, k, v] = expectOperands('attention', operands.slice(0, 3), ['q', 'k', 'v']);
+  evaluate(operands, { scale, causal, factors }, results, context) {
+    const [q, k, v] = roundFactors(expectOperands('attention', operands.slice(0, 3), ['q', 'k', 'v']), factors);
     const mask = operands[3];
     const result = allocateResult(results[0], context);
     const [batch, queryHeads, queries, size] = q.shape as [number, number, number, number];
@@ -104,6 +104,10 @@ const attention: OpDefinition<'attention'> = {
             probabilities[key] = allowed ? (probabilities[key] as number) * scale : -Infinity;
           }
           if (!softmaxInPlace(probabilities, visible)) continue;
+          if (factors !== undefined) {
+            for (let key = 0; key < visible; key++)
+              probabilities[key] = roundToDType(factors, probabilities[key] as number);
+          }
           addWeightedRows(probabilities, visible, v.data, keyStart, result.data, start, size);
         }
       }

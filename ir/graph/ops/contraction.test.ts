@@ -3,6 +3,7 @@ import { hostTensor, inferError, inferTypes, patternTensor, runOperation } from 
 import { Dim } from '../../dim.js';
 import type { HostTensor } from '../../host-tensor.js';
 import { opTable } from './index.js';
+import { roundToDType } from './rounding.js';
 import { tensorType } from '../types.js';
 
 function at(tensor: HostTensor, ...index: readonly number[]): number {
@@ -187,6 +188,19 @@ describe('conv2d', () => {
       const b = Math.floor(flat / 5 / outWidth / outHeight);
       expect(value).toBeCloseTo(convolve(x, w, stride, padding, [b, outY, outX, o]), 13);
     });
+  });
+
+  it('rounds its factors, and not their sums', () => {
+    const attributes = { stride: 1, padding: [1, 1, 1, 1] } as const;
+    const [x, w] = [patternTensor('f32', [1, 4, 5, 3], 1), patternTensor('f32', [2, 3, 3, 3], 2)];
+    const rounded = [x, w].map((tensor) => ({
+      ...tensor,
+      data: tensor.data.map((value) => roundToDType('bf16', value / 3)),
+    }));
+    const wide = [x, w].map((tensor) => ({ ...tensor, data: tensor.data.map((value) => value / 3) }));
+    const [want] = runOperation('conv2d', rounded, attributes);
+    expect(runOperation('conv2d', wide, { ...attributes, factors: 'bf16' })).toEqual([want]);
+    expect(runOperation('conv2d', wide, attributes)).not.toEqual([want]);
   });
 
   const kernel = ['bf16', [64, 3, 3, 32]] as const;

@@ -15,7 +15,7 @@ import {
   rejectOperation,
 } from './checks.js';
 import { costOfFlop, countElementsOf } from './cost.js';
-import { allocateResult, roundResult } from './rounding.js';
+import { allocateResult, roundFactors, roundResult } from './rounding.js';
 import { multiplyRows } from './row-products.js';
 import { broadcastData, permuteAxes } from './strided-copy.js';
 
@@ -49,8 +49,8 @@ const matmul: OpDefinition<'matmul'> = {
     const leading = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
     return [{ dtype: productType(a.dtype, b.dtype), shape: [...leading, a.shape.at(-2) as Dim, n] }];
   },
-  evaluate(operands, { transposeB }, results, context) {
-    const [a, b] = expectOperands('matmul', operands, ['a', 'b']);
+  evaluate(operands, { transposeB, factors }, results, context) {
+    const [a, b] = roundFactors(expectOperands('matmul', operands, ['a', 'b']), factors);
     const result = allocateResult(results[0], context);
     const [m, n] = result.shape.slice(-2) as [number, number];
     const k = a.shape.at(-1) as number;
@@ -130,8 +130,8 @@ const conv2d: OpDefinition<'conv2d'> = {
     return [{ dtype: productType(x.dtype, w.dtype), shape: [batch, outHeight, outWidth, outputs] }];
   },
   /** A row of output positions at a time: their patches, zeros outside the image, times the kernels as a matrix. */
-  evaluate(operands, { stride, padding }, results, context) {
-    const [x, w] = expectOperands('conv2d', operands, ['x', 'w']);
+  evaluate(operands, { stride, padding, factors }, results, context) {
+    const [x, w] = roundFactors(expectOperands('conv2d', operands, ['x', 'w']), factors);
     const result = allocateResult(results[0], context);
     const [batch, height, width, channels] = x.shape as [number, number, number, number];
     const [outputs, kh, kw] = w.shape as [number, number, number];

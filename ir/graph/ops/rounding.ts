@@ -4,6 +4,7 @@ import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, f32ToF8e4m3, f8e4m3ToF32 } fr
 import type { DType, IntegerDType } from '../../dtype.js';
 import { countElements } from '../../host-tensor.js';
 import type { HostTensor } from '../../host-tensor.js';
+import type { FactorType } from '../attributes.js';
 import type { TensorType } from '../graph.js';
 import type { EvaluateContext } from '../op-table.js';
 import { printType } from '../types.js';
@@ -29,6 +30,16 @@ export function allocateResult(type: TensorType | undefined, context: EvaluateCo
   if (type === undefined) throw new Error('internal: an operation has fewer results than its table row writes');
   const shape = evaluateShape(type, context.sizes);
   return { dtype: type.dtype, shape, data: new Float64Array(countElements(shape)) };
+}
+
+/** Tensors as a product multiplies them: rounded to the type of its factors, in both precisions. They are themselves without one. */
+export function roundFactors<T extends readonly HostTensor[]>(tensors: T, factors: FactorType | undefined): T {
+  if (factors === undefined) return tensors;
+  // As many tensors as there were.
+  return tensors.map((tensor) => ({
+    ...tensor,
+    data: tensor.data.map((value) => roundToDType(factors, value)),
+  })) as unknown as T;
 }
 
 /**

@@ -70,5 +70,8 @@ export function simplifyMatmul(
   );
   if (!swapped) return undefined;
   const { transposeB } = operation.attributes;
-  return context.become(operation, 'matmul', [a, inner.operands[0] as Value], { transposeB: !transposeB });
+  return context.become(operation, 'matmul', [a, inner.operands[0] as Value], {
+    ...operation.attributes,
+    transposeB: !transposeB,
+  });
 }

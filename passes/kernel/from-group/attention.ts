@@ -3,10 +3,10 @@ import type { Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { anchorOf } from './facts.js';
 import { addressOf } from './group.js';
-import type { KernelGroup, OperandPrecision } from './group.js';
+import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { binary, number, roundTo, tile, unary } from './tile-expressions.js';
+import { binary, number, roundFactor, roundTo, tile, unary } from './tile-expressions.js';
 
 /**
  * Below any score, and far below what the running maximum starts from: 2 to the power of their difference is nothing, so that what is
@@ -19,19 +19,14 @@ const lowest = -1e20;
  * Attention with an online softmax (Milakov and Gimelshein 2018; FlashAttention): keys in chunks, a running maximum and sum a
  * query, the output rescaled when the maximum rises. No score leaves the registers.
  */
-export function buildAttention(
-  group: KernelGroup,
-  pull: Scalarizer,
-  space: IndexSpace,
-  operands: OperandPrecision,
-): TileStatement[] {
+export function buildAttention(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
   const anchor = anchorOf(group, ['attention']);
   const [query, key, value, mask] = anchor.operands as readonly [Value, Value, Value, Value | undefined];
   const result = anchor.results[0] as Value;
   const layout = group.results[0];
   if (layout === undefined || group.body.results[0] !== result)
     throw new Error('internal: an attention kernel stores its anchor only');
-  const { scale, causal } = anchor.attributes;
+  const { scale, causal, factors } = anchor.attributes;
   const [m, head, batch, d, j] = ['m', 'h', 'z', 'd', 'j'].map((name) => Dim.symbol(name)) as [Dim, Dim, Dim, Dim, Dim];
   const heads = query.type.shape[1] as Dim;
   const keyHeads = key.type.shape[1] as Dim;
@@ -47,7 +42,7 @@ export function buildAttention(
       ? []
       : [scores({ kind: 'select', condition: pull.elementOf(mask, [batch, j]), yes: tile('s'), no: number(masked) })];
   const exp2 = (operand: TileExpression): TileExpression => unary('exp2', operand);
-  const factor = (operand: TileExpression): TileExpression => roundTo(operands, operand);
+  const factor = (operand: TileExpression): TileExpression => roundFactor(factors, operand);
   return [
     {
       kind: 'tile',

@@ -14,7 +14,7 @@ import { buildAttention } from './attention.js';
 import { buildContraction } from './contraction.js';
 import { describeGroup, hasHeads, keepsRowsApart } from './facts.js';
 import { addressOf } from './group.js';
-import type { KernelGroup, OperandPrecision } from './group.js';
+import type { KernelGroup } from './group.js';
 import { buildHeads } from './heads.js';
 import { IndexSpace } from './index-space.js';
 import { buildRowStatistics, rowCoordinates } from './row.js';
@@ -25,7 +25,7 @@ import { buildStatistics } from './statistics.js';
  * Builds the tile form of a fused operation, without a name, under a schedule (which gives the tile sizes). The body of the kernel is found
  * by pulling each result's element through the group's operations to loads and to the anchor's accumulator.
  */
-export function buildKernel(group: KernelGroup, schedule: Schedule, operands: OperandPrecision): TileKernel {
+export function buildKernel(group: KernelGroup, schedule: Schedule): TileKernel {
   const axes = describeGroup(group).axes.map((facts): Axis => {
     const tile = tileOf(schedule, facts.name);
     // What a tile does not hold is walked in pieces.
@@ -34,7 +34,7 @@ export function buildKernel(group: KernelGroup, schedule: Schedule, operands: Op
   });
   const space = new IndexSpace(axes);
   const pull = new Scalarizer(group, space);
-  const body = buildBody(group, pull, space, operands, axes);
+  const body = buildBody(group, pull, space, axes);
   const used = new Set(axes.flatMap((axis) => axis.extent.symbols));
   const bound = new Set([...axes.map((axis) => axis.name), ...space.terms.map((term) => term.name)]);
   for (const symbol of symbolsOf(body, space)) if (!bound.has(symbol)) used.add(symbol);
@@ -68,13 +68,7 @@ export function tileOf(schedule: Schedule, axis: string): number {
   return (spread.groups ?? 1) * spread.threads * spread.registers * spread.vector;
 }
 
-function buildBody(
-  group: KernelGroup,
-  pull: Scalarizer,
-  space: IndexSpace,
-  operands: OperandPrecision,
-  axes: readonly Axis[],
-): TileStatement[] {
+function buildBody(group: KernelGroup, pull: Scalarizer, space: IndexSpace, axes: readonly Axis[]): TileStatement[] {
   switch (group.anchor) {
     case 'map':
       return storeResults(group, pull, (result) => ({ axes: ['m', 'n'], coordinates: mapCoordinates(result, space) }));
@@ -96,11 +90,9 @@ function buildBody(
       return [...statistics, ...scales, { kind: 'for', axis: 'c', body: elements }];
     }
     case 'contraction':
-      return hasHeads(group)
-        ? buildHeads(group, pull, space, operands, axes)
-        : buildContraction(group, pull, space, operands);
+      return hasHeads(group) ? buildHeads(group, pull, space, axes) : buildContraction(group, pull, space);
     case 'attention':
-      return buildAttention(group, pull, space, operands);
+      return buildAttention(group, pull, space);
     case 'statistics':
       return buildStatistics(group, pull, space);
   }

@@ -4,30 +4,25 @@ import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/
 import type { ProductOperation } from './facts.js';
 import { productsOf } from './facts.js';
 import { addressOf, sameShape } from './group.js';
-import type { KernelGroup, OperandPrecision } from './group.js';
+import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { number, roundTo, tile } from './tile-expressions.js';
+import { number, roundFactor, tile } from './tile-expressions.js';
 
 /**
  * Products of the rows of one operand, an accumulator each, and what is made of them element by element. Several products walk
  * the contracted axis together, so that their left operand's elements are read once; for that they are one expression.
  */
-export function buildContraction(
-  group: KernelGroup,
-  pull: Scalarizer,
-  space: IndexSpace,
-  operands: OperandPrecision,
-): TileStatement[] {
+export function buildContraction(group: KernelGroup, pull: Scalarizer, space: IndexSpace): TileStatement[] {
   const products = productsOf(group.body.operations);
   const [anchor] = products;
   const { coordinates, axes, a, rightOf } = describeProduct(anchor, pull, space, Dim.symbol('n'));
-  const precision = factorPrecision(anchor, operands);
-  const left = roundTo(precision, a);
+  const { factors } = anchor.attributes;
+  const left = roundFactor(factors, a);
   const accumulators = products.map((product, place) => {
     const name = products.length === 1 ? 'acc' : `acc${place}`;
     pull.define(product.results[0] as Value, () => tile(name));
-    const right = roundTo(precision, rightOf(product.operands[1] as Value));
+    const right = roundFactor(factors, rightOf(product.operands[1] as Value));
     const contract: TileStatement = { kind: 'contract', name, over: 'k', a: left, b: right };
     return { name, contract };
   });
@@ -52,11 +47,6 @@ export function buildContraction(
     ...(contracts.length === 1 ? contracts : [{ kind: 'for', axis: 'k', body: contracts } as const]),
     ...stores,
   ];
-}
-
-/** What the factors of a product are rounded to: those of 8 bits are what they are. */
-export function factorPrecision({ operands: factors }: ProductOperation, operands: OperandPrecision): OperandPrecision {
-  return factors.every(({ type }) => type.dtype === 'f8e4m3') ? 'f32' : operands;
 }
 
 /** A product's loops: where its result's elements are, the left factor and how a right one is read. */

@@ -73,7 +73,7 @@ export function productsOf(operations: readonly Operation[]): readonly [ProductO
   return [first, ...others];
 }
 
-/** Whether all products among the operations multiply the rows of one operand with matrices of one shape. */
+/** Whether all products among the operations multiply the rows of one operand with matrices of one shape, rounded alike. */
 export function shareLoops(operations: readonly Operation[]): boolean {
   const [first, ...others] = productsOf(operations);
   return [first, ...others].every(
@@ -84,6 +84,7 @@ export function shareLoops(operations: readonly Operation[]): boolean {
       product.operands[1] !== product.operands[0] &&
       product.operands[1]?.type.shape.length === 2 &&
       product.attributes.transposeB === first.attributes.transposeB &&
+      product.attributes.factors === first.attributes.factors &&
       sameShape(product.operands[1].type.shape, (first.operands[1] as Value).type.shape),
   );
 }

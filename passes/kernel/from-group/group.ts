@@ -18,9 +18,6 @@ export interface MemoryLayout {
   readonly within?: { readonly operand: number; readonly offset: number };
 }
 
-/** What the factors of a product are rounded to before they are multiplied. */
-export type OperandPrecision = 'f32' | 'f16' | 'bf16';
-
 /** A fused operation with the layouts of what it reads and writes: what a kernel is built from. */
 export interface KernelGroup {
   readonly anchor: OperationOf<'fused'>['attributes']['anchor'];

@@ -2,14 +2,14 @@ import { Dim } from '../../../ir/dim.js';
 import type { Block, Operation, Value } from '../../../ir/graph/graph.js';
 import { opTable } from '../../../ir/graph/ops/index.js';
 import type { Axis, IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
-import { describeProduct, factorPrecision, type ProductLoops } from './contraction.js';
+import { describeProduct, type ProductLoops } from './contraction.js';
 import { hasPairs, headSizeOf, isRowOperation, productsOf } from './facts.js';
 import { addressOf, lastDim } from './group.js';
-import type { KernelGroup, OperandPrecision } from './group.js';
+import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import { rowStatistics } from './row.js';
 import type { Scalarizer } from './scalarize.js';
-import { number, roundTo, tile } from './tile-expressions.js';
+import { number, roundFactor, tile } from './tile-expressions.js';
 
 /**
  * Heads of a product's columns that belong together: queries, keys or values, whose `value` has a dimension of heads and one of
@@ -55,7 +55,6 @@ export function buildHeads(
   group: KernelGroup,
   pull: Scalarizer,
   space: IndexSpace,
-  operands: OperandPrecision,
   axes: readonly Axis[],
 ): TileStatement[] {
   const [product] = productsOf(group.body.operations);
@@ -110,10 +109,10 @@ export function buildHeads(
   });
   const storesOf = ({ places, store }: HeadResult, of: Value): readonly TileStatement[] =>
     places.map((at) => store(of, at));
-  const precision = factorPrecision(product, operands);
-  const left = roundTo(precision, a);
+  const { factors } = product.attributes;
+  const left = roundFactor(factors, a);
   const contracts = loops.map(({ rightOf }, at): TileStatement => {
-    const b = roundTo(precision, rightOf(product.operands[1] as Value));
+    const b = roundFactor(factors, rightOf(product.operands[1] as Value));
     return { kind: 'contract', name: (parts[at] as Columns).accumulator, over: 'k', a: left, b };
   });
   const multiply: readonly TileStatement[] = [
@@ -141,7 +140,7 @@ export function buildHeads(
  */
 function readHeads({ source, places, load, conditions }: HeadResult, pull: Scalarizer): readonly TileStatement[] {
   if (places.length === 1) {
-    pull.redefine(source, (at) => load(at, []));
+    pull.redefine(source, (at) => load(at, conditions));
     return [];
   }
   const tiles = places.map((at) => ({ name: pull.freshTile('read'), at }));

@@ -1,6 +1,7 @@
 import type { Dim } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
 import { isFloat } from '../../../ir/dtype.js';
+import type { FactorType } from '../../../ir/graph/attributes.js';
 import type { BinaryOperator, ScalarType } from '../../../ir/kernel/thread.js';
 import type { TileConversion, TileExpression, TileUnaryOperator } from '../../../ir/kernel/tile.js';
 
@@ -38,6 +39,11 @@ export function scalarOf(dtype: DType): ScalarType {
 /** What an operation makes, in its element type: narrow floats are rounded, as the reference does after each operation. */
 export function roundTo(dtype: DType, element: TileExpression): TileExpression {
   return dtype === 'f16' || dtype === 'bf16' || dtype === 'f8e4m3' ? convert(dtype, element) : element;
+}
+
+/** A factor of a product as it is multiplied. */
+export function roundFactor(factors: FactorType | undefined, element: TileExpression): TileExpression {
+  return factors === undefined ? element : convert(factors, element);
 }
 
 /** A number in the registers of an element type. */
