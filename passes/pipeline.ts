@@ -8,6 +8,7 @@ import { eliminateCommonSubexpressions } from './graph/eliminate-common-subexpre
 import { eliminateDeadCode } from './graph/eliminate-dead-code.js';
 import { type EncodingOf, encodeWeights, encodingOfWeight } from './graph/encode-weights.js';
 import { foldConstants } from './graph/fold-constants.js';
+import { foldUpsampling } from './graph/fold-upsampling.js';
 import { fuse } from './graph/fuse.js';
 import { halveWeights } from './graph/halve-weights.js';
 import { hoistLoopInvariants } from './graph/hoist-loop-invariants.js';
@@ -74,6 +75,8 @@ export function graphPassesFor(
     ...encode,
     ...quantize,
     chooseFactors(factors),
+    foldUpsampling,
+    eliminateDeadCode,
     ...(halvesWeights === true ? [halveWeights, eliminateDeadCode] : []),
     mergeNormWeights,
     joinRows,

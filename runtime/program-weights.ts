@@ -63,6 +63,7 @@ function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<strin
         source.parts.forEach(visit);
         return;
       case 'slice_rows':
+      case 'upsampled_filters':
       case 'permute':
       case 'quantize_rows':
       case 'row_scales':

@@ -8,7 +8,9 @@ import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/gr
 import { countElements, isSameButForOnes } from '../ir/host-tensor.js';
 import { encodedArray, type EncodedForm, encodedForm, madeRecords, storedRecords } from './encoded-weights.js';
 import type { KeptArrays } from './kept-arrays.js';
+import { upsampledPhases } from '../ir/upsampled-filters.js';
 import { quantizedRows } from './quantized-rows.js';
+import { upsampledRows } from './upsampled-rows.js';
 import { joinPieces } from '../frontend/checkpoint/byte-source.js';
 import { areFiniteHalves, halvesOfBf16, narrowF32, permuteBytes, type Rows } from './row-bytes.js';
 
@@ -136,6 +138,8 @@ class NumberOpener extends RowOpener {
         return this.slice(part, source.of, source.start);
       case 'permute':
         return this.permute(part, source.of, source.permutation);
+      case 'upsampled_filters':
+        return this.upsample(part, source.of);
       case 'quantize_rows':
       case 'row_scales':
         return this.quantize(source.kind, source.of);
@@ -157,7 +161,7 @@ class NumberOpener extends RowOpener {
     if (isPacked(this.files.checkpoint, slice)) {
       if (rows !== (slice.shape[0] ?? 1)) this.rejectShape(part, slice.shape, tensor);
       const read: Rows['read'] = async (first, count) =>
-        this.narrow(await readPackedRows(this.files.checkpoint, slice, first, count), slice);
+        this.narrow(await readPackedRows(this.files.checkpoint, slice, first, count), slice.name);
       return { count: rows, rowBytes, read };
     }
     const read: Rows['read'] = (first, count) => this.readElements(slice, first * rowElements, count * rowElements);
@@ -188,17 +192,17 @@ class NumberOpener extends RowOpener {
     }
     const bytes = joinPieces(pieces);
     if (slice.dtype === this.dtype) return bytes;
-    if (slice.dtype === 'bf16' && this.dtype === 'f16') return this.expectFinite(halvesOfBf16(bytes), slice);
-    return this.narrow(widenToF32(bytes, slice.fileDType, [this.files.checkpoint.name, slice.name]), slice);
+    if (slice.dtype === 'bf16' && this.dtype === 'f16') return this.expectFinite(halvesOfBf16(bytes), slice.name);
+    return this.narrow(widenToF32(bytes, slice.fileDType, [this.files.checkpoint.name, slice.name]), slice.name);
   }
 
-  private narrow(values: Float32Array, slice: WeightSlice): Uint8Array {
+  private narrow(values: Float32Array, name: string): Uint8Array {
     const narrow = narrowF32(values, this.dtype);
-    return this.dtype === 'f16' ? this.expectFinite(narrow, slice) : narrow;
+    return this.dtype === 'f16' ? this.expectFinite(narrow, name) : narrow;
   }
 
   /** A number too large for f16 would make a picture black or white. */
-  private expectFinite(halves: Uint8Array, { name }: WeightSlice): Uint8Array {
+  private expectFinite(halves: Uint8Array, name: string): Uint8Array {
     if (areFiniteHalves(halves)) return halves;
     throw new Flux2cError('F2C423', 'a weight has numbers that f16 does not hold', {
       where: [this.files.checkpoint.name, name],
@@ -226,6 +230,20 @@ class NumberOpener extends RowOpener {
       return (await whole).subarray(first * rowBytes, (first + rows) * rowBytes);
     };
     return { count, rowBytes, read };
+  }
+
+  /** Sums of f32 numbers, whatever they are declared as. */
+  private upsample(part: WeightPart, of: WeightPart): Rows {
+    const [outputs = 0, height, width, channels = 0] = of.shape;
+    const made = [upsampledPhases * outputs, 2, 2, channels];
+    if (height !== 3 || width !== 3 || made.join() !== part.shape.join()) this.rejectShape(part, of.shape);
+    const { count, read } = upsampledRows(new NumberOpener(this.files, 'f32').open(of), channels);
+    const narrowed: Rows['read'] = async (first, rows) => {
+      const { buffer, byteOffset, byteLength } = await read(first, rows);
+      const values = new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
+      return this.narrow(values, `filters of @${this.files.name}`);
+    };
+    return { count, rowBytes: this.rowBytes(part), read: narrowed };
   }
 
   /** Rows in 8 bits, or their scales. */

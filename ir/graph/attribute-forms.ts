@@ -43,7 +43,7 @@ const forms: Forms = {
   iota: { size: 'dim' },
   cast: { dtype: 'dtype' },
   matmul: { transposeB: 'boolean', factors: factorTypes },
-  conv2d: { stride: 'number', padding: 'numbers', factors: factorTypes },
+  conv2d: { stride: 'number', padding: 'numbers', phases: 'number', factors: factorTypes },
   attention: { scale: 'number', causal: 'boolean', factors: factorTypes },
   layer_norm: { eps: 'number' },
   rms_norm: { eps: 'number' },
@@ -73,7 +73,7 @@ export function attributeForms(kind: OpKind): readonly (readonly [string, Attrib
 }
 
 /** Attributes that operations may do without; they are then not printed either. */
-export const optionalAttributes: ReadonlySet<string> = new Set(['factors']);
+export const optionalAttributes: ReadonlySet<string> = new Set(['factors', 'phases']);
 
 export function isOpKind(text: string): text is OpKind {
   return Object.hasOwn(forms, text);

@@ -62,8 +62,17 @@ export interface OpAttributes
    * product of two f8e4m3 is f32, as that of convolutions and attention.
    */
   matmul: Factors & { readonly transposeB: boolean };
-  /** x[B, H, W, C] with w[O, kh, kw, C] -> [B, H', W', O]; padding is [top, left, bottom, right], zeros. */
-  conv2d: Factors & { readonly stride: number; readonly padding: readonly [number, number, number, number] };
+  /**
+   * x[B, H, W, C] with w[O, kh, kw, C] -> [B, H', W', O]; padding is [top, left, bottom, right], zeros. With `phases` 2 w has
+   * O filters for each position of a block of 2 × 2 in turn, and the result is [B, 2·(H' - 1), 2·(W' - 1), O]: its (2y + p, 2x + q)
+   * is (y + p, x + q) of the filters of position (p, q). So filters of 2 × 2 (`sumTaps`), padded by 1, convolve a picture made twice as
+   * high and wide.
+   */
+  conv2d: Factors & {
+    readonly stride: number;
+    readonly padding: readonly [number, number, number, number];
+    readonly phases?: 2;
+  };
   /**
    * q[B, Hq, S, D], k[B, Hk, T, D], v[B, Hk, T, D], optional key mask bool[B, T] (false = not attended to) -> [B, Hq, S, D].
    * softmax(scale · q kᵀ) v; Hq is a multiple of Hk (grouped queries). A query with no key gets 0. Causal: key index <= query index.

@@ -113,6 +113,7 @@ export function equalWeightSources(a: WeightSource, b: WeightSource): boolean {
       return b.kind === 'slice_rows' && a.start === b.start && equalParts(a.of, b.of);
     case 'permute':
       return b.kind === 'permute' && equalAttributes(a.permutation, b.permutation) && equalParts(a.of, b.of);
+    case 'upsampled_filters':
     case 'quantize_rows':
     case 'row_scales':
       return b.kind === a.kind && equalParts(a.of, b.of);

@@ -48,6 +48,11 @@ export type WeightSource =
   /** As many rows of the part as the shape says, from `start` on. */
   | { readonly kind: 'slice_rows'; readonly of: WeightPart; readonly start: number }
   | { readonly kind: 'permute'; readonly of: WeightPart; readonly permutation: readonly number[] }
+  /**
+   * Filters [4·O, 2, 2, C], O for each position of a block of 2 × 2 in turn, that make of a picture what filters [O, 3, 3, C] make of it
+   * once its pixels are repeated (`sumTaps`). No part of others.
+   */
+  | { readonly kind: 'upsampled_filters'; readonly of: WeightPart }
   /** Rows in f8e4m3, each divided by its scale, as the operation of that name makes them. Whole weights only, no parts of others. */
   | { readonly kind: 'quantize_rows'; readonly of: WeightPart }
   /** The scales of those rows: f32[rows]. */

@@ -84,6 +84,7 @@ class ModuleParser {
         scanner.expect(')');
         return { kind, of, permutation };
       }
+      case 'upsampled_filters':
       case 'quantize_rows':
       case 'row_scales': {
         scanner.expect('(');
@@ -104,7 +105,7 @@ class ModuleParser {
       default:
         return scanner.fail('F2C130', `there is no source '${kind}'`, {
           expected:
-            'tensor, concat_rows, interleave_rows, slice_rows, permute, quantize_rows, row_scales or encoded_rows',
+            'tensor, concat_rows, interleave_rows, slice_rows, permute, upsampled_filters, quantize_rows, row_scales or encoded_rows',
         });
     }
   }

@@ -152,6 +152,7 @@ function printSource(source: WeightSource): string {
       return `slice_rows(${printPart(source.of)}, ${source.start})`;
     case 'permute':
       return `permute(${printPart(source.of)}, [${source.permutation.join(', ')}])`;
+    case 'upsampled_filters':
     case 'quantize_rows':
     case 'row_scales':
       return `${source.kind}(${printPart(source.of)})`;

@@ -1,5 +1,6 @@
 import type { DType } from '../dtype.js';
 import { encodedFields, type EncodedField, findEncoding, fitsEncoding } from '../encoding.js';
+import { upsampledPhases } from '../upsampled-filters.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
 import { printShape, printType } from './types.js';
 
@@ -79,6 +80,13 @@ function findPartProblem({ shape, source }: WeightPart): string | undefined {
       }
       return findIngredientProblem(of);
     }
+    case 'upsampled_filters': {
+      const [outputs = 0, ...filter] = source.of.shape;
+      const isFilter = filter.length === 3 && filter[0] === 3 && filter[1] === 3;
+      if (!isFilter || !sameShape([upsampledPhases * outputs, 2, 2, filter[2] ?? 0], shape))
+        return `upsampled_filters of ${printShape(source.of.shape)} is not ${printShape(shape)}`;
+      return findIngredientProblem(source.of);
+    }
     case 'quantize_rows':
     case 'row_scales': {
       const { kind, of } = source;
@@ -99,10 +107,11 @@ function findPartProblem({ shape, source }: WeightPart): string | undefined {
   }
 }
 
-/** Packing moves numbers of one type: what is quantised comes last. */
+/** Packing moves numbers of one type: what is computed comes last. */
 function findIngredientProblem(part: WeightPart): string | undefined {
   const { kind } = part.source;
-  const isMade = kind === 'quantize_rows' || kind === 'row_scales' || kind === 'encoded_rows';
+  const isMade =
+    kind === 'quantize_rows' || kind === 'row_scales' || kind === 'encoded_rows' || kind === 'upsampled_filters';
   return isMade ? `${kind} cannot be a part of another weight` : findPartProblem(part);
 }
 

@@ -5,6 +5,7 @@ import { countElements, hostTensorFromBytes, isSameButForOnes } from '../host-te
 import type { HostTensor } from '../host-tensor.js';
 import { quantizeRow } from '../quantize.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
+import { sumTaps, upsampledPhases } from '../upsampled-filters.js';
 import { roundToDType } from './ops/rounding.js';
 import { permuteAxes } from './ops/strided-copy.js';
 
@@ -56,6 +57,8 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
         rejectShape(where, part.shape, result.shape, 'what the rows are quantised to');
       return result;
     }
+    case 'upsampled_filters':
+      return sumFilters(part, packPart(source.of, read, where), where);
     case 'encoded_rows':
       return encodeField(source, packPart(source.of, read, where));
     default:
@@ -134,6 +137,22 @@ function sliceRows(part: WeightPart, whole: HostTensor, start: number, where: re
   if (!fits) rejectShape(where, [start + rows, ...rowShape], whole.shape, 'what rows are taken of');
   const data = whole.data.slice(start * rowSize, (start + rows) * rowSize);
   return { dtype: whole.dtype, shape: part.shape, data };
+}
+
+function sumFilters(part: WeightPart, { dtype, shape, data }: HostTensor, where: readonly string[]): HostTensor {
+  const [outputs = 0, height, width, channels = 0] = shape;
+  const made = [upsampledPhases * outputs, 2, 2, channels];
+  if (height !== 3 || width !== 3 || made.join() !== part.shape.join())
+    rejectShape(where, part.shape, shape, 'filters');
+  const sums = new Float64Array(countElements(made));
+  for (let phase = 0; phase < upsampledPhases; phase++) {
+    sumTaps(data, outputs, channels, phase, sums.subarray((phase * sums.length) / upsampledPhases));
+  }
+  return {
+    dtype: dtype === 'f64' ? 'f64' : 'f32',
+    shape: made,
+    data: sums.map((sum) => (dtype === 'f64' ? sum : Math.fround(sum))),
+  };
 }
 
 function rejectShape(

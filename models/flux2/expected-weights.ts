@@ -25,6 +25,7 @@ function collectTensors({ shape, source }: WeightPart, expected: Map<string, rea
       for (const part of source.parts) collectTensors(part, expected);
       return;
     case 'slice_rows':
+    case 'upsampled_filters':
     case 'permute':
     case 'quantize_rows':
     case 'row_scales':

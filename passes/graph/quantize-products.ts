@@ -89,6 +89,7 @@ function listTensors(source: WeightSource): readonly string[] {
     case 'interleave_rows':
       return source.parts.flatMap((part) => listTensors(part.source));
     case 'slice_rows':
+    case 'upsampled_filters':
     case 'permute':
     case 'quantize_rows':
     case 'row_scales':

@@ -72,6 +72,7 @@ const weightSource: Decoder<WeightSource> = byKind<WeightSource>({
   interleave_rows: object({ kind: oneOf('interleave_rows'), group: count, parts: list(weightPart) }),
   slice_rows: object({ kind: oneOf('slice_rows'), of: weightPart, start: count }),
   permute: object({ kind: oneOf('permute'), of: weightPart, permutation: list(count) }),
+  upsampled_filters: object({ kind: oneOf('upsampled_filters'), of: weightPart }),
   quantize_rows: object({ kind: oneOf('quantize_rows'), of: weightPart }),
   row_scales: object({ kind: oneOf('row_scales'), of: weightPart }),
   encoded_rows: object({

@@ -68,6 +68,7 @@ export class WeightTables {
         const of = this.printSource(component, weight, source.of.source, source.of.shape);
         return `permute(${sizes}, ${printIntegers(source.permutation)}, ${of})`;
       }
+      case 'upsampled_filters':
       case 'quantize_rows':
       case 'row_scales': {
         const of = this.printSource(component, weight, source.of.source, source.of.shape);

@@ -98,10 +98,71 @@ function inferOutputSize(axis: string, input: Dim, padding: number, kernel: numb
   return steps.add(1);
 }
 
+interface Steps {
+  readonly stride: number;
+  readonly padding: readonly [number, number, number, number];
+}
+
+/** A row of output positions at a time: their patches, zeros outside the image, times the kernels as a matrix. */
+function convolve(x: HostTensor, w: HostTensor, { stride, padding }: Steps, result: HostTensor): void {
+  const [batch, height, width, channels] = x.shape as [number, number, number, number];
+  const [outputs, kh, kw] = w.shape as [number, number, number];
+  const [, outHeight, outWidth] = result.shape as [number, number, number];
+  const patchSize = kh * kw * channels;
+  const patches = new Float64Array(outWidth * patchSize);
+  for (let b = 0; b < batch; b++) {
+    for (let outY = 0; outY < outHeight; outY++) {
+      patches.fill(0);
+      for (let outX = 0; outX < outWidth; outX++) {
+        for (let ky = 0; ky < kh; ky++) {
+          const y = outY * stride - padding[0] + ky;
+          if (y < 0 || y >= height) continue;
+          for (let kx = 0; kx < kw; kx++) {
+            const column = outX * stride - padding[1] + kx;
+            if (column < 0 || column >= width) continue;
+            const from = ((b * height + y) * width + column) * channels;
+            const to = outX * patchSize + (ky * kw + kx) * channels;
+            for (let c = 0; c < channels; c++) patches[to + c] = x.data[from + c] as number;
+          }
+        }
+      }
+      const out = { data: result.data, offset: (b * outHeight + outY) * outWidth * outputs };
+      multiplyRows({ data: patches, offset: 0 }, { data: w.data, offset: 0 }, out, outWidth, outputs, patchSize);
+    }
+  }
+}
+
+/** The result's (2y + p, 2x + q) is (y + p, x + q) of the convolution with the filters of position (p, q). */
+function interleavePhases(x: HostTensor, w: HostTensor, steps: Steps, result: HostTensor): void {
+  const [batch, tall, wide, outputs] = result.shape as [number, number, number, number];
+  const [rows, columns] = [tall / 2 + 1, wide / 2 + 1];
+  const size = countElements(w.shape) / 4;
+  for (let phase = 0; phase < 4; phase++) {
+    const filters = {
+      ...w,
+      shape: [outputs, ...w.shape.slice(1)],
+      data: w.data.slice(phase * size, (phase + 1) * size),
+    };
+    const shape = [batch, rows, columns, outputs];
+    const whole = { ...result, shape, data: new Float64Array(countElements(shape)) };
+    convolve(x, filters, steps, whole);
+    const [p, q] = [phase >> 1, phase & 1];
+    for (let b = 0; b < batch; b++) {
+      for (let row = p; row < tall; row += 2) {
+        for (let column = q; column < wide; column += 2) {
+          const from = ((b * rows + ((row + p) >> 1)) * columns + ((column + q) >> 1)) * outputs;
+          const to = ((b * tall + row) * wide + column) * outputs;
+          for (let n = 0; n < outputs; n++) result.data[to + n] = whole.data[from + n] as number;
+        }
+      }
+    }
+  }
+}
+
 const conv2d: OpDefinition<'conv2d'> = {
   kind: 'conv2d',
   category: 'contraction',
-  infer(operands, { stride, padding }) {
+  infer(operands, { stride, padding, phases }) {
     const [x, w] = expectOperands('conv2d', operands, ['x', 'w']);
     expectRank('conv2d', 'x', x, 'B, H, W, C');
     expectRank('conv2d', 'w', w, 'O, kh, kw, C');
@@ -127,37 +188,27 @@ const conv2d: OpDefinition<'conv2d'> = {
     const [top, left, bottom, right] = padding;
     const outHeight = inferOutputSize('height', height, top + bottom, kh, stride);
     const outWidth = inferOutputSize('width', width, left + right, kw, stride);
-    return [{ dtype: productType(x.dtype, w.dtype), shape: [batch, outHeight, outWidth, outputs] }];
+    const dtype = productType(x.dtype, w.dtype);
+    if (phases === undefined) return [{ dtype, shape: [batch, outHeight, outWidth, outputs] }];
+    const ofPhase = outputs.divideExactly(phases * phases);
+    // A number of a graph that comes as text.
+    if ((phases as number) !== 2 || ofPhase === undefined) {
+      rejectOperation('F2C114', 'conv2d', 'filters are those of each position of a block in turn', {
+        expected: '2 phases, and a multiple of 4 outputs',
+        found: `${phases} phases, ${outputs.text} outputs`,
+      });
+    }
+    const [tall, wide] = [outHeight.sub(1).mul(2), outWidth.sub(1).mul(2)];
+    return [{ dtype, shape: [batch, tall, wide, ofPhase] }];
   },
-  /** A row of output positions at a time: their patches, zeros outside the image, times the kernels as a matrix. */
-  evaluate(operands, { stride, padding, factors }, results, context) {
+  evaluate(operands, { stride, padding, phases, factors }, results, context) {
     const [x, w] = roundFactors(expectOperands('conv2d', operands, ['x', 'w']), factors);
     const result = allocateResult(results[0], context);
-    const [batch, height, width, channels] = x.shape as [number, number, number, number];
-    const [outputs, kh, kw] = w.shape as [number, number, number];
-    const [, outHeight, outWidth] = result.shape as [number, number, number];
-    const patchSize = kh * kw * channels;
-    const patches = new Float64Array(outWidth * patchSize);
-    for (let b = 0; b < batch; b++) {
-      for (let outY = 0; outY < outHeight; outY++) {
-        patches.fill(0);
-        for (let outX = 0; outX < outWidth; outX++) {
-          for (let ky = 0; ky < kh; ky++) {
-            const y = outY * stride - padding[0] + ky;
-            if (y < 0 || y >= height) continue;
-            for (let kx = 0; kx < kw; kx++) {
-              const column = outX * stride - padding[1] + kx;
-              if (column < 0 || column >= width) continue;
-              const from = ((b * height + y) * width + column) * channels;
-              const to = outX * patchSize + (ky * kw + kx) * channels;
-              for (let c = 0; c < channels; c++) patches[to + c] = x.data[from + c] as number;
-            }
-          }
-        }
-        const out = { data: result.data, offset: (b * outHeight + outY) * outWidth * outputs };
-        multiplyRows({ data: patches, offset: 0 }, { data: w.data, offset: 0 }, out, outWidth, outputs, patchSize);
-      }
+    if (phases !== undefined) {
+      interleavePhases(x, w, { stride, padding }, result);
+      return [roundResult(result, context.precision)];
     }
+    convolve(x, w, { stride, padding }, result);
     return [roundResult(result, context.precision)];
   },
   cost(operands, _, results) {

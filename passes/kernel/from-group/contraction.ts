@@ -2,7 +2,7 @@ import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import type { ProductOperation } from './facts.js';
-import { productsOf } from './facts.js';
+import { blocksOf, productsOf } from './facts.js';
 import { addressOf, sameShape } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
@@ -62,13 +62,17 @@ export function describeProduct(anchor: ProductOperation, pull: Scalarizer, spac
   const [m, k] = [Dim.symbol('m'), Dim.symbol('k')];
   const [left, right] = anchor.operands as readonly [Value, Value];
   if (anchor.kind === 'conv2d') {
-    const { stride, padding } = anchor.attributes;
+    const { stride, padding, phases } = anchor.attributes;
     const [, height, width] = left.type.shape as readonly [Dim, Dim, Dim, Dim];
     const filter = right.type.shape.slice(1);
-    const [batch, row, column] = space.delinearize(m, shape.slice(0, -1)) as [Dim, Dim, Dim];
     const [dy, dx, channel] = space.delinearize(k, filter) as [Dim, Dim, Dim];
-    const y = row.mul(stride).add(dy).sub(padding[0]);
-    const x = column.mul(stride).add(dx).sub(padding[1]);
+    const z = Dim.symbol('z');
+    // A workgroup has one position of all blocks.
+    const [p, q] =
+      phases === undefined ? [Dim.of(0), Dim.of(0)] : [space.floor(z, Dim.of(phases)), space.modulo(z, Dim.of(phases))];
+    const [batch, row, column] = space.delinearize(m, blocksOf(anchor)) as [Dim, Dim, Dim];
+    const y = row.add(p).mul(stride).add(dy).sub(padding[0]);
+    const x = column.add(q).mul(stride).add(dx).sub(padding[1]);
     const guards: IndexCondition[] = [];
     const guard = (at: Dim, size: Dim, before: number, after: number): void => {
       if (before > 0) guards.push({ kind: 'not_less', left: at, right: Dim.of(0) });
@@ -76,11 +80,17 @@ export function describeProduct(anchor: ProductOperation, pull: Scalarizer, spac
     };
     guard(y, height, padding[0], padding[2]);
     guard(x, width, padding[1], padding[3]);
+    const a = guardedElement(pull, left, [batch, y, x, channel], guards);
+    if (phases === undefined) {
+      const rightOf = (weight: Value): TileExpression => pull.elementOf(weight, [n, dy, dx, channel]);
+      return { coordinates: [batch, row, column, n], axes: ['m', 'n'], a, rightOf };
+    }
+    const filters = z.mul(shape.at(-1) as Dim).add(n);
     return {
-      coordinates: [batch, row, column, n],
-      axes: ['m', 'n'],
-      a: guardedElement(pull, left, [batch, y, x, channel], guards),
-      rightOf: (weight) => pull.elementOf(weight, [n, dy, dx, channel]),
+      coordinates: [batch, row.mul(phases).add(p), column.mul(phases).add(q), n],
+      axes: ['z', 'm', 'n'],
+      a,
+      rightOf: (weight) => pull.elementOf(weight, [filters, dy, dx, channel]),
     };
   }
   const isBatched = right.type.shape.length > 2;

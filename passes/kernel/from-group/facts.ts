@@ -1,10 +1,10 @@
-import type { Dim } from '../../../ir/dim.js';
+import { Dim } from '../../../ir/dim.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { type Encoding, parseEncoding } from '../../../ir/encoding.js';
 import { byteSize } from '../../../ir/dtype.js';
 import { reduceKinds } from '../../../ir/graph/attributes.js';
 import type { ReduceKind } from '../../../ir/graph/attributes.js';
-import type { Operation, Value } from '../../../ir/graph/graph.js';
+import type { Operation, OperationOf, Value } from '../../../ir/graph/graph.js';
 import type { Axis } from '../../../ir/kernel/tile.js';
 import { elementCount, lastDim, leadingCount, sameShape } from './group.js';
 import type { KernelGroup } from './group.js';
@@ -71,6 +71,14 @@ export function productsOf(operations: readonly Operation[]): readonly [ProductO
   );
   if (first === undefined) throw new Flux2cError('F2C302', 'a contraction kernel needs a matmul or a conv2d');
   return [first, ...others];
+}
+
+/** Batch, height and width of a convolution's result, in blocks where it has phases. */
+export function blocksOf({ results, attributes }: OperationOf<'conv2d'>): readonly Dim[] {
+  const [batch, height, width] = (results[0] as Value).type.shape as readonly [Dim, Dim, Dim, Dim];
+  const { phases } = attributes;
+  if (phases === undefined) return [batch, height, width];
+  return [batch, height.divideExactly(phases) as Dim, width.divideExactly(phases) as Dim];
 }
 
 /** Whether all products among the operations multiply the rows of one operand with matrices of one shape, rounded alike. */
@@ -151,6 +159,13 @@ export function describeGroup(group: KernelGroup): KernelFacts {
       const result = anchor.results[0] as Value;
       const [left, right] = anchor.operands as readonly [Value, Value];
       const isBatched = anchor.kind === 'matmul' && right.type.shape.length > 2;
+      const phases = anchor.kind === 'conv2d' ? anchor.attributes.phases : undefined;
+      const rows = isBatched
+        ? (result.type.shape.at(-2) as Dim)
+        : anchor.kind === 'conv2d'
+          ? elementCount(blocksOf(anchor))
+          : leadingCount(result);
+      const batches = isBatched ? elementCount(result.type.shape.slice(0, -2)) : Dim.of((phases ?? 1) ** 2);
       const depth = anchor.kind === 'matmul' ? lastDim(left) : elementCount(right.type.shape.slice(1));
       return {
         family: 'contraction',
@@ -162,11 +177,9 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         ...(anchor.kind === 'conv2d' && { section: lastDim(right) }),
         axes: [
           // Rows first: workgroups that run together share columns of the weight, which is the larger operand.
-          { name: 'm', kind: 'grid_x', extent: isBatched ? (result.type.shape.at(-2) as Dim) : leadingCount(result) },
+          { name: 'm', kind: 'grid_x', extent: rows },
           { name: 'n', kind: 'grid_y', extent: lastDim(result) },
-          ...(isBatched
-            ? [{ name: 'z', kind: 'grid_z', extent: elementCount(result.type.shape.slice(0, -2)) } as const]
-            : []),
+          ...(isBatched || phases !== undefined ? [{ name: 'z', kind: 'grid_z', extent: batches } as const] : []),
           { name: 'k', kind: 'loop', extent: depth },
         ],
       };

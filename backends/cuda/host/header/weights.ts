@@ -28,7 +28,7 @@ struct StoredTensor {
 
 /** Where a weight's numbers come from: a stored tensor, others packed, or what rows are quantised to. Rows are indices of the first axis. */
 struct Source {
-  enum Kind { stored, concat, interleave, sliced, permuted, quantized, scales } kind;
+  enum Kind { stored, concat, interleave, sliced, permuted, upsampled, quantized, scales } kind;
   Shape shape;
   int tensor = -1;
   std::vector<Source> parts = {};
@@ -54,6 +54,8 @@ inline Source permute(Shape shape, std::vector<int> permutation, Source of) {
   return {Source::permuted, std::move(shape), -1, {std::move(of)}, 0, std::move(permutation)};
 }
 
+/** Filters of 2 x 2 for each of four positions in turn, sums of those of 3 x 3. */
+inline Source upsampled_filters(Shape shape, Source of) { return {Source::upsampled, std::move(shape), -1, {std::move(of)}}; }
 /** Rows in f8e4m3, and what they were divided by. */
 inline Source quantize_rows(Shape shape, Source of) { return {Source::quantized, std::move(shape), -1, {std::move(of)}}; }
 inline Source row_scales(Shape shape, Source of) { return {Source::scales, std::move(shape), -1, {std::move(of)}}; }
@@ -163,6 +165,7 @@ class WeightReader {
     switch (source.kind) {
       case Source::quantized:
       case Source::scales: return read_quantized(source, first, rows, to);
+      case Source::upsampled: return read_upsampled(source, type, first, rows, to);
       case Source::stored: return read_stored(source, type, first, rows, to);
       case Source::concat: {
         long long start = 0;
@@ -197,6 +200,31 @@ class WeightReader {
         permute_elements(whole.data(), shape, source.permutation, bytes_of(type), moved.data());
         memcpy(to, moved.data() + (keeps_rows ? 0 : first * row_bytes), size_t(rows * row_bytes));
       }
+    }
+  }
+
+  /** Filter by filter: taps of 3 x 3 that fall on one pixel of 2 x 2, added up in double precision. */
+  void read_upsampled(const Source& source, Type type, long long first, long long rows, unsigned char* to) {
+    static const int first_tap[2][2] = {{0, 1}, {0, 2}}, last_tap[2][2] = {{0, 2}, {1, 2}};
+    const Source& of = source.parts[0];
+    const long long filters = rows_of(of.shape), channels = of.shape[3];
+    std::vector<float> taps(size_t(9 * channels)), sums(size_t(4 * channels));
+    for (long long row = first; row < first + rows; row++) {
+      const int phase = int(row / filters);
+      read_rows(of, Type::f32, row % filters, 1, reinterpret_cast<unsigned char*>(taps.data()));
+      for (int place = 0; place < 4; place++) {
+        for (long long channel = 0; channel < channels; channel++) {
+          double sum = 0;
+          for (int dy = first_tap[phase >> 1][place >> 1]; dy <= last_tap[phase >> 1][place >> 1]; dy++)
+            for (int dx = first_tap[phase & 1][place & 1]; dx <= last_tap[phase & 1][place & 1]; dx++)
+              sum += taps[size_t((3 * dy + dx) * channels + channel)];
+          sums[size_t(place * channels + channel)] = float(sum);
+        }
+      }
+      const long long row_bytes = 4 * channels * bytes_of(type);
+      unsigned char* out = to + (row - first) * row_bytes;
+      if (type == Type::f32) memcpy(out, sums.data(), size_t(row_bytes));
+      else memcpy(out, convert(reinterpret_cast<unsigned char*>(sums.data()), 4 * channels, Type::f32, type).data(), size_t(row_bytes));
     }
   }
 
