@@ -43,6 +43,7 @@ describe('checkpointWeights', () => {
     b: counted('bf16', [6, 4], 50),
     c: counted('bf16', [2, 4], 100),
     conv: counted('f32', [4, 3, 2, 2]),
+    filters: counted('bf16', [2, 3, 3, 3], -20),
     bias: counted('f32', [5]),
     point: counted('f32', [4, 3, 1, 1]),
     flat: counted('f32', [4, 12], -20.7),
@@ -77,6 +78,16 @@ describe('checkpointWeights', () => {
         start: 3,
       }),
     ],
+    ...(['f32', 'bf16', 'f16'] as const).map((dtype): (typeof cases)[number] => [
+      `filters of an upsampled picture in ${dtype}`,
+      declare(dtype, [8, 2, 2, 3], {
+        kind: 'upsampled_filters',
+        of: {
+          shape: [2, 3, 3, 3],
+          source: { kind: 'permute', of: part('filters', [2, 3, 3, 3]), permutation: [0, 2, 3, 1] },
+        },
+      }),
+    ]),
     ['a transpose', declare('bf16', [4, 6], { kind: 'permute', of: part('a', [6, 4]), permutation: [1, 0] })],
     ['eight-byte elements', declare('i64', [2, 3], { kind: 'permute', of: part('wide', [3, 2]), permutation: [1, 0] })],
     ['rows in 8 bits', declare('f8e4m3', [6, 4], { kind: 'quantize_rows', of: part('b', [6, 4]) })],

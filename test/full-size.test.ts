@@ -192,9 +192,9 @@ describe('released models at 1024² and 512 tokens of text', () => {
       dev vae_encoder, portable, 256²: 35 kernels, 103 launches, arenas 96 MiB of 96, weights 66 MiB, bindings up to 32 MiB
       dev vae_encoder, portable: 35 kernels, 171 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 128 MiB
       dev vae_encoder, desktop: 35 kernels, 123 launches, arenas 1536 MiB of 1536, weights 66 MiB, bindings up to 512 MiB
-      dev vae_decoder, portable, 256²: 33 kernels, 134 launches, arenas 160 MiB of 160, weights 95 MiB, bindings up to 64 MiB
-      dev vae_decoder, portable: 33 kernels, 272 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 128 MiB
-      dev vae_decoder, desktop: 33 kernels, 168 launches, arenas 2560 MiB of 2560, weights 95 MiB, bindings up to 1024 MiB
+      dev vae_decoder, portable, 256²: 33 kernels, 134 launches, arenas 160 MiB of 160, weights 121 MiB, bindings up to 64 MiB
+      dev vae_decoder, portable: 33 kernels, 272 launches, arenas 2560 MiB of 2560, weights 121 MiB, bindings up to 128 MiB
+      dev vae_decoder, desktop: 33 kernels, 168 launches, arenas 2560 MiB of 2560, weights 121 MiB, bindings up to 1024 MiB
       klein-4b denoise, portable: 24 kernels, 929 launches, 230 a step, arenas 499 MiB of 499, weights 7392 MiB, bindings up to 108 MiB
       klein-4b denoise, portable, 1 reference: 24 kernels, 1450 launches, 360 a step, arenas 1027 MiB of 1027, weights 7392 MiB, bindings up to 102 MiB
       klein-4b denoise, desktop, 1 reference: 24 kernels, 648 launches, 160 a step, arenas 1027 MiB of 1027, weights 7392 MiB, bindings up to 408 MiB

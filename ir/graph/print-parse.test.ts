@@ -16,6 +16,7 @@ weight @codes : u32[4, 8] = encoded_rows(tensor "q" : [4, 64], "nf4:32", codes)
 weight @steps : f32[4, 2] = encoded_rows(tensor "q" : [4, 64], "nf4:32", scales)
 weight @gu : bf16[16, 4] = interleave_rows(8, tensor "g" : [8, 4], concat_rows(tensor "u0" : [4, 4], tensor "u1" : [4, 4]) : [8, 4])
 weight @some : bf16[5, 4] = slice_rows(concat_rows(tensor "k" : [8, 4]) : [8, 4], 2)
+weight @up : f32[32, 2, 2, 4] = upsampled_filters(permute(tensor "k" : [8, 4, 3, 3], [0, 2, 3, 1]) : [8, 3, 3, 4])
 weight @kernel : f32[8, 3, 3, 4] = permute(tensor "k" : [8, 4, 3, 3], [0, 2, 3, 1])
 
 func @mlp(%x: f32[img+txt, 256], %t: f32[steps, 1]) -> (y: %loop, "other result": @fc.weight, one: 1, two: 2:i32) {

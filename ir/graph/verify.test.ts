@@ -226,6 +226,7 @@ func @f(%x: f32[4, 4]) -> (y: %y) {
     ['rows that do not add up', 'concat_rows(tensor "a" : [1, 4], tensor "b" : [2, 4])'],
     ['rows of another size', 'concat_rows(tensor "a" : [2, 4], tensor "b" : [2, 3])'],
     ['groups that do not fit', 'interleave_rows(2, tensor "a" : [1, 4], tensor "b" : [3, 4])'],
+    ['filters of another size', 'upsampled_filters(tensor "a" : [1, 4])'],
     ['rows beyond the last', 'slice_rows(tensor "a" : [5, 4], 2)'],
     ['rows of another width', 'slice_rows(tensor "a" : [5, 3], 1)'],
     ['a permutation that names an axis twice', 'permute(tensor "a" : [4, 4], [0, 0])'],

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { hostTensor } from '../../test/run-operation.js';
 import type { HostTensor } from '../host-tensor.js';
 import type { WeightSource } from './graph.js';
+import { Dim } from '../dim.js';
 import { tensorType } from './types.js';
 import { materializeWeight } from './weights.js';
 
@@ -57,6 +58,23 @@ it('takes rows of a part', () => {
   const of = { shape: [8, 2], source: { kind: 'concat_rows', parts: [part('gate'), part('up')] } } as const;
   expect([...materialize([3, 2], { kind: 'slice_rows', of, start: 3 }).data]).toEqual([7, 8, 11, 12, 13, 14]);
   expect(() => materialize([3, 2], { kind: 'slice_rows', of, start: 6 })).toThrow('what rows are taken of');
+});
+
+it('adds up taps that fall on one pixel', () => {
+  const taps = { shape: [1, 3, 3, 1], data: Float64Array.from([1, 2, 4, 8, 16, 32, 64, 128, 256]) };
+  const declaration = { name: 'w', type: { dtype: 'f32', shape: [4, 2, 2, 1].map((size) => Dim.of(size)) } } as const;
+  const of = { shape: taps.shape, source: { kind: 'tensor', tensor: 'w' } } as const;
+  const made = materializeWeight({ ...declaration, source: { kind: 'upsampled_filters', of } }, () => ({
+    ...taps,
+    dtype: 'f32',
+  }));
+  // By position: first and last of rows and of columns alone, or with the middle.
+  expect([...made.data]).toEqual([
+    1, 6, 72, 432, //
+    3, 4, 216, 288,
+    9, 54, 64, 384,
+    27, 36, 192, 256,
+  ]); // prettier-ignore
 });
 
 it('quantises rows to 8 bits, each with its scale', () => {
