@@ -1,4 +1,5 @@
 import type { Target } from '../backends/target.js';
+import type { QuantizedDType } from '../ir/dtype.js';
 import { canonicalize } from './graph/canonicalize.js';
 import { decompose } from './graph/decompose.js';
 import { divideProducts } from './graph/divide-products.js';
@@ -36,8 +37,8 @@ const simplifyPasses = (encodingOf: EncodingOf | undefined): readonly GraphPass[
 
 /** What is decided for a module before its passes run. */
 export interface PipelineOptions {
-  /** Set where linear layers multiply numbers of 8 bits: which weights may be quantised. */
-  readonly mayQuantize?: MayQuantize;
+  /** Set where linear layers multiply numbers of 8 bits: of which type, and which weights may be quantised. */
+  readonly quantized?: { readonly dtype: QuantizedDType; readonly mayQuantize: MayQuantize };
   /** Set where weights of linear layers stay encoded. */
   readonly encodingOf?: EncodingOf;
   /** Set where products multiply f16 numbers as they are stored. */
@@ -50,10 +51,16 @@ export interface PipelineOptions {
  */
 export function graphPassesFor(
   _target: Target,
-  { mayQuantize, encodingOf, halvesWeights }: PipelineOptions = {},
+  { quantized, encodingOf, halvesWeights }: PipelineOptions = {},
 ): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
-    mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
+    quantized === undefined
+      ? []
+      : [
+          quantizeProducts(quantized.mayQuantize, quantized.dtype),
+          eliminateCommonSubexpressions,
+          eliminateDeadCode,
+        ];
   const encode: readonly GraphPass[] = encodingOf === undefined ? [] : [encodeWeights(encodingOf), eliminateDeadCode];
   return [
     ...simplifyPasses(encodingOf),

@@ -100,6 +100,8 @@ function decode(storage: StorageType, bytes: Uint8Array): Float64Array {
       return Float64Array.from(new Uint16Array(buffer, 0, length), f16ToF32);
     case 'f8e4m3':
       return Float64Array.from(bytes, f8e4m3ToF32);
+    case 'i8':
+      return Float64Array.from(new Int8Array(buffer, 0, length));
     case 'u8':
     case 'bool':
       return Float64Array.from(bytes);

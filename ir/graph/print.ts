@@ -151,7 +151,7 @@ function printSource(source: WeightSource): string {
       return `permute(${printPart(source.of)}, [${source.permutation.join(', ')}])`;
     case 'quantize_rows':
     case 'row_scales':
-      return `${source.kind}(${printPart(source.of)})`;
+      return `${source.kind}(${printPart(source.of)}, ${source.dtype})`;
     case 'encoded_rows':
       return `encoded_rows(${printPart(source.of)}, ${JSON.stringify(source.encoding)}, ${source.field})`;
   }

@@ -1,4 +1,5 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
+import { byteOfWord } from './bytes.js';
 import { typeOf } from './expressions.js';
 import type { Builtin, Expression, RegisterType, SubgroupProduct } from './thread.js';
 import type { BoundTensorMap } from './launch.js';
@@ -161,6 +162,17 @@ function compileExact(expression: Expression, scope: InterpretScope): CompiledEx
       };
       return { values, run };
     }
+    case 'dot_bytes': {
+      const [a, b] = [compile(expression.a), compile(expression.b)];
+      const values = createValues(type, count);
+      const add = type.lanes === 4 ? dotHalves : dotWords;
+      const run = (): void => {
+        a.run();
+        b.run();
+        add(a.values, b.values, values);
+      };
+      return { values, run };
+    }
     case 'subgroup_broadcast':
     case 'subgroup_reduce':
       return compileSubgroup(expression, scope);
@@ -210,6 +222,30 @@ function dotAll(a: Values, b: Values, out: Values, lanes: number): void {
       sum = Math.fround(sum + Math.fround((a[lane] as number) * (b[lane] as number)));
     }
     out[at] = sum;
+  }
+}
+
+/** Bytes `from` and the next of two words. */
+function dotPair(a: number, b: number, from: number): number {
+  return (
+    byteOfWord(a, from) * byteOfWord(b, from) + byteOfWord(a, from + 1) * byteOfWord(b, from + 1)
+  );
+}
+
+function dotWords(a: Values, b: Values, out: Values): void {
+  for (let at = 0; at < out.length; at++) {
+    const [left, right] = [a[at] as number, b[at] as number];
+    out[at] = dotPair(left, right, 0) + dotPair(left, right, 2);
+  }
+}
+
+/** Of 16 bytes, lane l of the sums has a pair of the first eight and one of the last. */
+function dotHalves(a: Values, b: Values, out: Values): void {
+  for (let at = 0; at < out.length; at++) {
+    const lane = at % 4;
+    const [low, high] = [at - lane + (lane >> 1), at - lane + 2 + (lane >> 1)];
+    const from = 2 * (lane & 1);
+    out[at] = dotPair(a[low] as number, b[low] as number, from) + dotPair(a[high] as number, b[high] as number, from);
   }
 }
 

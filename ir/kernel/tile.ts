@@ -85,8 +85,10 @@ export interface IndexCondition {
 /** What a tile computes elementwise: the thread operators and the activations that lower to several of them. */
 export type TileUnaryOperator = UnaryOperator | 'sigmoid' | 'silu' | 'gelu' | 'erf';
 
-/** A type of register; `f16`, `bf16` and `f8e4m3` round to the nearest of theirs, ties to even. */
-export type TileConversion = ScalarType | 'bf16' | 'f8e4m3';
+/**
+ * A type of register; `f16`, `bf16` and `f8e4m3` round to the nearest of theirs, ties to even, and so does `i8`, to an i32 from -127 to 127.
+ */
+export type TileConversion = ScalarType | 'bf16' | 'f8e4m3' | 'i8';
 
 /** One element of a tile computation; free axes are those of the statement it stands in. */
 export type TileExpression =
@@ -143,11 +145,15 @@ export type TileStatement =
   /** Declares a tile over axes, innermost (vectorised) last; assignable. */
   | { readonly kind: 'tile'; readonly name: string; readonly axes: readonly string[]; readonly value: TileExpression }
   | { readonly kind: 'assign'; readonly name: string; readonly value: TileExpression }
-  /** tile += sum over all of the axis of a·b (f32 accumulation). */
+  /**
+   * tile += sum over all of the axis of a·b (f32 accumulation). `inBytes`: both are loads of i8 numbers, 16 neighbours along the axis from
+   * multiples of 16 on, and their sum is an exact i32 that is converted.
+   */
   | {
       readonly kind: 'contract';
       readonly name: string;
       readonly over: string;
+      readonly inBytes?: boolean;
       readonly a: TileExpression;
       readonly b: TileExpression;
     }

@@ -12,7 +12,7 @@ import { eliminateCommonSubexpressions } from './eliminate-common-subexpressions
 import { eliminateDeadCode } from './eliminate-dead-code.js';
 import { quantizeProducts } from './quantize-products.js';
 
-const pass = quantizeProducts(() => true);
+const pass = quantizeProducts(() => true, 'f8e4m3');
 
 function expectText(before: string, after: string): void {
   const result = pass.run(parseModule(before), cpuTarget);
@@ -30,10 +30,10 @@ describe('quantize-products', () => {
     expectText(
       linear,
       `weight @w : bf16[20, 12] = tensor "w"
-      weight @w.f8 : f8e4m3[20, 12] = quantize_rows(tensor "w" : [20, 12])
-      weight @w.scales : f32[20] = row_scales(tensor "w" : [20, 12])
+      weight @w.f8 : f8e4m3[20, 12] = quantize_rows(tensor "w" : [20, 12], f8e4m3)
+      weight @w.scales : f32[20] = row_scales(tensor "w" : [20, 12], f8e4m3)
       func @f(%x: f32[b, img, 12]) -> (y: %y) {
-        %x.f8, %x.scales = quantize_rows(%x)
+        %x.f8, %x.scales = quantize_rows(%x) {dtype = f8e4m3}
         %y.sums = matmul(%x.f8, @w.f8) {transposeB = true}
         %y.by_row = mul(%y.sums, %x.scales)
         %y = mul(%y.by_row, @w.scales)
@@ -49,13 +49,13 @@ describe('quantize-products', () => {
         %y = matmul(%x, %rows) {transposeB = true}
       }`,
       `weight @w : bf16[20, 4] = concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4])
-      weight @w.f8 : f8e4m3[20, 4] = quantize_rows(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4])
-      weight @w.scales : f32[20] = row_scales(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4])
+      weight @w.f8 : f8e4m3[20, 4] = quantize_rows(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4], f8e4m3)
+      weight @w.scales : f32[20] = row_scales(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4], f8e4m3)
       func @f(%x: bf16[img, 4]) -> (y: %y) {
         %rows = slice(@w) {axis = 0, start = 8, size = 12}
         %rows.f8 = slice(@w.f8) {axis = 0, start = 8, size = 12}
         %rows.scales = slice(@w.scales) {axis = 0, start = 8, size = 12}
-        %x.f8, %x.scales = quantize_rows(%x)
+        %x.f8, %x.scales = quantize_rows(%x) {dtype = f8e4m3}
         %y.sums = matmul(%x.f8, %rows.f8) {transposeB = true}
         %y.by_row = mul(%y.sums, %x.scales)
         %y.f32 = mul(%y.by_row, %rows.scales)
@@ -91,7 +91,7 @@ describe('quantize-products', () => {
 
   it('leaves alone what may not be quantised, also as a part', () => {
     expectUnchanged(
-      quantizeProducts((tensor) => tensor !== 'b'),
+      quantizeProducts((tensor) => tensor !== 'b', 'f8e4m3'),
       `weight @w : f32[20, 4] = concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4])
       func @f(%x: f32[img, 4]) -> (y: %y) {
         %y = matmul(%x, @w) {transposeB = true}

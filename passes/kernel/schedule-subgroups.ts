@@ -2,7 +2,7 @@ import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone, partsFor } from './axis-spreads.js';
-import { encodedDepth } from './schedule-encoded.js';
+import { depthOfCodes } from './schedule-codes.js';
 import type { KernelFacts } from './from-group/facts.js';
 
 /**
@@ -38,7 +38,7 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
       n: { threads: lanes, registers: columns, vector: 1 },
-      k: encodedDepth(facts) ?? { threads: 1, registers: 1, vector: 4 },
+      k: depthOfCodes(facts) ?? { threads: 1, registers: 1, vector: 4 },
       ...(extents.has('z') && { z: alone }),
     },
     threadOrder: ['n'],
@@ -67,7 +67,7 @@ function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined 
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
       h: alone,
       d: columns,
-      k: encodedDepth(facts) ?? { threads: 1, registers: 1, vector: 4 },
+      k: depthOfCodes(facts) ?? { threads: 1, registers: 1, vector: 4 },
     },
     threadOrder: ['d'],
     unroll: 1,

@@ -1,7 +1,8 @@
 import { isFloat } from '../../ir/dtype.js';
 import type { OpKind } from '../../ir/graph/attributes.js';
-import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+import type { Block, Operation, TensorType, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
+import { bytesOfVector } from '../../ir/kernel/bytes.js';
 import type { HalfType } from '../../ir/kernel/thread.js';
 
 /**
@@ -18,7 +19,21 @@ import type { HalfType } from '../../ir/kernel/thread.js';
  * returns, a loop carries or the host makes stays wide. Cost: linear in operations and uses.
  */
 export function findNarrowValues(body: Block, halves: HalfType, canStoreOne: boolean): ReadonlySet<Value> {
-  const search = new NarrowSearch(halves === 'bf16' ? { ...factors, quantize_rows: [0] } : factors, canStoreOne);
+  const isStored = ({ dtype, shape }: TensorType): boolean =>
+    isFloat(dtype) && dtype !== 'f8e4m3' && (canStoreOne || shape.at(-1)?.isMultipleOf(4) === true);
+  const search = new NarrowSearch(halves === 'bf16' ? { ...factors, quantize_rows: [0] } : factors, isStored, () => true);
+  search.visit(body);
+  return search.finish();
+}
+
+/**
+ * Values of i8 numbers that nothing but products read, whose factors are bytes in memory, not words: rows of whole vectors of them. As
+ * `findNarrowValues` otherwise.
+ */
+export function findByteValues(body: Block): ReadonlySet<Value> {
+  const isWhole = ({ dtype, shape }: TensorType): boolean =>
+    dtype === 'i8' && shape.at(-1)?.isMultipleOf(bytesOfVector) === true;
+  const search = new NarrowSearch({ matmul: [0, 1] }, isWhole, isWhole);
   search.visit(body);
   return search.finish();
 }
@@ -37,10 +52,15 @@ class NarrowSearch {
   private readonly wide = new Set<Value>();
   private readonly made: Value[] = [];
 
-  /** @param narrowing operands that may be narrow */
+  /**
+   * @param narrowing operands that may be narrow
+   * @param isStored whether what a kernel makes can be stored narrow
+   * @param isMoved whether what views and concatenations make can be
+   */
   constructor(
     private readonly narrowing: OperandPlaces,
-    private readonly canStoreOne: boolean,
+    private readonly isStored: (type: TensorType) => boolean,
+    private readonly isMoved: (type: TensorType) => boolean,
   ) {}
 
   visit(block: Block): void {
@@ -62,9 +82,7 @@ class NarrowSearch {
         if (!this.mayBeNarrow(inner.parameters[place] as Value, inner)) this.widen(operand);
       });
       for (const result of results) {
-        const { dtype, shape } = result.type;
-        const isStored = this.canStoreOne || shape.at(-1)?.isMultipleOf(4) === true;
-        if (isFloat(dtype) && dtype !== 'f8e4m3' && isStored) this.made.push(result);
+        if (this.isStored(result.type)) this.made.push(result);
         else this.widen(result);
       }
       return;
@@ -72,6 +90,7 @@ class NarrowSearch {
     if (kind === 'concat' || opTable[kind].category === 'view') {
       for (const operand of operands) for (const result of results) this.join(operand, result);
       this.made.push(...results);
+      for (const result of results) if (!this.isMoved(result.type)) this.widen(result);
       return;
     }
     if (operation.body !== undefined) this.visit(operation.body);

@@ -2,12 +2,12 @@ import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import type { ProductOperation } from './facts.js';
-import { productsOf } from './facts.js';
+import { multipliesBytes, productsOf } from './facts.js';
 import { addressOf, sameShape } from './group.js';
 import type { KernelGroup, OperandPrecision } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { number, roundTo, tile } from './tile-expressions.js';
+import { convert, number, roundTo, tile } from './tile-expressions.js';
 
 /**
  * Products of the rows of one operand, an accumulator each, and what is made of them element by element. Several products walk
@@ -22,13 +22,14 @@ export function buildContraction(
   const products = productsOf(group.body.operations);
   const [anchor] = products;
   const { coordinates, axes, a, rightOf } = describeProduct(anchor, pull, space, Dim.symbol('n'));
-  const precision = factorPrecision(anchor, operands);
-  const left = roundTo(precision, a);
+  const inBytes = multipliesBytes(group);
+  const asFactor = inBytes ? (factor: TileExpression) => factor : factorRounding(anchor, operands);
+  const left = asFactor(a);
   const accumulators = products.map((product, place) => {
     const name = products.length === 1 ? 'acc' : `acc${place}`;
     pull.define(product.results[0] as Value, () => tile(name));
-    const right = roundTo(precision, rightOf(product.operands[1] as Value));
-    const contract: TileStatement = { kind: 'contract', name, over: 'k', a: left, b: right };
+    const right = asFactor(rightOf(product.operands[1] as Value));
+    const contract: TileStatement = { kind: 'contract', name, over: 'k', ...(inBytes && { inBytes }), a: left, b: right };
     return { name, contract };
   });
   const anchors = new Set(products.map(({ results }) => results[0] as Value));
@@ -54,9 +55,15 @@ export function buildContraction(
   ];
 }
 
-/** What the factors of a product are rounded to: those of 8 bits are what they are. */
-export function factorPrecision({ operands: factors }: ProductOperation, operands: OperandPrecision): OperandPrecision {
-  return factors.every(({ type }) => type.dtype === 'f8e4m3') ? 'f32' : operands;
+/** What the factors of a product are rounded to: those of 8 bits are what they are, integers as numbers. */
+export function factorRounding(
+  { operands: factors }: ProductOperation,
+  operands: OperandPrecision,
+): (factor: TileExpression) => TileExpression {
+  const [dtype] = new Set(factors.map(({ type }) => type.dtype));
+  if (dtype === 'i8') return (factor) => convert('f32', factor);
+  const isEightBit = factors.every(({ type }) => type.dtype === 'f8e4m3');
+  return (factor) => roundTo(isEightBit ? 'f32' : operands, factor);
 }
 
 /** A product's loops: where its result's elements are, the left factor and how a right one is read. */

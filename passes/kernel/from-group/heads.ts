@@ -2,14 +2,14 @@ import { Dim } from '../../../ir/dim.js';
 import type { Block, Value } from '../../../ir/graph/graph.js';
 import { opTable } from '../../../ir/graph/ops/index.js';
 import type { Axis, IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
-import { describeProduct, factorPrecision } from './contraction.js';
-import { headSizeOf, isRowOperation, productsOf } from './facts.js';
+import { describeProduct, factorRounding } from './contraction.js';
+import { headSizeOf, isRowOperation, multipliesBytes, productsOf } from './facts.js';
 import { addressOf, lastDim } from './group.js';
 import type { KernelGroup, OperandPrecision } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import { rowStatistics } from './row.js';
 import type { Scalarizer } from './scalarize.js';
-import { number, roundTo, tile } from './tile-expressions.js';
+import { number, tile } from './tile-expressions.js';
 
 /**
  * Heads of a product's columns that belong together: queries, keys or values. `value` has a dimension of heads and one of
@@ -65,11 +65,12 @@ export function buildHeads(
     };
     return { value, source: segment.value, load: { kind: 'load', buffer, index, conditions: [] } as const, store };
   });
-  const precision = factorPrecision(product, operands);
+  const inBytes = multipliesBytes(group);
+  const asFactor = inBytes ? (factor: TileExpression) => factor : factorRounding(product, operands);
   const right = rightOf(product.operands[1] as Value);
   const multiply: readonly TileStatement[] = [
     { kind: 'tile', name: 'acc', axes: ['m', 'd'], value: number(0) },
-    { kind: 'contract', name: 'acc', over: 'k', a: roundTo(precision, a), b: roundTo(precision, right) },
+    { kind: 'contract', name: 'acc', over: 'k', ...(inBytes && { inBytes }), a: asFactor(a), b: asFactor(right) },
   ];
   if (axes.find(({ name }) => name === 'd')?.kind === 'whole') {
     return [...multiply, ...declare, ...add, ...finish, ...results.map(({ store, value }) => store(value))];

@@ -1,0 +1,51 @@
+import { bytesOfVector } from '../../../ir/kernel/bytes.js';
+import { binary, convert, lane, vectorOf } from '../../../ir/kernel/expressions.js';
+import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
+import type { Contract } from './matrix-operands.js';
+import { foldLanes } from './tile-loops.js';
+
+/** How an invocation adds up the products of one element along the contracted axis. */
+export interface PartialSums {
+  /** Registers of the contracted axis that are multiplied at once. */
+  readonly step: number;
+  /** Of a sum. */
+  readonly type: RegisterType;
+  /** The sum and the products of two factors' vectors. */
+  readonly added: (a: Expression, b: Expression, sum: Expression) => Expression;
+  /** What the sum is in the end, f32. */
+  readonly whole: (sum: Expression) => Expression;
+}
+
+/** @param isOneNumber products of a vector are added up in every step (`Schedule.dots`), not in the end */
+export function partialSums({ inBytes }: Contract, vector: 1 | 2 | 4, isOneNumber: boolean): PartialSums {
+  if (inBytes === true) return isOneNumber ? sumOfBytes : lanesOfBytes;
+  const lanes = isOneNumber ? 1 : vector;
+  return {
+    step: 1,
+    type: vectorOf('f32', lanes),
+    added: (a, b, c) =>
+      lanes === vector ? { kind: 'fma', a, b, c } : binary('add', c, { kind: 'dot', a, b }),
+    whole: (sum) => foldLanes(sum, lanes, 'add'),
+  };
+}
+
+/** A vector of bytes is four registers of the axis, each a word. */
+const step = bytesOfVector / 4;
+
+const sumOfBytes: PartialSums = {
+  step,
+  type: vectorOf('i32', 1),
+  added: (a, b, sum) =>
+    [0, 1, 2, 3].reduce(
+      (all, word) => binary('add', all, { kind: 'dot_bytes', a: lane(a, word), b: lane(b, word) }),
+      sum,
+    ),
+  whole: (sum) => convert(sum, 'f32'),
+};
+
+const lanesOfBytes: PartialSums = {
+  step,
+  type: vectorOf('i32', 4),
+  added: (a, b, sum) => binary('add', sum, { kind: 'dot_bytes', a, b }),
+  whole: (sum) => convert(foldLanes(sum, 4, 'add'), 'f32'),
+};
