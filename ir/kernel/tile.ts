@@ -228,6 +228,11 @@ export interface Schedule {
    * registers. Otherwise a sum is a vector until the end.
    */
   readonly dots?: boolean;
+  /**
+   * Bytes are widened to integers of 32 bits, a factor once for all its products: for drivers that make plain arithmetic of products of packed
+   * bytes, and do so for each.
+   */
+  readonly widensBytes?: true;
   /** Sums of lanes are made for one register of a tile's last axis after the other: registers hold no more at once. */
   readonly columnsApart?: true;
   /** Invocations that exchange registers; set when the lowering may rely on it. */

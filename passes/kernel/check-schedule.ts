@@ -80,7 +80,11 @@ function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reje
 }
 
 /** Vectors of bytes are four neighbouring registers of an invocation, and a chunk is whole vectors that the axis has room for. */
-function checkBytes({ axes, body }: TileKernel, { spread }: Schedule, reject: Reject): void {
+function checkBytes({ axes, body }: TileKernel, { spread, widensBytes, dots, staged }: Schedule, reject: Reject): void {
+  if (widensBytes === true && (dots !== true || staged === true)) {
+    reject('', 'bytes are widened for sums of dot products alone', 'dots, not staged', 'others');
+  }
+  const step = widensBytes === true ? 4 : bytesOfVector;
   for (const statement of flattenTileStatements(body)) {
     if (statement.kind !== 'contract' || statement.inBytes !== true) continue;
     const { over } = statement;
@@ -88,9 +92,9 @@ function checkBytes({ axes, body }: TileKernel, { spread }: Schedule, reject: Re
     const extent = axes.find(({ name }) => name === over)?.extent;
     const tile = registers * vector;
     const isOdd = section !== undefined || rolled === true || walked === true || dealtTo !== undefined;
-    if (threads === 1 && vector === 4 && tile % bytesOfVector === 0 && extent?.isMultipleOf(tile) === true && !isOdd)
+    if (threads === 1 && vector === 4 && tile % step === 0 && extent?.isMultipleOf(tile) === true && !isOdd)
       continue;
-    const expected = `1 thread, vectors of 4, registers that are multiples of 4 and divide ${extent?.text ?? 'the axis'}`;
+    const expected = `1 thread, vectors of 4, registers that are multiples of ${step / 4} and divide ${extent?.text ?? 'the axis'}`;
     reject(over, 'bytes are multiplied in other vectors', expected, `${threads} threads, ${registers} registers of ${vector}${isOdd ? ', in sections or walked' : ''}`); // prettier-ignore
   }
 }

@@ -38,14 +38,21 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
       n: { threads: lanes, registers: columns, vector: 1 },
-      k: depthOfCodes(facts) ?? { threads: 1, registers: 1, vector: 4 },
+      k: depthOf(facts),
       ...(extents.has('z') && { z: alone }),
     },
     threadOrder: ['n'],
     unroll: 1,
     dots: true,
+    ...(facts.inBytes && { widensBytes: true }),
     subgroupSize: lanes,
   };
+}
+
+/** A vector of numbers, or of bytes that become some; codes as they are decoded. */
+function depthOf(facts: KernelFacts): AxisSpread {
+  const vector: AxisSpread = { threads: 1, registers: 1, vector: 4 };
+  return facts.inBytes === true ? vector : (depthOfCodes(facts) ?? vector);
 }
 
 /** Columns of a lane, at most `most`; as many as leave no lane of the last tile idle where that are more than half of them. */
@@ -67,11 +74,12 @@ function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined 
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
       h: alone,
       d: columns,
-      k: depthOfCodes(facts) ?? { threads: 1, registers: 1, vector: 4 },
+      k: depthOf(facts),
     },
     threadOrder: ['d'],
     unroll: 1,
     dots: true,
+    ...(facts.inBytes && { widensBytes: true }),
     subgroupSize: lanes,
   };
 }

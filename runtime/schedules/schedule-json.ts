@@ -36,5 +36,5 @@ const matrix = objectWith(
 
 export const decodeSchedule: Decoder<Schedule> = objectWith(
   { spread: spreads, threadOrder: list(string), unroll: count },
-  { dots: boolean, columnsApart: yes, subgroupSize: count, bySubgroups: yes, staged: yes, matrix },
+  { dots: boolean, widensBytes: yes, columnsApart: yes, subgroupSize: count, bySubgroups: yes, staged: yes, matrix },
 );

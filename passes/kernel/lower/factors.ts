@@ -1,6 +1,6 @@
 import { typeOf } from '../../../ir/kernel/expressions.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
-import type { TileExpression } from '../../../ir/kernel/tile.js';
+import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { LaneContext } from './buffer-access.js';
 import { wideFactor } from './elements.js';
 import { freeAxes } from './free-axes.js';
@@ -21,7 +21,7 @@ export class Factors {
 
   /** `left out`: guards that stand still in the open section of the contracted axis hold. */
   constructor(
-    private readonly context: LoweringContext,
+    private readonly context: LoweringContext & { readonly schedule: Schedule },
     private readonly guards: 'kept' | 'left out' = 'kept',
     private readonly staged?: StagedFactors,
   ) {}
@@ -133,10 +133,11 @@ export class Factors {
     });
   }
 
-  /** Numbers in f32, or bytes as the words that they lie in. */
+  /** Numbers in f32, or bytes as the words that they lie in, if they are not widened. */
   private compute(factor: TileExpression, { inBytes, over }: Contract, context: LaneContext): Expression {
     const { elements } = this.context;
-    return inBytes === true && factor.kind === 'load'
+    const { widensBytes } = this.context.schedule;
+    return inBytes === true && widensBytes !== true && factor.kind === 'load'
       ? elements.access.loadWords(factor, over, context.position)
       : elements.computeFactor(factor, context);
   }

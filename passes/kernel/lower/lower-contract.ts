@@ -148,7 +148,7 @@ export class ContractLowering {
     const sumAcross = (partial: Expression): Expression =>
       threads > 1 ? this.context.sumAcrossThreads(partial, over) : partial;
     const inner = tile.axes.at(-1);
-    const { step: stride, type, added, whole } = partialSums(contract, vector, this.context.schedule.dots === true);
+    const { step: stride, type, added, whole } = partialSums(contract, vector, this.context.schedule);
     const lanesOf = (position: Position): Position[] =>
       inner === undefined
         ? [position]

@@ -1,6 +1,7 @@
 import { bytesOfVector } from '../../../ir/kernel/bytes.js';
 import { binary, convert, lane, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
+import type { Schedule } from '../../../ir/kernel/tile.js';
 import type { Contract } from './matrix-operands.js';
 import { foldLanes } from './tile-loops.js';
 
@@ -16,10 +17,13 @@ export interface PartialSums {
   readonly whole: (sum: Expression) => Expression;
 }
 
-/** @param isOneNumber products of a vector are added up in every step (`Schedule.dots`), not in the end */
-export function partialSums({ inBytes }: Contract, vector: 1 | 2 | 4, isOneNumber: boolean): PartialSums {
-  if (inBytes === true) return isOneNumber ? sumOfBytes : lanesOfBytes;
-  const lanes = isOneNumber ? 1 : vector;
+export function partialSums(
+  { inBytes }: Contract,
+  vector: 1 | 2 | 4,
+  { dots, widensBytes }: Pick<Schedule, 'dots' | 'widensBytes'>,
+): PartialSums {
+  if (inBytes === true) return widensBytes === true ? sumOfIntegers : dots === true ? sumOfBytes : lanesOfBytes;
+  const lanes = dots === true ? 1 : vector;
   return {
     step: 1,
     type: vectorOf('f32', lanes),
@@ -41,6 +45,13 @@ const sumOfBytes: PartialSums = {
       sum,
     ),
   whole: (sum) => convert(sum, 'f32'),
+};
+
+const sumOfIntegers: PartialSums = {
+  ...sumOfBytes,
+  step: 1,
+  added: (a, b, sum) =>
+    [0, 1, 2, 3].reduce((all, at) => binary('add', all, binary('mul', lane(a, at), lane(b, at))), sum),
 };
 
 const lanesOfBytes: PartialSums = {
