@@ -81,12 +81,12 @@ function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reje
 
 /** Vectors of bytes are four neighbouring registers of an invocation, and a chunk is whole vectors that the axis has room for. */
 function checkBytes({ axes, body }: TileKernel, { spread, widensBytes, dots, staged }: Schedule, reject: Reject): void {
-  if (widensBytes === true && (dots !== true || staged === true)) {
-    reject('', 'bytes are widened for sums of dot products alone', 'dots, not staged', 'others');
-  }
   const step = widensBytes === true ? 4 : bytesOfVector;
   for (const statement of flattenTileStatements(body)) {
     if (statement.kind !== 'contract' || statement.inBytes !== true) continue;
+    if (widensBytes === true && (dots !== true || staged === true)) {
+      reject('', 'bytes are widened for sums of dot products alone', 'dots, not staged', 'others');
+    }
     const { over } = statement;
     const { threads = 1, registers = 1, vector = 1, section, rolled, walked, dealtTo } = spread[over] ?? {};
     const extent = axes.find(({ name }) => name === over)?.extent;

@@ -218,7 +218,6 @@ function mutate(schedule: Schedule, target: Target, random: Random): Schedule {
       { ...rest, dots: true },
       { ...rest, columnsApart: true },
       { ...rest, staged: true },
-      { ...rest, widensBytes: true },
       { ...rest, subgroupSize: 32, bySubgroups: true },
       { ...rest, subgroupSize: target.subgroups?.min ?? 4 },
       rest,
