@@ -12,11 +12,7 @@ export function linear<
   R extends number,
   W extends FactorBeside<A>,
   B extends FloatType = Extract<Product<A, W>, FloatType>,
->(
-  x: Tensor<A, R>,
-  weight: Tensor<W, 2>,
-  bias?: Tensor<B, 1>,
-): Tensor<Wider<Product<A, W>, B>, R> {
+>(x: Tensor<A, R>, weight: Tensor<W, 2>, bias?: Tensor<B, 1>): Tensor<Wider<Product<A, W>, B>, R> {
   const product: Tensor<Wider<Product<A, W>, B>, R> = emitOne('matmul', [x, weight], { transposeB: true });
   return bias === undefined ? product : addBias(product, bias);
 }

@@ -37,14 +37,20 @@ describe.each(quantizedDTypes)('rows in %s', (dtype) => {
     (largest) => {
       const most = f32ToBf16(largest);
       // Signs in turn.
-      expectPlain(Uint16Array.from({ length: most + 1 }, (_, bits) => bits | ((bits & 1) << 15)), dtype);
+      expectPlain(
+        Uint16Array.from({ length: most + 1 }, (_, bits) => bits | ((bits & 1) << 15)),
+        dtype,
+      );
     },
   );
 
   it('are the same from any bf16 bits, infinities and NaN too', () => {
     const words = fc.uint16Array({ minLength: 1, maxLength: 40 });
     const finite = words.map((bits) => bits.map((word) => word & 0xbfff));
-    fc.assert(fc.property(fc.oneof(words, finite), (bits) => expectPlain(bits, dtype)), { numRuns: 1000 });
+    fc.assert(
+      fc.property(fc.oneof(words, finite), (bits) => expectPlain(bits, dtype)),
+      { numRuns: 1000 },
+    );
   });
 
   it('have the numbers that graphs are evaluated with', () => {

@@ -52,7 +52,9 @@ const quantizedOperands = {
   int8: { dtype: 'i8', others: 'f32' },
 } as const;
 
-function quantizationOf(operands: Operands | 'stored' | undefined): (typeof quantizedOperands)['fp8' | 'int8'] | undefined {
+function quantizationOf(
+  operands: Operands | 'stored' | undefined,
+): (typeof quantizedOperands)['fp8' | 'int8'] | undefined {
   return operands === 'fp8' || operands === 'int8' ? quantizedOperands[operands] : undefined;
 }
 

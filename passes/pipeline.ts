@@ -56,11 +56,7 @@ export function graphPassesFor(
   const quantize: readonly GraphPass[] =
     quantized === undefined
       ? []
-      : [
-          quantizeProducts(quantized.mayQuantize, quantized.dtype),
-          eliminateCommonSubexpressions,
-          eliminateDeadCode,
-        ];
+      : [quantizeProducts(quantized.mayQuantize, quantized.dtype), eliminateCommonSubexpressions, eliminateDeadCode];
   const encode: readonly GraphPass[] = encodingOf === undefined ? [] : [encodeWeights(encodingOf), eliminateDeadCode];
   return [
     ...simplifyPasses(encodingOf),

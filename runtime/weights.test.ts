@@ -72,15 +72,20 @@ describe('checkpointWeights', () => {
     [
       'scales of packed rows',
       declare('f32', [8], {
-        kind: 'row_scales', dtype: 'f8e4m3',
+        kind: 'row_scales',
+        dtype: 'f8e4m3',
         of: { shape: [8, 4], source: { kind: 'concat_rows', parts: [part('a', [6, 4]), part('c', [2, 4])] } },
       }),
     ],
-    ['rows in 8 bits of f32', declare('f8e4m3', [4, 12], { kind: 'quantize_rows', dtype: 'f8e4m3', of: part('flat', [4, 12]) })],
+    [
+      'rows in 8 bits of f32',
+      declare('f8e4m3', [4, 12], { kind: 'quantize_rows', dtype: 'f8e4m3', of: part('flat', [4, 12]) }),
+    ],
     [
       'rows in 8 bits of several types',
       declare('f8e4m3', [18, 4], {
-        kind: 'quantize_rows', dtype: 'f8e4m3',
+        kind: 'quantize_rows',
+        dtype: 'f8e4m3',
         of: {
           shape: [18, 4],
           source: {
@@ -90,6 +95,9 @@ describe('checkpointWeights', () => {
         },
       }),
     ],
+    ['rows of integers', declare('i8', [6, 4], { kind: 'quantize_rows', dtype: 'i8', of: part('b', [6, 4]) })],
+    ['scales of rows of integers', declare('f32', [6], { kind: 'row_scales', dtype: 'i8', of: part('b', [6, 4]) })],
+    ['integers of f32', declare('i8', [4, 12], { kind: 'quantize_rows', dtype: 'i8', of: part('flat', [4, 12]) })],
     [
       'packs of packs',
       declare('bf16', [14, 4], {

@@ -52,7 +52,8 @@ export const byteSizes: readonly ByteSizes[] = [
   [37, 12, 1040],
 ];
 
-const graphs: readonly (readonly [string, string, Readonly<Record<string, number>>])[] = [
+/** Linear layers with what their kernels do besides, and sizes. */
+export const byteGraphs: readonly (readonly [string, string, Readonly<Record<string, number>>])[] = [
   [
     'a gate and a residual',
     `weight @w : bf16[16, 48] = tensor "w"
@@ -124,7 +125,7 @@ export function describeByteProducts(device: () => Device, sizes: readonly ByteS
     expectSameNumbers(got.get('z')!.data, new Float64Array(m * some));
   });
 
-  it.each(graphs)('compute what the quantised graph does: %s', { timeout }, async (_, text, bound) => {
+  it.each(byteGraphs)('compute what the quantised graph does: %s', { timeout }, async (_, text, bound) => {
     const module = parseModule(text);
     const readTensor = patternWeights(module);
     const tensors = new Map([...module.weights].map(([name]) => [name, readTensor(name)]));

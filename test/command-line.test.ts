@@ -103,7 +103,7 @@ describe('flux2c generate --device cpu', () => {
 
   it('draws nearly the same with operands in int8, and just that from an artifact with them', async () => {
     const small = ['--device', 'cpu', '--width', '64', '--height', '64', '--steps', '6', '--seed', '5', '-q'];
-    const draw = async (name: string, ...options: readonly string[]): Promise<Float32Array> => {
+    const draw = async (name: string, ...options: readonly string[]): Promise<Float64Array> => {
       const latents = join(root, `${name}.safetensors`);
       const files = ['--save-latents', latents, '-o', join(root, `${name}.png`)];
       const { exitCode, stderr } = await flux2c('generate', 'a red circle', ...small, ...files, ...options);

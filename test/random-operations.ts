@@ -277,7 +277,7 @@ export const candidates: { readonly [K in PlainOpKind]: Propose<K> } = {
     return propose<'rms_norm'>([x, weight], { eps: g.random.pick([1e-6, 0.01]) });
   },
   softmax: (g) => propose<'softmax'>([g.pickFloat((value) => rankOf(value) > 0)], {}),
-  quantize_rows: (g) => 
+  quantize_rows: (g) =>
     propose<'quantize_rows'>([g.pickFloat((value) => rankOf(value) > 0)], { dtype: g.random.pick(quantizedDTypes) }),
   dequantize: (g) => {
     const encoding = parseEncoding(g.random.pick(['int8', 'f8e5m2', 'q4_0', 'q5_1', 'nf4:16']));

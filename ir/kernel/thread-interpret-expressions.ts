@@ -1,5 +1,4 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
-import { byteOfWord } from './bytes.js';
 import { typeOf } from './expressions.js';
 import type { Builtin, Expression, RegisterType, SubgroupProduct } from './thread.js';
 import type { BoundTensorMap } from './launch.js';
@@ -8,6 +7,7 @@ import type { CopyQueue } from './thread-interpret-copies.js';
 import { createValues } from './thread-interpret-memory.js';
 import type { BoundBuffer, Invocations, Values } from './thread-interpret-memory.js';
 import type { SharedMemory } from './thread-interpret-shared.js';
+import { dotHalves, dotWords } from './thread-interpret-bytes.js';
 import { compileExchange, compileLoadMatrix, compilePack } from './thread-interpret-matrix.js';
 import { binaryLoop, convertFunction, roundToHalf, unaryFunction } from './thread-interpret-operators.js';
 
@@ -222,30 +222,6 @@ function dotAll(a: Values, b: Values, out: Values, lanes: number): void {
       sum = Math.fround(sum + Math.fround((a[lane] as number) * (b[lane] as number)));
     }
     out[at] = sum;
-  }
-}
-
-/** Bytes `from` and the next of two words. */
-function dotPair(a: number, b: number, from: number): number {
-  return (
-    byteOfWord(a, from) * byteOfWord(b, from) + byteOfWord(a, from + 1) * byteOfWord(b, from + 1)
-  );
-}
-
-function dotWords(a: Values, b: Values, out: Values): void {
-  for (let at = 0; at < out.length; at++) {
-    const [left, right] = [a[at] as number, b[at] as number];
-    out[at] = dotPair(left, right, 0) + dotPair(left, right, 2);
-  }
-}
-
-/** Of 16 bytes, lane l of the sums has a pair of the first eight and one of the last. */
-function dotHalves(a: Values, b: Values, out: Values): void {
-  for (let at = 0; at < out.length; at++) {
-    const lane = at % 4;
-    const [low, high] = [at - lane + (lane >> 1), at - lane + 2 + (lane >> 1)];
-    const from = 2 * (lane & 1);
-    out[at] = dotPair(a[low] as number, b[low] as number, from) + dotPair(a[high] as number, b[high] as number, from);
   }
 }
 

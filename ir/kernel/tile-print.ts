@@ -52,7 +52,9 @@ function printStatement(statement: TileStatement, indent: string): readonly stri
     case 'contract': {
       const { a, b, inBytes } = statement;
       const product = text({ kind: 'binary', operator: 'mul', left: a, right: b });
-      return [`${indent}contract ${statement.name} over ${statement.over}${inBytes === true ? ' in bytes' : ''}: ${product}`];
+      return [
+        `${indent}contract ${statement.name} over ${statement.over}${inBytes === true ? ' in bytes' : ''}: ${product}`,
+      ];
     }
     case 'reduce': {
       const { operator, name, over, padded, value } = statement;

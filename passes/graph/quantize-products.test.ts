@@ -6,6 +6,7 @@ import { interpretFunction } from '../../ir/graph/interpret.js';
 import { parseModule } from '../../ir/graph/parse.js';
 import { printModule } from '../../ir/graph/print.js';
 import { verifyModule } from '../../ir/graph/verify.js';
+import { mostProductsOfBytes } from '../../ir/kernel/bytes.js';
 import { compareTensors, type HostTensor } from '../../ir/host-tensor.js';
 import { createWeightReader } from '../validate.js';
 import { eliminateCommonSubexpressions } from './eliminate-common-subexpressions.js';
@@ -134,5 +135,53 @@ describe('a quantised product', () => {
     const { relativeL2 } = compareTensors(run(quantised, 'f64'), run(module, 'f64'));
     expect(relativeL2).toBeGreaterThan(0.01);
     expect(relativeL2).toBeLessThan(0.05);
+  });
+});
+
+describe('quantize-products to integers', () => {
+  const bytes = quantizeProducts(() => true, 'i8');
+
+  it('scales sums of products of bytes as those of floats', () => {
+    const text = linear.replaceAll('12', '32');
+    const result = bytes.run(parseModule(text), cpuTarget);
+    verifyModule(result);
+    expect(printModule(result)).toBe(
+      printModule(
+        parseModule(`weight @w : bf16[20, 32] = tensor "w"
+        weight @w.i8 : i8[20, 32] = quantize_rows(tensor "w" : [20, 32], i8)
+        weight @w.scales : f32[20] = row_scales(tensor "w" : [20, 32], i8)
+        func @f(%x: f32[b, img, 32]) -> (y: %y) {
+          %x.i8, %x.scales = quantize_rows(%x) {dtype = i8}
+          %y.sums = matmul(%x.i8, @w.i8) {transposeB = true}
+          %y.by_row = mul(%y.sums, %x.scales)
+          %y = mul(%y.by_row, @w.scales)
+        }`),
+      ),
+    );
+  });
+
+  it.each([
+    ['whose rows are no whole vectors of bytes', 24],
+    ['whose sums 32 bits do not hold', mostProductsOfBytes + 16],
+  ])('leaves alone a product %s', (_, depth) => {
+    const module = parseModule(linear.replaceAll('12', `${depth}`));
+    expect(printModule(bytes.run(module, cpuTarget))).toBe(printModule(module));
+  });
+
+  it('is within a percent of the exact one, which floats of 8 bits are not', () => {
+    const module = parseModule(linear.replaceAll('12', '64'));
+    const readTensor = patternWeights(module);
+    const { inputs } = patternCases(module, { b: 2, img: 5 })[0]!;
+    const run = (text: typeof module): HostTensor =>
+      interpretFunction(text, 'f', inputs, createWeightReader(text, readTensor), { precision: 'f64' }).get('y')!;
+    const [exact, integers, floats] = [module, bytes.run(module, cpuTarget), pass.run(module, cpuTarget)].map(run) as [
+      HostTensor,
+      HostTensor,
+      HostTensor,
+    ];
+    // Rounding to a 127th of the largest magnitude, evenly distributed: 1 / (127 sqrt(12)) of it for each factor, where 3 bits are 2^-4.
+    expect(compareTensors(integers, exact).relativeL2).toBeLessThan(0.01);
+    expect(compareTensors(integers, exact).relativeL2).toBeGreaterThan(0.001);
+    expect(compareTensors(floats, exact).relativeL2).toBeGreaterThan(0.01);
   });
 });

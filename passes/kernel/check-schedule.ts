@@ -92,8 +92,7 @@ function checkBytes({ axes, body }: TileKernel, { spread, widensBytes, dots, sta
     const extent = axes.find(({ name }) => name === over)?.extent;
     const tile = registers * vector;
     const isOdd = section !== undefined || rolled === true || walked === true || dealtTo !== undefined;
-    if (threads === 1 && vector === 4 && tile % step === 0 && extent?.isMultipleOf(tile) === true && !isOdd)
-      continue;
+    if (threads === 1 && vector === 4 && tile % step === 0 && extent?.isMultipleOf(tile) === true && !isOdd) continue;
     const expected = `1 thread, vectors of 4, registers that are multiples of ${step / 4} and divide ${extent?.text ?? 'the axis'}`;
     reject(over, 'bytes are multiplied in other vectors', expected, `${threads} threads, ${registers} registers of ${vector}${isOdd ? ', in sections or walked' : ''}`); // prettier-ignore
   }

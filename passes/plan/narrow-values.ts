@@ -21,7 +21,11 @@ import type { HalfType } from '../../ir/kernel/thread.js';
 export function findNarrowValues(body: Block, halves: HalfType, canStoreOne: boolean): ReadonlySet<Value> {
   const isStored = ({ dtype, shape }: TensorType): boolean =>
     isFloat(dtype) && dtype !== 'f8e4m3' && (canStoreOne || shape.at(-1)?.isMultipleOf(4) === true);
-  const search = new NarrowSearch(halves === 'bf16' ? { ...factors, quantize_rows: [0] } : factors, isStored, () => true);
+  const search = new NarrowSearch(
+    halves === 'bf16' ? { ...factors, quantize_rows: [0] } : factors,
+    isStored,
+    () => true,
+  );
   search.visit(body);
   return search.finish();
 }

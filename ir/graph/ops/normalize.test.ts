@@ -32,7 +32,10 @@ describe('over the last axis', () => {
   it('quantize_rows: the largest magnitude of a row is 448 of its scale', () => {
     const x = hostTensor('f32', [5, 3], [4.48, 1, -0.171, 0, -0, 0, -896, 448, 1, 1e-31, -1e-32, 0, 1, NaN, 2]);
     for (const precision of ['f32', 'f64'] as const) {
-      const [values, scales] = runOperation('quantize_rows', [x], { dtype: 'f8e4m3' }, { precision }) as [HostTensor, HostTensor];
+      const [values, scales] = runOperation('quantize_rows', [x], { dtype: 'f8e4m3' }, { precision }) as [
+        HostTensor,
+        HostTensor,
+      ];
       expect([values.dtype, scales.dtype, scales.shape]).toEqual(['f8e4m3', 'f32', [5, 1]]);
       expect([...scales.data]).toEqual([expect.closeTo(0.01, 8), 1, 2, 1, NaN]);
       // 100 and -17.1 in steps of 8 and 2; -448, 224 and 0.5 are values.

@@ -29,7 +29,14 @@ export function buildContraction(
     const name = products.length === 1 ? 'acc' : `acc${place}`;
     pull.define(product.results[0] as Value, () => tile(name));
     const right = asFactor(rightOf(product.operands[1] as Value));
-    const contract: TileStatement = { kind: 'contract', name, over: 'k', ...(inBytes && { inBytes }), a: left, b: right };
+    const contract: TileStatement = {
+      kind: 'contract',
+      name,
+      over: 'k',
+      ...(inBytes && { inBytes }),
+      a: left,
+      b: right,
+    };
     return { name, contract };
   });
   const anchors = new Set(products.map(({ results }) => results[0] as Value));

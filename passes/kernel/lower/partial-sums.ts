@@ -27,8 +27,7 @@ export function partialSums(
   return {
     step: 1,
     type: vectorOf('f32', lanes),
-    added: (a, b, c) =>
-      lanes === vector ? { kind: 'fma', a, b, c } : binary('add', c, { kind: 'dot', a, b }),
+    added: (a, b, c) => (lanes === vector ? { kind: 'fma', a, b, c } : binary('add', c, { kind: 'dot', a, b })),
     whole: (sum) => foldLanes(sum, lanes, 'add'),
   };
 }

@@ -159,7 +159,9 @@ export async function openDawn(options: { readonly adapter?: string } = {}): Pro
     const isGpu = softwareRank(chosen.name) === 0;
     const gpu = instantiate(webgpu, [`backend=${chosen.backend}`, `adapter=${chosen.name}`], isGpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-    return adapter === null ? { reason: `adapter "${chosen.name}" does not open` } : { adapter, name: chosen.name, languageFeatures: gpu.wgslLanguageFeatures };
+    return adapter === null
+      ? { reason: `adapter "${chosen.name}" does not open` }
+      : { adapter, name: chosen.name, languageFeatures: gpu.wgslLanguageFeatures };
   } catch (error) {
     return { reason: `adapter "${chosen.name}" does not open: ${messageOf(error)}` };
   }
