@@ -111,3 +111,9 @@ describe.each([
   const device = new InterpreterDevice(target);
   describeByteProducts(() => device);
 });
+
+describe('products of bytes whose launches are cut, interpreted', () => {
+  // Rows of both factors and of the product are more than a binding holds.
+  const device = new InterpreterDevice({ ...portableWebgpu, maxBindingBytes: 24576 });
+  describeByteProducts(() => device, [[160, 170, 160]]);
+});
