@@ -1,5 +1,5 @@
 import { Flux2cError } from '../../../ir/diagnostics.js';
-import { both, f32 } from '../../../ir/kernel/expressions.js';
+import { both, convert, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { LaneContext } from './buffer-access.js';
@@ -149,6 +149,7 @@ export class ContractLowering {
       threads > 1 ? this.context.sumAcrossThreads(partial, over) : partial;
     const inner = tile.axes.at(-1);
     const { step: stride, type, added, whole } = partialSums(contract, vector, this.context.schedule);
+    const sumType = vectorOf(type.scalar, 1);
     const lanesOf = (position: Position): Position[] =>
       inner === undefined
         ? [position]
@@ -181,11 +182,12 @@ export class ContractLowering {
       finish() {
         for (const { position, lanes } of places) {
           const sums = lanes.map(({ partial }) => {
-            return sumAcross(emitter.bind('s', f32, whole({ kind: 'register', name: partial, type })));
+            return sumAcross(emitter.bind('s', sumType, whole({ kind: 'register', name: partial, type })));
           });
           const left = tile.registers.get(registerKey(tile.axes, position)) as Expression;
           const right: Expression = sums.length === 1 ? (sums[0] as Expression) : { kind: 'vector', parts: sums };
-          const value: Expression = { kind: 'binary', operator: 'add', left, right };
+          // Integers become numbers when all of a vector are there.
+          const value: Expression = { kind: 'binary', operator: 'add', left, right: convert(right, 'f32') };
           emitter.push({ kind: 'assign', name: loops.nameOf(tile, position), value });
         }
       },

@@ -1,5 +1,5 @@
 import { bytesOfVector } from '../../../ir/kernel/bytes.js';
-import { binary, convert, lane, vectorOf } from '../../../ir/kernel/expressions.js';
+import { binary, lane, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule } from '../../../ir/kernel/tile.js';
 import type { Contract } from './matrix-operands.js';
@@ -13,7 +13,7 @@ export interface PartialSums {
   readonly type: RegisterType;
   /** The sum and the products of two factors' vectors. */
   readonly added: (a: Expression, b: Expression, sum: Expression) => Expression;
-  /** What the sum is in the end, f32. */
+  /** One number of the sum's type. */
   readonly whole: (sum: Expression) => Expression;
 }
 
@@ -43,7 +43,7 @@ const sumOfBytes: PartialSums = {
       (all, word) => binary('add', all, { kind: 'dot_bytes', a: lane(a, word), b: lane(b, word) }),
       sum,
     ),
-  whole: (sum) => convert(sum, 'f32'),
+  whole: (sum) => sum,
 };
 
 const sumOfIntegers: PartialSums = {
@@ -57,5 +57,5 @@ const lanesOfBytes: PartialSums = {
   step,
   type: vectorOf('i32', 4),
   added: (a, b, sum) => binary('add', sum, { kind: 'dot_bytes', a, b }),
-  whole: (sum) => convert(foldLanes(sum, 4, 'add'), 'f32'),
+  whole: (sum) => foldLanes(sum, 4, 'add'),
 };
