@@ -12,6 +12,11 @@ export interface Target {
    * products of them (32 deep), too.
    */
   readonly fp8?: boolean;
+  /**
+   * Kernels multiply signed bytes four at a time (`dot_bytes`: WGSL's language feature `packed_4x8_integer_dot_product`): products may have
+   * factors of quantised integers.
+   */
+  readonly packedDots?: boolean;
   /** Subgroup operations with a size in this range; absent when there are none. */
   readonly subgroups?: { readonly min: number; readonly max: number };
   /** Bytes of workgroup memory; 0 means no workgroup memory and no barriers. */
@@ -64,11 +69,14 @@ export function familyOf({ matrix, backend }: Target): string {
 /**
  * The limits every WebGPU adapter guarantees: what an artifact for unknown machines is planned for. Only buffers may be
  * larger than the guaranteed 256 MiB: activations of 1024² pictures need up to 604 MB, and no desktop driver offers less
- * than 1 GiB.
+ * than 1 GiB. Products of packed bytes are no limit of an adapter but a part of the language, which compilers of WGSL make of plain
+ * arithmetic where a GPU has no instruction; Dawn, wgpu and WebKit all have it. So whoever asks for them gets them here, too, an
+ * artifact with such kernels says so, and a browser without refuses it (F2C533).
  */
 export const portableWebgpu: Target = {
   backend: 'webgpu',
   f16: false,
+  packedDots: true,
   workgroupMemory: 16384,
   stagingPays: true,
   maxWorkgroupInvocations: 256,
@@ -83,6 +91,7 @@ export const portableWebgpu: Target = {
 export const cpuTarget: Target = {
   backend: 'cpu',
   f16: false,
+  packedDots: true,
   // Those of x86 without AVX-512, which WebAssembly does not use; other processors have more.
   loops: { vectorRegisters: 16, memoryBytes: 64 * 1024 },
   workgroupMemory: 0,

@@ -3,6 +3,8 @@ import { cudaSharedBytes } from '../backends/cuda/cuda.js';
 import { cudaArchitectures } from '../backends/cuda/cuda-target.js';
 import { familyOf, type Target } from '../backends/target.js';
 import { compileFunctions, type CompiledFunctions, type CompileRequest } from '../models/flux2/compile-artifact.js';
+import type { TileKernel } from '../ir/kernel/tile.js';
+import { flattenTileStatements } from '../ir/kernel/tile-walk.js';
 import { KernelCache } from '../passes/compile.js';
 import type { CompiledKernel } from '../passes/compiled.js';
 import { encodePlan } from '../runtime/artifact/plan-json.js';
@@ -66,10 +68,17 @@ function areEqual(one: CompiledFunctions, other: CompiledFunctions): boolean {
   });
 }
 
+function multipliesBytes({ body }: TileKernel): boolean {
+  return [...flattenTileStatements(body)].some((statement) => statement.kind === 'contract' && statement.inBytes);
+}
+
 /** The target without what no kernel makes use of, so that GPUs that lack it run them. */
 function neededOf(target: Target, kernels: ReadonlyMap<string, CompiledKernel>): Target {
-  if (target.backend !== 'cuda') return target;
   const all = [...kernels.values()];
+  if (target.backend !== 'cuda') {
+    const { packedDots: _, ...others } = target;
+    return all.some(({ tile }) => multipliesBytes(tile)) ? target : others;
+  }
   const units = new Set(all.map(({ schedule }) => schedule.matrix?.unit));
   const matrix = (['wgmma', 'mma'] as const).find((unit) => units.has(unit));
   const { matrix: _, tensorCopies: _copies, fp8: _fp8, ...rest } = target;

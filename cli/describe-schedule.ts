@@ -5,7 +5,8 @@ import type { AxisSpread, MatrixSchedule, Schedule } from '../ir/kernel/tile.js'
  * one place is left out.
  */
 export function describeSchedule(schedule: Schedule): string {
-  const { spread, threadOrder, unroll, dots, columnsApart, lanesTogether, staged, subgroupSize, matrix } = schedule;
+  const { spread, threadOrder, unroll, dots, widensBytes, columnsApart, lanesTogether, staged, subgroupSize, matrix } =
+    schedule;
   const axes = Object.entries(spread).map(([axis, own]) => ({
     axis,
     text: describeAxis(own, subgroupSize, matrix !== undefined),
@@ -17,6 +18,7 @@ export function describeSchedule(schedule: Schedule): string {
     ...Object.entries(spread).flatMap(([axis, { rolled }]) => (rolled === true ? [`${axis} in a loop`] : [])),
     ...(unroll > 1 ? [`unrolled ${unroll} times`] : []),
     ...(dots === true ? ['sums of dot products'] : []),
+    ...(widensBytes === true ? ['bytes widened'] : []),
     ...(columnsApart === true ? ['columns one after the other'] : []),
     ...(lanesTogether === undefined ? [] : [`sums of ${lanesTogether === 1 ? 'one lane' : 'two lanes'} at a time`]),
     ...(staged === true ? ['factors through workgroup memory'] : []),

@@ -96,15 +96,16 @@ function describeGpu(driver: CudaDriver, gpu: Gpu): GpuReport {
 async function surveyAdapters(): Promise<Omit<DevicesReport, 'gpus'>> {
   const adapters: AdapterReport[] = [];
   for (const [number, { name, backend }] of (await listAdapters()).entries()) {
-    const { adapter } = await openDawn({ adapter: String(number) });
-    if (adapter === undefined) continue;
+    const outcome = await openDawn({ adapter: String(number) });
+    if (outcome.adapter === undefined) continue;
+    const { adapter, languageFeatures } = outcome;
     adapters.push({
       number,
       name,
       backend,
       software: isSoftwareAdapter(adapter.info),
       features: [...adapter.features].sort(),
-      target: targetOfAdapter(adapter),
+      target: targetOfAdapter(adapter, {}, languageFeatures),
     });
   }
   const cpu = { model: cpus()[0]?.model.trim() ?? 'unknown', threads: availableParallelism() };

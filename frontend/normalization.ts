@@ -1,3 +1,4 @@
+import type { QuantizedDType } from '../ir/dtype.js';
 import type { ReduceKind } from '../ir/graph/attributes.js';
 import type { Value } from '../ir/graph/graph.js';
 import type { FloatType, SubtractRanks, Wider } from './tensor-types.js';
@@ -84,13 +85,14 @@ export function softmax<D extends FloatType, R extends number>(x: Tensor<D, R>):
 }
 
 /**
- * Rows of the last axis in 8 bits: x[..., R, C] -> values f8e4m3[..., R, C] and scales f32[..., R, 1], values · scales being nearly x.
- * A row's scale is its largest magnitude / 448, so that the whole range of f8e4m3 is used.
+ * Rows of the last axis in 8 bits: x[..., R, C] -> values `dtype`[..., R, C] and scales f32[..., R, 1], values · scales being nearly x.
+ * A row's scale is its largest magnitude / 448 (f8e4m3) or / 127 (i8), so that the whole range of the type is used.
  */
-export function quantizeRows<D extends FloatType, R extends number>(
+export function quantizeRows<D extends FloatType, R extends number, Q extends QuantizedDType = 'f8e4m3'>(
   x: Tensor<D, R>,
-): { readonly values: Tensor<'f8e4m3', R>; readonly scales: Tensor<'f32', R> } {
-  const [values, scales] = emitAll('quantize_rows', [x], {});
+  dtype: Q = 'f8e4m3' as Q,
+): { readonly values: Tensor<Q, R>; readonly scales: Tensor<'f32', R> } {
+  const [values, scales] = emitAll('quantize_rows', [x], { dtype });
   return { values: new Tensor(x.graph, values as Value), scales: new Tensor(x.graph, scales as Value) };
 }
 

@@ -1,17 +1,18 @@
 import { Flux2cError } from '../ir/diagnostics.js';
 import type { DType } from '../ir/dtype.js';
-import type { FloatType, MaxRank, Product, Wider } from './tensor-types.js';
+import type { FactorBeside, FactorType, FloatType, MaxRank, Product, Wider } from './tensor-types.js';
 import { emitOne, type Tensor } from './tensor.js';
 
 /**
  * x[..., K] · weight[N, K]ᵀ (+ bias[N]) -> [..., N]: a linear layer as checkpoints store it. The result has the wider
- * of the operands' types: f32 activations with bf16 weights give f32, and so do two of f8e4m3. x has rank 2 or more.
+ * of the operands' types: f32 activations with bf16 weights give f32, and so do two of f8e4m3 or of i8. x has rank 2 or more.
  */
-export function linear<A extends FloatType, R extends number, W extends FloatType, B extends FloatType = W>(
-  x: Tensor<A, R>,
-  weight: Tensor<W, 2>,
-  bias?: Tensor<B, 1>,
-): Tensor<Wider<Product<A, W>, B>, R> {
+export function linear<
+  A extends FactorType,
+  R extends number,
+  W extends FactorBeside<A>,
+  B extends FloatType = Extract<Product<A, W>, FloatType>,
+>(x: Tensor<A, R>, weight: Tensor<W, 2>, bias?: Tensor<B, 1>): Tensor<Wider<Product<A, W>, B>, R> {
   const product: Tensor<Wider<Product<A, W>, B>, R> = emitOne('matmul', [x, weight], { transposeB: true });
   return bias === undefined ? product : addBias(product, bias);
 }
@@ -20,7 +21,7 @@ export function linear<A extends FloatType, R extends number, W extends FloatTyp
  * a[..., M, K] · b[..., K, N] -> [..., M, N], or with `transposeB` b[..., N, K]; leading dimensions broadcast.
  * F2C111 for ranks under 2, F2C113 when K differs.
  */
-export function matmul<A extends FloatType, B extends FloatType, RA extends number, RB extends number>(
+export function matmul<A extends FactorType, B extends FactorBeside<A>, RA extends number, RB extends number>(
   a: Tensor<A, RA>,
   b: Tensor<B, RB>,
   { transposeB = false }: { readonly transposeB?: boolean } = {},

@@ -25,8 +25,14 @@ type WiderOfTwo<A extends DType, B extends DType> = A extends B
       : never
     : never;
 
-/** The element type of a sum of products of both: the wider one, f32 where both are f8e4m3. */
-export type Product<A extends DType, B extends DType> = Wider<A, B> extends 'f8e4m3' ? 'f32' : Wider<A, B>;
+/** What factors of products may be. */
+export type FactorType = FloatType | 'i8';
+
+/** The element type of a sum of products of both: the wider one, f32 where both are f8e4m3 or both i8. */
+export type Product<A extends DType, B extends DType> = Wider<A, B> extends 'f8e4m3' | 'i8' ? 'f32' : Wider<A, B>;
+
+/** What may be multiplied with `A`: any float with a float, i8 with i8. */
+export type FactorBeside<A extends FactorType> = A extends 'i8' ? 'i8' : FloatType;
 
 type Tuple<N extends number, T extends readonly unknown[] = readonly []> = T['length'] extends N
   ? T

@@ -33,6 +33,11 @@ export function byteSize(dtype: DType): number {
   }
 }
 
+/** What rows are quantised to: with a scale each, floats with 3 bits of fraction or integers from -127 to 127. */
+export type QuantizedDType = 'f8e4m3' | 'i8';
+
+export const quantizedDTypes: readonly QuantizedDType[] = ['f8e4m3', 'i8'];
+
 export type FloatDType = 'f64' | 'f32' | 'f16' | 'bf16' | 'f8e4m3';
 export type IntegerDType = Exclude<DType, FloatDType>;
 
@@ -81,6 +86,15 @@ export function f32ToF16(value: number): number {
 
 /** The largest f8e4m3. */
 export const largestF8e4m3 = 448;
+
+/** The largest i8 that rows are quantised to: codes have signs, not another code more for negative numbers. */
+export const largestI8 = 127;
+
+/** The i8 nearest to a number, ties to even, at most 127 away from 0; NaN becomes 0. */
+export function numberToI8(value: number): number {
+  if (Number.isNaN(value)) return 0;
+  return roundTiesToEven(Math.max(-largestI8, Math.min(largestI8, value)));
+}
 
 /** The value of an f8e4m3 bit pattern. */
 export function f8e4m3ToF32(bits: number): number {

@@ -59,7 +59,7 @@ function groupEncoder(encoding: Encoding, values: Float32Array, fields: EncodedR
     case 'float':
       return (begin, end, group) => {
         const [row, into] = [values.subarray(begin, end), codes.subarray(begin, end)];
-        scales[group] = code.dtype === 'f8e4m3' ? encodeRow(row, into) : encodeF8e5m2(row, into);
+        scales[group] = code.dtype === 'f8e4m3' ? encodeRow(row, into, 'f8e4m3') : encodeF8e5m2(row, into);
       };
   }
 }

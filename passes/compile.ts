@@ -26,8 +26,9 @@ export interface CompileOptions {
   /**
    * What the factors of products (matmul, conv2d, attention) are rounded to before they are multiplied; sums and
    * everything else stay f32. `f16` needs a target that has it, `fp8` one with `fp8`: linear layers then multiply f8e4m3
-   * numbers with scales by rows of both factors (passes/graph/quantize-products.ts), other products bf16. A target that
-   * multiplies matrix fragments keeps what only products read in 16 bits.
+   * numbers with scales by rows of both factors (passes/graph/quantize-products.ts), other products bf16. `int8` needs one with
+   * `packedDots`: linear layers multiply integers with such scales, other products f32. A target that multiplies matrix fragments keeps what
+   * only products read in 16 bits.
    * - `f16_where_bounded`: `f16` for graphs with values that it does not hold. Products of weights with values that a norm bounds multiply
    *   f16 (passes/graph/choose-factors.ts), all others f32. Their weights are f16 on the device, and checked while they are loaded (F2C423)
    * - `stored`: where matrix fragments are multiplied, the type that most weights are stored in, elsewhere `f32`
@@ -35,7 +36,7 @@ export interface CompileOptions {
    * Default `f32`.
    */
   readonly operands?: Operands | 'f16_where_bounded' | 'stored';
-  /** With operands in `fp8`, the stored tensors whose products may multiply 8 bits; all by default. */
+  /** With operands in `fp8` or `int8`, the stored tensors whose products may multiply 8 bits; all by default. */
   readonly mayQuantize?: MayQuantize;
   /** How stored tensors are encoded on the device, where linear layers have them as weights (`Encoding.text`); none by default. */
   readonly encodingOf?: EncodingOf;
@@ -48,14 +49,24 @@ export interface CompileOptions {
 export type { EncodingOf, MayQuantize };
 
 /** What factors of products may be rounded to. */
-export type Operands = 'f32' | FactorType | 'fp8';
+export type Operands = 'f32' | FactorType | keyof typeof quantizedOperands;
+
+/** Operands that linear layers are quantised for: to what, and what the factors of other products are. */
+const quantizedOperands = {
+  fp8: { dtype: 'f8e4m3', others: 'bf16' },
+  int8: { dtype: 'i8', others: 'f32' },
+} as const;
 
 type ChosenOperands = Exclude<CompileOptions['operands'], 'stored' | undefined>;
+
+function quantizationOf(operands: CompileOptions['operands']): (typeof quantizedOperands)['fp8' | 'int8'] | undefined {
+  return operands === 'fp8' || operands === 'int8' ? quantizedOperands[operands] : undefined;
+}
 
 /**
  * Runs the whole way from a graph module to kernels and plans.
  *
- * @throws F2C307 operands in f16 or fp8 for a target without it, and F2C1xx to F2C3xx of the stages
+ * @throws F2C307 operands in f16, fp8 or int8 for a target without it, and F2C1xx to F2C3xx of the stages
  */
 export function compileModule(module: Module, target: Target, options: CompileOptions): CompiledModule {
   return prepareModule(module, target, options)(options.schedules);
@@ -110,7 +121,7 @@ function factorChoiceOf(operands: CompileOptions['operands']): FactorChoice | un
     case 'f16_where_bounded':
       return { type: 'f16', of: 'bounded' };
     case 'fp8':
-      return { type: 'bf16', of: 'all' };
+      return { type: quantizedOperands.fp8.others, of: 'all' };
     default:
       return undefined;
   }
@@ -145,8 +156,9 @@ export function pipelineOptionsOf(
   const factors = factorChoiceOf(operands);
   // Nobody has said of these values that f16 holds them, so their weights are looked at while they are loaded.
   const halvesWeights = factors?.type === 'f16' && (matrix === 'subgroup' || factors.of === 'bounded');
+  const quantization = quantizationOf(operands);
   return {
-    ...(operands === 'fp8' && { mayQuantize }),
+    ...(quantization && { quantized: { dtype: quantization.dtype, mayQuantize } }),
     ...(encodingOf && { encodingOf }),
     ...(factors && { factors }),
     ...(halvesWeights && { halvesWeights: true as const }),
@@ -160,6 +172,17 @@ function expectOperands(operands: ChosenOperands, target: Target): void {
       expected: 'f32',
       found: 'f16',
       hint: 'Leave the operands in f32, or use an adapter with the feature shader-f16.',
+    });
+  }
+  if (operands === 'int8' && target.packedDots !== true) {
+    const isCuda = target.backend === 'cuda';
+    throw new Flux2cError('F2C307', 'the target has no products of packed bytes for the operands of products', {
+      where: ['operands'],
+      expected: isCuda ? `f32, f16, bf16${target.fp8 === true ? ' or fp8' : ''}` : 'f32',
+      found: operands,
+      hint: isCuda
+        ? 'On NVIDIA GPUs matrices are multiplied in bf16 and, from compute capability 8.9 on, in fp8: --operands fp8. int8 is for WebGPU and the processor.'
+        : 'WebGPU needs the language feature packed_4x8_integer_dot_product: update the browser, or leave the operands in f32.',
     });
   }
   if (operands === 'fp8' && target.fp8 !== true) {

@@ -1,4 +1,5 @@
 import type { Target } from '../backends/target.js';
+import type { QuantizedDType } from '../ir/dtype.js';
 import { encodedFields } from '../ir/encoding.js';
 import { canonicalize } from './graph/canonicalize.js';
 import { chooseFactors, type FactorChoice } from './graph/choose-factors.js';
@@ -40,8 +41,8 @@ const simplifyPasses = (encodingOf: EncodingOf | undefined): readonly GraphPass[
 
 /** What is decided for a module before its passes run. */
 export interface PipelineOptions {
-  /** Set where linear layers multiply numbers of 8 bits: which weights may be quantised. */
-  readonly mayQuantize?: MayQuantize;
+  /** Set where linear layers multiply numbers of 8 bits: of which type, and which weights may be quantised. */
+  readonly quantized?: { readonly dtype: QuantizedDType; readonly mayQuantize: MayQuantize };
   /** Set where weights of linear layers stay encoded. */
   readonly encodingOf?: EncodingOf;
   /** What factors of products are rounded to; all are f32 without it. */
@@ -56,16 +57,18 @@ export interface PipelineOptions {
  */
 export function graphPassesFor(
   _target: Target,
-  { mayQuantize, encodingOf, factors, halvesWeights }: PipelineOptions = {},
+  { quantized, encodingOf, factors, halvesWeights }: PipelineOptions = {},
 ): readonly GraphPass[] {
   const quantize: readonly GraphPass[] =
-    mayQuantize === undefined ? [] : [quantizeProducts(mayQuantize), eliminateCommonSubexpressions, eliminateDeadCode];
+    quantized === undefined
+      ? []
+      : [quantizeProducts(quantized.mayQuantize, quantized.dtype), eliminateCommonSubexpressions, eliminateDeadCode];
   const encode: readonly GraphPass[] = encodingOf === undefined ? [] : [encodeWeights(encodingOf), eliminateDeadCode];
   // Rows of 8 bits and of activations have scales, an encoded weight has several arrays.
   const moreBuffers: MoreBuffers = (weight) => {
     const encoding = encodingOf && encodingOfWeight(weight, encodingOf);
     if (encoding !== undefined) return encodedFields(encoding, weight.type.shape[1]?.constant ?? 0).length - 1;
-    return mayQuantize === undefined ? 0 : 2;
+    return quantized === undefined ? 0 : 2;
   };
   return [
     ...simplifyPasses(encodingOf),

@@ -1,5 +1,5 @@
-import { byteSize } from '../ir/dtype.js';
-import type { WeightPart } from '../ir/graph/graph.js';
+import { byteSize, type QuantizedDType } from '../ir/dtype.js';
+import type { WeightSource } from '../ir/graph/graph.js';
 import { encodeBf16Row, encodeRow, scaleOfBf16Row, scaleOfRow } from '../ir/quantize.js';
 import type { KeptArrays } from './kept-arrays.js';
 import { aligned, type Rows } from './row-bytes.js';
@@ -11,13 +11,12 @@ import { pieceBytes } from './weight-provider.js';
  * @param source the rows in the element type `from`
  */
 export function quantizedRows(
-  kind: 'quantize_rows' | 'row_scales',
-  of: WeightPart,
+  { kind, of, dtype }: Extract<WeightSource, { kind: 'quantize_rows' | 'row_scales' }>,
   source: Rows,
   from: 'bf16' | 'f32',
   kept: KeptArrays,
 ): Rows {
-  const key = JSON.stringify(of);
+  const key = `${dtype} ${JSON.stringify(of)}`;
   const size = source.rowBytes / byteSize(from);
   const rowsOfPiece = Math.max(1, Math.floor(pieceBytes / source.rowBytes));
   /** Scales of rows, and their codes where there is room for them. */
@@ -26,7 +25,7 @@ export function quantizedRows(
     for (let start = 0; start < count; start += rowsOfPiece) {
       const end = Math.min(count, start + rowsOfPiece);
       const bytes = await source.read(first + start, end - start);
-      const quantizeRow = from === 'bf16' ? quantizeBf16Rows(bytes) : quantizeF32Rows(bytes);
+      const quantizeRow = from === 'bf16' ? quantizeBf16Rows(bytes, dtype) : quantizeF32Rows(bytes, dtype);
       for (let row = start; row < end; row++) {
         const [begin, stop] = [(row - start) * size, (row - start + 1) * size];
         scales[row] = quantizeRow(begin, stop, codes?.subarray(row * size, (row + 1) * size));
@@ -50,21 +49,21 @@ export function quantizedRows(
 /** Quantises the elements from `begin` to `end`; returns their scale. */
 type QuantizeElements = (begin: number, end: number, codes: Uint8Array | undefined) => number;
 
-function quantizeBf16Rows(bytes: Uint8Array): QuantizeElements {
+function quantizeBf16Rows(bytes: Uint8Array, dtype: QuantizedDType): QuantizeElements {
   const { buffer, byteOffset, byteLength } = aligned(bytes, 2);
   const elements = new Uint16Array(buffer, byteOffset, byteLength / 2);
   return (begin, end, codes) => {
     const row = elements.subarray(begin, end);
-    return codes === undefined ? scaleOfBf16Row(row) : encodeBf16Row(row, codes);
+    return codes === undefined ? scaleOfBf16Row(row, dtype) : encodeBf16Row(row, codes, dtype);
   };
 }
 
-function quantizeF32Rows(bytes: Uint8Array): QuantizeElements {
+function quantizeF32Rows(bytes: Uint8Array, dtype: QuantizedDType): QuantizeElements {
   const { buffer, byteOffset, byteLength } = aligned(bytes, 4);
   const elements = new Float32Array(buffer, byteOffset, byteLength / 4);
   return (begin, end, codes) => {
     const row = elements.subarray(begin, end);
-    return codes === undefined ? scaleOfRow(row) : encodeRow(row, codes);
+    return codes === undefined ? scaleOfRow(row, dtype) : encodeRow(row, codes, dtype);
   };
 }
 

@@ -142,7 +142,7 @@ class NumberOpener extends RowOpener {
         return this.upsample(part, source.of);
       case 'quantize_rows':
       case 'row_scales':
-        return this.quantize(source.kind, source.of);
+        return this.quantize(source);
       case 'encoded_rows': {
         const form = encodedForm(parseEncoding(source.encoding), source.of);
         const records = new RecordOpener(this.files, form).open(source.of);
@@ -247,10 +247,10 @@ class NumberOpener extends RowOpener {
   }
 
   /** Rows in 8 bits, or their scales. */
-  private quantize(kind: 'quantize_rows' | 'row_scales', of: WeightPart): Rows {
+  private quantize(source: Extract<WeightSource, { kind: 'quantize_rows' | 'row_scales' }>): Rows {
+    const { of } = source;
     const from = this.storedType(of.source) === 'bf16' ? 'bf16' : 'f32';
-    const source = new NumberOpener(this.files, from).open(of);
-    return quantizedRows(kind, of, source, from, this.files.kept);
+    return quantizedRows(source, new NumberOpener(this.files, from).open(of), from, this.files.kept);
   }
 
   /** The element type that all tensors of a source have in the files; undefined if they differ. */

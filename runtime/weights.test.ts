@@ -90,19 +90,24 @@ describe('checkpointWeights', () => {
     ]),
     ['a transpose', declare('bf16', [4, 6], { kind: 'permute', of: part('a', [6, 4]), permutation: [1, 0] })],
     ['eight-byte elements', declare('i64', [2, 3], { kind: 'permute', of: part('wide', [3, 2]), permutation: [1, 0] })],
-    ['rows in 8 bits', declare('f8e4m3', [6, 4], { kind: 'quantize_rows', of: part('b', [6, 4]) })],
+    ['rows in 8 bits', declare('f8e4m3', [6, 4], { kind: 'quantize_rows', dtype: 'f8e4m3', of: part('b', [6, 4]) })],
     [
       'scales of packed rows',
       declare('f32', [8], {
         kind: 'row_scales',
+        dtype: 'f8e4m3',
         of: { shape: [8, 4], source: { kind: 'concat_rows', parts: [part('a', [6, 4]), part('c', [2, 4])] } },
       }),
     ],
-    ['rows in 8 bits of f32', declare('f8e4m3', [4, 12], { kind: 'quantize_rows', of: part('flat', [4, 12]) })],
+    [
+      'rows in 8 bits of f32',
+      declare('f8e4m3', [4, 12], { kind: 'quantize_rows', dtype: 'f8e4m3', of: part('flat', [4, 12]) }),
+    ],
     [
       'rows in 8 bits of several types',
       declare('f8e4m3', [18, 4], {
         kind: 'quantize_rows',
+        dtype: 'f8e4m3',
         of: {
           shape: [18, 4],
           source: {
@@ -112,6 +117,9 @@ describe('checkpointWeights', () => {
         },
       }),
     ],
+    ['rows of integers', declare('i8', [6, 4], { kind: 'quantize_rows', dtype: 'i8', of: part('b', [6, 4]) })],
+    ['scales of rows of integers', declare('f32', [6], { kind: 'row_scales', dtype: 'i8', of: part('b', [6, 4]) })],
+    ['integers of f32', declare('i8', [4, 12], { kind: 'quantize_rows', dtype: 'i8', of: part('flat', [4, 12]) })],
     [
       'packs of packs',
       declare('bf16', [14, 4], {
@@ -220,8 +228,8 @@ describe('checkpointWeights', () => {
       shape: [12, 4],
       source: { kind: 'interleave_rows', group: 2, parts: [part('a', [6, 4]), part('b', [6, 4])] },
     });
-    const codes = declare('f8e4m3', [12, 4], { kind: 'quantize_rows', of: of() });
-    const scales = declare('f32', [12], { kind: 'row_scales', of: of() });
+    const codes = declare('f8e4m3', [12, 4], { kind: 'quantize_rows', dtype: 'f8e4m3', of: of() });
+    const scales = declare('f32', [12], { kind: 'row_scales', dtype: 'f8e4m3', of: of() });
     const [wantCodes, wantScales] = await Promise.all(
       [codes, scales].map((one) => readWhole(memoryWeights(new Map(Object.entries(tensors))), one)),
     );

@@ -101,6 +101,28 @@ describe('flux2c generate --device cpu', () => {
     }
   });
 
+  it('draws nearly the same with operands in int8, and just that from an artifact with them', async () => {
+    const small = ['--device', 'cpu', '--width', '64', '--height', '64', '--steps', '6', '--seed', '5', '-q'];
+    const draw = async (name: string, ...options: readonly string[]): Promise<Float64Array> => {
+      const latents = join(root, `${name}.safetensors`);
+      const files = ['--save-latents', latents, '-o', join(root, `${name}.png`)];
+      const { exitCode, stderr } = await flux2c('generate', 'a red circle', ...small, ...files, ...options);
+      expect(exitCode, stderr).toBe(0);
+      return readSafetensors(latents).tensor('out.decoded').values;
+    };
+    const artifact = join(root, 'int8');
+    const line = ['compile', '-o', artifact, '--target', 'cpu', '--operands', 'int8', '--pack-weights', '-q'];
+    const compiled = await flux2c(...line);
+    expect(compiled.exitCode, compiled.stderr).toBe(0);
+    const own = await draw('own', '--operands', 'int8');
+    expect(await draw('packed', '--model', artifact)).toEqual(own);
+    // Values are from -1 to 1. 49 dB was measured.
+    const exact = await draw('exact');
+    const meanSquared = own.reduce((sum, value, at) => sum + (value - exact[at]!) ** 2, 0) / own.length;
+    expect(10 * Math.log10(4 / meanSquared)).toBeGreaterThan(45);
+    expect(meanSquared).toBeGreaterThan(0);
+  });
+
   it('explains what a model lacks', async () => {
     const before = readdirSync(root).length;
     const file = 'models/flux2/checkpoint/transformer/diffusion_pytorch_model.safetensors';

@@ -105,7 +105,7 @@ export function normalF8Product(rows: number, columns: number, depth: number, me
   const [x, w] = [rows, columns].map((count) => {
     const codes = new Uint8Array(count * depth);
     for (let row = 0; row < count; row++) {
-      encodeRow(Float32Array.from({ length: depth }, normal), codes.subarray(row * depth, (row + 1) * depth));
+      encodeRow(Float32Array.from({ length: depth }, normal), codes.subarray(row * depth, (row + 1) * depth), 'f8e4m3');
     }
     return codes;
   }) as [Uint8Array, Uint8Array];

@@ -104,7 +104,8 @@ export async function openTestDevice(
   options: WebgpuDeviceOptions = {},
 ): Promise<Device | undefined> {
   const outcome = await openDawn({ adapter: driver });
-  if (outcome.adapter !== undefined) return createWebgpuDevice(outcome.adapter, options);
+  if (outcome.adapter !== undefined)
+    return createWebgpuDevice(outcome.adapter, { ...options, languageFeatures: outcome.languageFeatures });
   process.stderr.write(`SKIPPED: ${what} on ${driver}: ${outcome.reason}\n`);
   it.skip(`${what} on ${driver}: ${outcome.reason}`, () => undefined);
   return undefined;

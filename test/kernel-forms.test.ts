@@ -38,7 +38,7 @@ import { smallTransformer } from './small-denoise.js';
 
 /** f32 sums in another order than the tile interpreter's, which are in doubles. */
 const tolerance = 1e-5;
-/** Some of those sums are rounded to another neighbour of 16 bits. */
+/** Some of those sums, or of quotients in f32, are rounded to another neighbour of 16 or 8 bits. */
 const narrowTolerance = 5e-4;
 
 /** Runs every launch in both phases and compares what they store: translation validation of the lowering. */
@@ -58,7 +58,7 @@ class TwoPhaseDevice extends InterpreterDevice {
     const read = (place: number): Float64Array => {
       const { buffer, byteOffset, byteLength } = launch.bindings[place] as BoundLaunch['bindings'][number];
       return decode(
-        kernel.buffers[place]?.storage ?? 'f32',
+        tile.buffers[place]?.storage ?? 'f32',
         this.memoryOf(buffer).slice(byteOffset, byteOffset + byteLength),
       );
     };
@@ -72,9 +72,10 @@ class TwoPhaseDevice extends InterpreterDevice {
     super.execute(launch, kernel);
     kernel.buffers.forEach(({ access, name }, place) => {
       if (access === 'read') return;
-      const storage = kernel.buffers[place]?.storage ?? 'f32';
-      const isNarrow = storage === 'bf16' || storage === 'f16';
-      const want = isNarrow ? decode(storage, encode(storage, wanted[place]!)) : wanted[place]!;
+      const storage = tile.buffers[place]?.storage ?? 'f32';
+      const isHalf = storage === 'bf16' || storage === 'f16';
+      const isNarrow = isHalf || storage === 'i8';
+      const want = isHalf ? decode(storage, encode(storage, wanted[place]!)) : wanted[place]!;
       const tensor = (data: Float64Array) => ({ dtype: 'f64', shape: [data.length], data }) as const;
       const { relativeL2, maxAbs } = compareTensors(tensor(read(place)), tensor(want));
       this.compared++;
@@ -100,6 +101,8 @@ function decode(storage: StorageType, bytes: Uint8Array): Float64Array {
       return Float64Array.from(new Uint16Array(buffer, 0, length), f16ToF32);
     case 'f8e4m3':
       return Float64Array.from(bytes, f8e4m3ToF32);
+    case 'i8':
+      return Float64Array.from(new Int8Array(buffer, 0, length));
     case 'u8':
     case 'bool':
       return Float64Array.from(bytes);
@@ -171,6 +174,10 @@ describe.each([
   ['lanes of a subgroup of 8', lanesOf(8), 'f32'],
   ['lanes of a subgroup of 4', lanesOf(4), 'f16'],
   ['CUDA', cudaTarget(['sm_80']), 'bf16'],
+  ['portable WebGPU in int8', portableWebgpu, 'int8'],
+  ['a GPU with room for staged factors in int8', { ...portableWebgpu, workgroupMemory: 49152 }, 'int8'],
+  ['WebAssembly in int8', cpuTarget, 'int8'],
+  ['lanes of a subgroup of 8 in int8', lanesOf(8), 'int8'],
 ] as const)('kernels for %s', (_, target, operands) => {
   describe.each(networks)('of $name', ({ build, functionName, sizes }) => {
     const graph = createModule();

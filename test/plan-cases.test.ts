@@ -662,8 +662,8 @@ describe('quantised rows', () => {
     func @f(%x: f32[b, n, 8], %g: f32[b, 1, 8]) -> (y: %y) {
       %l = layer_norm(%x) {eps = 1e-6}
       %m = mul(%l, %g)
-      %q, %s = quantize_rows(%m)
-      %u, %t = quantize_rows(@w)
+      %q, %s = quantize_rows(%m) {dtype = f8e4m3}
+      %u, %t = quantize_rows(@w) {dtype = f8e4m3}
       %r = reshape(%t) {shape = [12]}
       %p = matmul(%q, %u) {transposeB = true}
       %a = mul(%p, %s)
@@ -679,7 +679,7 @@ describe('quantised rows', () => {
     checkText(
       `func @f(%x: f32[n, 3, 8]) -> (y: %y, z: %s) {
         %t = transpose(%x) {permutation = [1, 0, 2]}
-        %q, %s = quantize_rows(%t)
+        %q, %s = quantize_rows(%t) {dtype = f8e4m3}
         %c = cast(%q) {dtype = f32}
         %y = mul(%c, %s)
       }`,

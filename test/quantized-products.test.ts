@@ -33,7 +33,7 @@ function check(text: string, sizes: Readonly<Record<string, number>>): Plan {
   const packed = createWeightReader({ functions: new Map(), weights: new Map(plan.weights.map((weight) => [weight.name, weight])) }, readTensor); // prettier-ignore
   const inputs = patternCases(module, sizes)[0]?.inputs ?? new Map<string, HostTensor>();
   const got = runPlan(compiled, 'f', inputs, ({ name }) => packed(name)).results;
-  const quantised = quantizeProducts(() => true).run(module, target);
+  const quantised = quantizeProducts(() => true, 'f8e4m3').run(module, target);
   const [exact, want] = [module, quantised].map((one) =>
     interpretFunction(one, 'f', inputs, createWeightReader(one, readTensor), { precision: 'f32' }),
   ) as [ReadonlyMap<string, HostTensor>, ReadonlyMap<string, HostTensor>];
@@ -152,7 +152,7 @@ it('a scale of a whole tensor is a factor of extent 1', () => {
   const module = parseModule(`weight @w : f8e4m3[8, 4] = tensor "w"
     weight @s : f32[1] = tensor "s"
     func @f(%x: f32[n, 4]) -> (y: %y) {
-      %q, %r = quantize_rows(%x)
+      %q, %r = quantize_rows(%x) {dtype = f8e4m3}
       %p = matmul(%q, @w) {transposeB = true}
       %a = mul(%p, %r)
       %y = mul(%a, @s)
@@ -174,7 +174,7 @@ describe('what is quantised between kernels', () => {
       %c = constant() {dtype = f32, shape = [1], values = [200000]}
       %l = matmul(%x, @v) {transposeB = true}
       %m = mul(%l, %c)
-      %q, %s = quantize_rows(%m)
+      %q, %s = quantize_rows(%m) {dtype = f8e4m3}
       %p = matmul(%q, @w) {transposeB = true}
       %y = mul(%p, %s)
     }`;

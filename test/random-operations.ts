@@ -276,7 +276,10 @@ export const candidates: { readonly [K in PlainOpKind]: Propose<K> } = {
     return propose<'rms_norm'>([x, weight], { eps: g.random.pick([1e-6, 0.01]) });
   },
   softmax: (g) => propose<'softmax'>([g.pickFloat((value) => rankOf(value) > 0)], {}),
-  quantize_rows: (g) => propose<'quantize_rows'>([g.pickFloat((value) => rankOf(value) > 0)], {}),
+  quantize_rows: (g) => {
+    const x = g.pickFloat((value) => rankOf(value) > 0);
+    return propose<'quantize_rows'>([x], { dtype: x !== undefined && lastOf(x).isMultipleOf(2) ? 'i8' : 'f8e4m3' });
+  },
   dequantize: (g) => {
     const encoding = parseEncoding(g.random.pick(['int8', 'f8e5m2', 'q4_0', 'q5_1', 'nf4:16']));
     const rows = g.newDim();

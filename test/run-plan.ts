@@ -22,7 +22,7 @@ export interface PlanRun {
   readonly executed: readonly string[];
 }
 
-type Memory = Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
+type Memory = Float32Array | Int32Array | Uint32Array | Uint16Array | Int8Array | Uint8Array;
 
 /** Nothing in a plan may depend on what memory held before: a number that shows up in any sum. */
 const poison = { float: NaN, integer: -0x5a5a5a5a };
@@ -218,6 +218,8 @@ function allocate({ storage }: Storage, count: number): Memory {
     case 'bf16':
       // Weights only, which are written whole.
       return new Uint16Array(length).fill(0x7fff);
+    case 'i8':
+      return new Int8Array(length).fill(0x5a);
     case 'f8e4m3':
       // NaN.
       return new Uint8Array(length).fill(0x7f);

@@ -22,6 +22,7 @@ import {
 } from '../ir/kernel/expressions.js';
 import type { Expression, Statement, StorageType, ThreadKernel, UnaryOperator } from '../ir/kernel/thread.js';
 import { runThreadKernel } from '../ir/kernel/thread-interpret.js';
+import { byteDots, byteDotsGroups, byteDotsInputs, byteDotsResult } from './byte-dots.js';
 import { openDawn } from './dawn.js';
 import type { DriverName } from './dawn.js';
 import { randomKernelInputs, randomThreadKernel } from './random-kernel.js';
@@ -78,6 +79,7 @@ export async function describeWgslExecution(driver: DriverName): Promise<void> {
         ['u32', 'u32', 4],
         ['bf16', 'f32', 2],
         ['f16', 'f32', 2],
+        ['i8', 'i32', 1],
         ['u8', 'i32', 1],
         ['bool', 'bool', 1],
       ] as const;
@@ -98,6 +100,14 @@ export async function describeWgslExecution(driver: DriverName): Promise<void> {
           }
         }
       }
+    });
+
+    it.runIf(dawn !== undefined)('adds up products of packed bytes', async () => {
+      const { a, b } = byteDotsInputs();
+      const want = byteDotsResult();
+      const out = new Uint8Array(4 * want.length);
+      const got = await dawn?.run(printWgsl(byteDots), byteDots, { a: bytesOf(a), b: bytesOf(b), out }, {}, [byteDotsGroups, 1, 1]); // prettier-ignore
+      expect([...new Int32Array(got!['out']!.buffer)]).toEqual([...want]);
     });
 
     it.runIf(dawn !== undefined)('rounds 16-bit stores to nearest even, keeps infinities and NaN', async () => {

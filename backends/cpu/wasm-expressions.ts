@@ -1,6 +1,7 @@
 import { unreachable } from '../../ir/diagnostics.js';
 import { integerConstant, operandsOf, typeOf } from '../../ir/kernel/expressions.js';
 import type { Expression, RegisterType, ScalarType } from '../../ir/kernel/thread.js';
+import { writeDotBytes } from './wasm-bytes.js';
 import { laneFold, writeFold, writeFoldedVector } from './wasm-folds.js';
 import { writeLoad, writeLoadShared } from './wasm-memory.js';
 import type { Opcode } from './wasm-opcodes.js';
@@ -101,6 +102,9 @@ function writeNow(scope: WasmScope, expression: Expression): void {
       writeLaneSum(scope, lanes);
       return;
     }
+    case 'dot_bytes':
+      writeDotBytes(scope, expression, typeOf(expression).lanes, write);
+      return;
     case 'lookup':
       write(expression.operand);
       writeLookup(scope, expression.values, typeOf(expression.operand));

@@ -1,4 +1,5 @@
-import type { Expression } from '../../ir/kernel/thread.js';
+import type { Expression, RegisterType } from '../../ir/kernel/thread.js';
+import type { Opcode } from './wasm-opcodes.js';
 import type { WasmScope } from './wasm-scope.js';
 
 /** The sum or the largest of a vector's four lanes: of pairs two apart, then of both. */
@@ -20,7 +21,9 @@ export function laneFold(expression: Expression): LaneFold | undefined {
   const lanes = [left.left, left.right, right.left, right.right];
   const vector = lanes[0]?.kind === 'lane' ? lanes[0].operand : undefined;
   if (left.operator !== operator || right.operator !== operator || vector?.kind !== 'register') return undefined;
-  if (vector.type.lanes !== 4 || vector.type.scalar !== 'f32') return undefined;
+  const { scalar, lanes: count } = vector.type;
+  // Of integers only sums are folded.
+  if (count !== 4 || (scalar !== 'f32' && (scalar !== 'i32' || operator !== 'add'))) return undefined;
   const order = [0, 2, 1, 3];
   const isFold = lanes.every(
     (lane, place) =>
@@ -40,9 +43,9 @@ export function writeFold(scope: WasmScope, { operator, vector }: LaneFold): voi
   for (const distance of [2, 1]) {
     writer.tee(part).get(part).get(part);
     writer.op('i8x16.shuffle', ...bytesOfLanes([0, 1, 2, 3].map((lane) => lane ^ distance)));
-    writer.op(operator === 'add' ? 'f32x4.add' : 'f32x4.pmax');
+    writer.op(operator === 'add' ? additionOf(vector.type) : 'f32x4.pmax');
   }
-  writer.op('f32x4.extract_lane', 0);
+  writer.op(vector.type.scalar === 'i32' ? 'i32x4.extract_lane' : 'f32x4.extract_lane', 0);
 }
 
 /**
@@ -52,14 +55,16 @@ export function writeFold(scope: WasmScope, { operator, vector }: LaneFold): voi
 export function writeFoldedVector(scope: WasmScope, parts: readonly Expression[]): boolean {
   const folds = parts.map((part) => (part.kind === 'register' ? scope.foldOf(part.name) : undefined));
   const vectors = folds.map((fold) => (fold?.operator === 'add' ? scope.register(fold.vector.name).local : undefined));
-  if ((parts.length !== 2 && parts.length !== 4) || vectors.some((local) => local === undefined)) return false;
+  const [type] = folds.map((fold) => fold?.vector.type);
+  if (type === undefined || (parts.length !== 2 && parts.length !== 4)) return false;
+  if (vectors.some((local) => local === undefined)) return false;
   const { writer } = scope;
   const sumOfLanes = (first: number, second: number, lanes: readonly (readonly number[])[]): void => {
     for (const picked of lanes) {
       writer.get(first).get(second);
       writer.op('i8x16.shuffle', ...bytesOfLanes(picked));
     }
-    writer.op('f32x4.add');
+    writer.op(additionOf(type));
   };
   const pairs = (first: number): number => {
     const sums = writer.local('v128');
@@ -77,6 +82,10 @@ export function writeFoldedVector(scope: WasmScope, parts: readonly Expression[]
     [1, 3, 5, 7],
   ]);
   return true;
+}
+
+function additionOf({ scalar }: RegisterType): Opcode {
+  return scalar === 'i32' ? 'i32x4.add' : 'f32x4.add';
 }
 
 /** Byte indices that pick 32-bit lanes: 0-3 of the first operand, 4-7 of the second. */

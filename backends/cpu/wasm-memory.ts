@@ -68,6 +68,10 @@ function writeLoadOf(scope: WasmScope, buffer: BufferParameter, index: Expressio
       scope.callHelper('widen_f8e4m3');
       if (lanes === 1) writer.op('f32x4.extract_lane', 0);
       return;
+    case 'i8':
+      if (lanes === 1) writer.memory('i32.load8_s', offset);
+      else writeLoad8(scope, lanes, offset, 's');
+      return;
     case 'u8':
     case 'bool':
       if (lanes === 1) {
@@ -81,15 +85,32 @@ function writeLoadOf(scope: WasmScope, buffer: BufferParameter, index: Expressio
   }
 }
 
+/** Loads 16 bytes as halves of eight that are widened on the way, into two locals. */
+export function writeLoadHalves(
+  scope: WasmScope,
+  { buffer, index }: Extract<Expression, { kind: 'load' }>,
+  write: WriteExpression,
+): readonly [number, number] {
+  const { writer } = scope;
+  const [address, low, high] = [writer.local('i32'), writer.local('v128'), writer.local('v128')];
+  const offset = writeAddress(scope, scope.buffer(buffer), index, write);
+  writer.tee(address).memory('v128.load8x8_s', offset).set(low);
+  writer
+    .get(address)
+    .memory('v128.load8x8_s', offset + 8)
+    .set(high);
+  return [low, high];
+}
+
 function writeLoad16(scope: WasmScope, lanes: 2 | 4, offset: number): void {
   if (lanes === 4) scope.writer.memory('v128.load16x4_u', offset);
   else scope.writer.memory('v128.load32_zero', offset).op('i32x4.extend_low_i16x8_u');
 }
 
-function writeLoad8({ writer }: WasmScope, lanes: 2 | 4, offset: number): void {
+function writeLoad8({ writer }: WasmScope, lanes: 2 | 4, offset: number, sign: 's' | 'u' = 'u'): void {
   if (lanes === 2) writer.memory('i32.load16_u', offset).op('i32x4.splat');
   else writer.memory('v128.load32_zero', offset);
-  writer.ops('i16x8.extend_low_i8x16_u', 'i32x4.extend_low_i16x8_u');
+  writer.ops(`i16x8.extend_low_i8x16_${sign}`, `i32x4.extend_low_i16x8_${sign}`);
 }
 
 /** Workgroup memory of one invocation is memory at an address that only this call has: an array is a buffer of as many lanes. */
@@ -127,11 +148,12 @@ export function writeStoreShared(
 
 /** Bytes of each lane that are stored, from its lowest: lane bytes packed to the front by a shuffle. */
 const packedBytes: Readonly<
-  Record<'f16' | 'bf16' | 'f8e4m3' | 'u8', { readonly first: number; readonly count: 1 | 2 }>
+  Record<'f16' | 'bf16' | 'f8e4m3' | 'i8' | 'u8', { readonly first: number; readonly count: 1 | 2 }>
 > = {
   f16: { first: 0, count: 2 },
   bf16: { first: 2, count: 2 },
   f8e4m3: { first: 0, count: 1 },
+  i8: { first: 0, count: 1 },
   u8: { first: 0, count: 1 },
 };
 
@@ -183,6 +205,7 @@ function writeStoreTo(
       if (lanes !== 1) break;
       writer.op('i32x4.extract_lane', 0).memory('i32.store8', offset);
       return;
+    case 'i8':
     case 'u8':
     case 'bool':
       if (lanes === 1) {

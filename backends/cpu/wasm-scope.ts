@@ -2,6 +2,7 @@ import { Flux2cError } from '../../ir/diagnostics.js';
 import { operandsOf, sameType } from '../../ir/kernel/expressions.js';
 import type { Builtin, BufferParameter, Expression, RegisterType, ThreadKernel } from '../../ir/kernel/thread.js';
 import type { Code, FunctionWriter, WasmType } from './wasm-binary.js';
+import { findByteVectors, type WidenedHalves } from './wasm-bytes.js';
 import type { KnownFold } from './wasm-folds.js';
 import type { LinearForm } from './wasm-linear.js';
 import type { HelperName, mathImports } from './wasm-math.js';
@@ -19,6 +20,8 @@ export interface RegisterPlace {
   /** A power of two that divides an i32 value; 1 when left out. */
   readonly factor?: number;
   readonly fold?: KnownFold;
+  /** Of 16 bytes that are only multiplied: then nothing is in the local. */
+  readonly halves?: WidenedHalves;
 }
 
 interface Loop {
@@ -52,6 +55,7 @@ export class WasmScope {
   private readonly loops: Loop[] = [];
   private nextLoop = 0;
   private readonly assignments = new Map<string, number>();
+  private readonly byteVectors: ReadonlySet<string>;
   private readonly buffers: ReadonlyMap<string, BufferParameter>;
 
   constructor(
@@ -60,6 +64,7 @@ export class WasmScope {
     /** Whether f32x4.relaxed_madd may be used. */
     readonly relaxed: boolean,
   ) {
+    this.byteVectors = findByteVectors(kernel.body);
     this.buffers = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer]));
   }
 
@@ -67,6 +72,11 @@ export class WasmScope {
     const buffer = this.buffers.get(name);
     if (buffer === undefined) throw malformed(this.kernel.name, `unknown buffer ${name}`);
     return buffer;
+  }
+
+  /** Whether a register is kept as halves. */
+  isByteVector(name: string): boolean {
+    return this.byteVectors.has(name);
   }
 
   register(name: string): RegisterPlace {

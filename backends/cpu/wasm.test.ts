@@ -179,6 +179,7 @@ describe('storage', () => {
     ['u32', 'u32', 4],
     ['bf16', 'f32', 2],
     ['f16', 'f32', 2],
+    ['i8', 'i32', 1],
     ['u8', 'i32', 1],
     ['bool', 'bool', 1],
   ])('copies %s bit for bit at every width', (storage, scalar, size) => {

@@ -3,6 +3,7 @@ import { add, i32, integer, parameter, register, sameType, typeOf } from '../../
 import { forEachExpression, forEachStatement } from '../../ir/kernel/statements.js';
 import type { Expression, Statement, ThreadKernel } from '../../ir/kernel/thread.js';
 import { encodeModule, FunctionWriter } from './wasm-binary.js';
+import { writeHalves } from './wasm-bytes.js';
 import { laneFold } from './wasm-folds.js';
 import { hoistExpression, writeExpression } from './wasm-expressions.js';
 import { factorOf, isRepeatable, linearForm } from './wasm-linear.js';
@@ -217,6 +218,11 @@ function checkType(scope: WasmScope, name: string, value: Pick<RegisterPlace, 't
 /** An immutable register. A value that the loops do not change is computed outside of them. */
 function defineRegister(scope: WasmScope, name: string, value: Expression): void {
   const type = typeOf(value);
+  if (type.scalar === 'u32' && type.lanes === 4 && scope.isByteVector(name)) {
+    const halves = writeHalves(scope, value, (expression) => writeExpression(scope, expression));
+    scope.define(name, { local: halves[0], type, depth: scope.depth, mutable: false, halves });
+    return;
+  }
   const form = type.lanes === 1 && (type.scalar === 'i32' || type.scalar === 'u32') && linearForm(scope, value);
   const known = {
     ...(form !== false && isRepeatable(scope, form) && { linear: form }),

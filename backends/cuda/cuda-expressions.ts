@@ -1,4 +1,4 @@
-import { unreachable } from '../../ir/diagnostics.js';
+import { Flux2cError, unreachable } from '../../ir/diagnostics.js';
 import { isSubgroupOperation, typeOf, walkExpression } from '../../ir/kernel/expressions.js';
 import type {
   BinaryOperator,
@@ -86,6 +86,8 @@ function print(expression: Expression, scope: CudaScope): ExpressionText {
     }
     case 'dot':
       return call('dot', expression.a, expression.b);
+    case 'dot_bytes':
+      throw new Flux2cError('F2C231', 'kernels for CUDA multiply no packed bytes');
     case 'subgroup_broadcast':
       return primary(`f2c::subgroup_broadcast(${printExpression(expression.operand, scope)}, ${expression.source})`);
     case 'subgroup_reduce':

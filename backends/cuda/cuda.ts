@@ -114,7 +114,7 @@ function header(kernel: ThreadKernel, comment: string): readonly string[] {
   ];
 }
 
-const storageNames: Readonly<Record<StorageType, string>> = {
+const storageNames: Readonly<Record<Exclude<StorageType, 'i8'>, string>> = {
   f32: 'float',
   f16: 'f2c::f16',
   bf16: 'f2c::bf16',
@@ -125,7 +125,8 @@ const storageNames: Readonly<Record<StorageType, string>> = {
   bool: 'f2c::byte_bool',
 };
 
-function bufferType({ storage, lanes, access }: BufferParameter): string {
+function bufferType({ name: buffer, storage, lanes, access }: BufferParameter): string {
+  if (storage === 'i8') throw new Flux2cError('F2C231', 'kernels for CUDA have no buffers of i8', { where: [`buffer ${buffer}`] }); // prettier-ignore
   const name = access === 'read' ? 'Read' : access === 'write' ? 'Write' : 'ReadWrite';
   return `f2c::${name}<${storageNames[storage]}, ${lanes}>`;
 }

@@ -95,6 +95,8 @@ function print(expression: Expression, scope: WgslScope): ExpressionText {
       return printLookup(expression, scope);
     case 'dot':
       return call('dot', expression.a, expression.b);
+    case 'dot_bytes':
+      return call(typeOf(expression).lanes === 1 ? 'dot4I8Packed' : use('dot_bytes_x4'), expression.a, expression.b);
     case 'subgroup_broadcast':
       return primary(`subgroupBroadcast(${whole(expression.operand)}, ${expression.source}u)`);
     case 'subgroup_reduce':

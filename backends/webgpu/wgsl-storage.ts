@@ -8,7 +8,7 @@ import type { BufferParameter } from '../../ir/kernel/thread.js';
  * |--------------|-------------------------|-----------------------|-------------|
  * | f32 i32 u32  | T                       | vec2<T>               | vec4<T>     |
  * | bf16 f16     | half of a u32           | u32                   | vec2<u32>   |
- * | f8e4m3 u8 bool | quarter of a u32      | half of a u32         | u32         |
+ * | f8e4m3 i8 u8 bool | quarter of a u32   | half of a u32         | u32         |
  */
 export function storageElement(buffer: BufferParameter): string {
   switch (buffer.storage) {
@@ -20,6 +20,7 @@ export function storageElement(buffer: BufferParameter): string {
     case 'f16':
       return buffer.lanes === 4 ? 'vec2<u32>' : 'u32';
     case 'f8e4m3':
+    case 'i8':
     case 'u8':
     case 'bool':
       return 'u32';
@@ -50,6 +51,8 @@ export function loadText(
       return `${use('widen_f16x4')}(${name}[${index}])`;
     case 'f8e4m3':
       return `${use(`widen_f8e4m3x${lanes}`)}(${loadBytes(lanes, name, index, use)})`;
+    case 'i8':
+      return `${use(`sign_bytes_x${lanes}`)}(${loadBytes(lanes, name, index, use)})`;
     case 'u8':
       return loadBytes(lanes, name, index, use);
     case 'bool': {
@@ -83,6 +86,7 @@ export function storeText(buffer: BufferParameter, value: string, use: (helper: 
       return `${use(`narrow_${buffer.storage}x${buffer.lanes}`)}(${value})`;
     case 'f8e4m3':
       return `${use('narrow_u8x4')}(${use('f8e4m3_bits')}(${value}))`;
+    case 'i8':
     case 'u8':
       return `${use('narrow_u8x4')}(${value})`;
     case 'bool':
@@ -126,6 +130,13 @@ function widenF8e4m3(lanes: 1 | 2 | 4): string {
   let finite = select(normal, small, code < ${u32}(8u));
   let magnitude = select(finite, ${u32}(0x7fc00000u), code == ${u32}(127u));
   return bitcast<${f32}>(magnitude | ((bits & ${u32}(128u)) << ${u32}(24u)));
+}`;
+}
+
+function signBytes(lanes: 1 | 2 | 4): string {
+  const vector = (type: string): string => (lanes === 1 ? type : `vec${lanes}<${type}>`);
+  return `fn sign_bytes_x${lanes}(bytes: ${vector('i32')}) -> ${vector('i32')} {
+  return (bytes << ${vector('u32')}(24u)) >> ${vector('u32')}(24u);
 }`;
 }
 
@@ -215,6 +226,22 @@ export const helperTexts: Readonly<Record<string, string>> = {
 }`,
   widen_u8x4: `fn widen_u8x4(word: u32) -> vec4<i32> {
   return vec4<i32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}`,
+  sign_bytes_x1: signBytes(1),
+  sign_bytes_x2: signBytes(2),
+  sign_bytes_x4: signBytes(4),
+  // Lane l of the sums has a pair of the first eight bytes and one of the last: in one word, they are one product.
+  dot_bytes_x4: `fn dot_bytes_x4(a: vec4<u32>, b: vec4<u32>) -> vec4<i32> {
+  let low = vec2<u32>(0xffffu);
+  let by = vec2<u32>(16u);
+  let a_even = (a.xy & low) | (a.zw << by);
+  let b_even = (b.xy & low) | (b.zw << by);
+  let a_odd = (a.xy >> by) | (a.zw & ~low);
+  let b_odd = (b.xy >> by) | (b.zw & ~low);
+  return vec4<i32>(
+    dot4I8Packed(a_even.x, b_even.x), dot4I8Packed(a_odd.x, b_odd.x),
+    dot4I8Packed(a_even.y, b_even.y), dot4I8Packed(a_odd.y, b_odd.y),
+  );
 }`,
   lookup_x1: lookup(1),
   lookup_x2: lookup(2),

@@ -41,7 +41,7 @@ interface PrintScope extends WgslScope {
  *
  * `comment`: lines for the head, what the kernel computes and how. The module needs `subgroups` where the kernel uses subgroup
  * operations and `shader-f16` where a register is f16, both and `chromium-experimental-subgroup-matrix` where it has products of
- * subgroups, nothing else. The kernel must have passed the verifier.
+ * subgroups, and the language feature `packed_4x8_integer_dot_product` where bytes are multiplied, nothing else. The kernel must have passed the verifier.
  */
 export function printWgsl(kernel: ThreadKernel, comment = '', options: WgslOptions = {}): string {
   const { hideLoopCounts = false } = options;
@@ -62,7 +62,9 @@ export function printWgsl(kernel: ThreadKernel, comment = '', options: WgslOptio
     ...header(kernel, comment),
     ...(hasProducts || usesHalf(kernel) ? ['enable f16;'] : []),
     ...(hasProducts ? ['enable chromium_experimental_subgroup_matrix;'] : []),
-    ...(usesSubgroups(kernel, scope.builtins) ? ['enable subgroups;', ''] : ['']),
+    ...(usesSubgroups(kernel, scope.builtins) ? ['enable subgroups;'] : []),
+    ...(usesPackedDots(kernel) ? ['requires packed_4x8_integer_dot_product;'] : []),
+    '',
     ...kernel.buffers.map((buffer, binding) => bindingText(buffer, binding, scope)),
     ...parameterBlock(kernel, scope),
     ...kernel.shared.map(
@@ -107,6 +109,12 @@ function parameterBlock(kernel: ThreadKernel, scope: WgslScope): readonly string
     '}',
     '@group(1) @binding(0) var<uniform> parameters: Parameters;',
   ];
+}
+
+function usesPackedDots(kernel: ThreadKernel): boolean {
+  let isUsed = false;
+  forEachExpression(kernel.body, ({ kind }) => (isUsed ||= kind === 'dot_bytes'));
+  return isUsed;
 }
 
 function helperText(name: string): string {

@@ -103,6 +103,17 @@ describe('measureQuality', () => {
     expect(result.summary).toEqual({ psnr: null, worstPsnr: null, latents: 0 });
   });
 
+  it('shows operands in int8 in blocks and pictures, not in weights', async () => {
+    const { result } = await measureModels(await open(), await open(undefined, { operands: 'int8' }), {});
+    expect(result.weights!.compared.relativeL2).toBe(0);
+    const worst = Math.max(...result.blocks!.map(({ relativeL2 }) => relativeL2));
+    // At its defaults 0.023 and 53.2 dB of 16 pictures, the worst 50.1 dB (docs/quantization.md).
+    expect(worst).toBeGreaterThan(0.005);
+    expect(worst).toBeLessThan(0.04);
+    expect(result.summary.worstPsnr).toBeGreaterThan(45);
+    expect(result.summary.worstPsnr).toBeLessThan(70);
+  });
+
   it('counts what encoded weights take and how far off they are, but not what is kept', async () => {
     const { result } = await quantized('int4:32', small, ['transformer.single_transformer_blocks.*']);
     const { each, byKind, compared } = result.weights!;

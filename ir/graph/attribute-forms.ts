@@ -34,7 +34,7 @@ const reduce = { axes: 'numbers', keepDims: 'boolean' } as const;
 const forms: Forms = {
   neg: {}, abs: {}, exp: {}, log: {}, sqrt: {}, rsqrt: {}, sin: {}, cos: {}, tanh: {}, sigmoid: {}, silu: {}, gelu: {},
   erf: {}, floor: {}, add: {}, sub: {}, mul: {}, div: {}, min: {}, max: {}, pow: {}, equal: {}, less: {},
-  less_equal: {}, select: {}, softmax: {}, quantize_rows: {}, gather: {},
+  less_equal: {}, select: {}, softmax: {}, gather: {},
   reduce_sum: reduce,
   reduce_mean: reduce,
   reduce_max: reduce,
@@ -47,6 +47,7 @@ const forms: Forms = {
   attention: { scale: 'number', causal: 'boolean', factors: factorTypes },
   layer_norm: { eps: 'number' },
   rms_norm: { eps: 'number' },
+  quantize_rows: { dtype: ['f8e4m3', 'i8'] },
   dequantize: { encoding: 'text' },
   group_norm: { groups: 'number', eps: 'number' },
   group_moments: { groups: 'number' },

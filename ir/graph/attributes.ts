@@ -1,5 +1,5 @@
 import type { Dim } from '../dim.js';
-import type { DType } from '../dtype.js';
+import type { DType, QuantizedDType } from '../dtype.js';
 
 interface None {
   readonly [key: string]: never;
@@ -59,7 +59,7 @@ export interface OpAttributes
   // ── contraction ──
   /**
    * a[..., M, K] · b[..., K, N], or b[..., N, K] with transposeB (how checkpoints store linear layers). Leading dims broadcast. The
-   * product of two f8e4m3 is f32, as that of convolutions and attention.
+   * product of two f8e4m3 is f32, as that of convolutions and attention; so is the product of two i8: their sums, exact, as f32.
    */
   matmul: Factors & { readonly transposeB: boolean };
   /**
@@ -103,10 +103,11 @@ export interface OpAttributes
 
   // ── quantisation ──
   /**
-   * (x[..., R, C]) -> (values f8e4m3[..., R, C], scales f32[..., R, 1]): each row of the last axis divided by its scale, its largest
-   * magnitude / 448 or 1 for zeros, and rounded, so values · scales is nearly x. A scale for a whole tensor is one of extent 1.
+   * (x[..., R, C]) -> (values `dtype`[..., R, C], scales f32[..., R, 1]): each row of the last axis divided by its scale, its largest
+   * magnitude / 448 (f8e4m3) or / 127 (i8), 1 for zeros, and rounded, so values · scales is nearly x. A scale for a whole tensor is one
+   * of extent 1.
    */
-  quantize_rows: None;
+  quantize_rows: { readonly dtype: QuantizedDType };
   /** (the arrays [N, columns] that `encodedFields` lists) -> f32[N, K], the numbers they stand for (`decodeRows`). */
   dequantize: { readonly encoding: string };
 

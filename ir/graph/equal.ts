@@ -114,9 +114,10 @@ export function equalWeightSources(a: WeightSource, b: WeightSource): boolean {
     case 'permute':
       return b.kind === 'permute' && equalAttributes(a.permutation, b.permutation) && equalParts(a.of, b.of);
     case 'upsampled_filters':
+      return b.kind === a.kind && equalParts(a.of, b.of);
     case 'quantize_rows':
     case 'row_scales':
-      return b.kind === a.kind && equalParts(a.of, b.of);
+      return b.kind === a.kind && a.dtype === b.dtype && equalParts(a.of, b.of);
     case 'encoded_rows':
       return b.kind === a.kind && a.encoding === b.encoding && a.field === b.field && equalParts(a.of, b.of);
   }

@@ -1,5 +1,5 @@
 import type { Dim } from '../dim.js';
-import type { DType } from '../dtype.js';
+import type { DType, QuantizedDType } from '../dtype.js';
 import type { FieldName } from '../encoding.js';
 import type { OpAttributes, OpKind } from './attributes.js';
 
@@ -53,10 +53,10 @@ export type WeightSource =
    * once its pixels are repeated (`sumTaps`). No part of others.
    */
   | { readonly kind: 'upsampled_filters'; readonly of: WeightPart }
-  /** Rows in f8e4m3, each divided by its scale, as the operation of that name makes them. Whole weights only, no parts of others. */
-  | { readonly kind: 'quantize_rows'; readonly of: WeightPart }
+  /** Rows in 8 bits, each divided by its scale, as the operation of that name makes them. Whole weights only, no parts of others. */
+  | { readonly kind: 'quantize_rows'; readonly of: WeightPart; readonly dtype: QuantizedDType }
   /** The scales of those rows: f32[rows]. */
-  | { readonly kind: 'row_scales'; readonly of: WeightPart }
+  | { readonly kind: 'row_scales'; readonly of: WeightPart; readonly dtype: QuantizedDType }
   /** An array of the encoded form of the rows of a matrix [N, K], `encodedFields` says of what type and shape. No part of others. */
   | { readonly kind: 'encoded_rows'; readonly of: WeightPart; readonly encoding: string; readonly field: FieldName };
 

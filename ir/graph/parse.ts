@@ -1,3 +1,4 @@
+import { type QuantizedDType, quantizedDTypes } from '../dtype.js';
 import { fieldNames, type FieldName } from '../encoding.js';
 import { BlockBuilder, ModuleBuilder } from './builder.js';
 import type { GraphFunction, Module, WeightPart, WeightSource } from './graph.js';
@@ -84,13 +85,20 @@ class ModuleParser {
         scanner.expect(')');
         return { kind, of, permutation };
       }
-      case 'upsampled_filters':
-      case 'quantize_rows':
-      case 'row_scales': {
+      case 'upsampled_filters': {
         scanner.expect('(');
         const of = this.part();
         scanner.expect(')');
         return { kind, of };
+      }
+      case 'quantize_rows':
+      case 'row_scales': {
+        scanner.expect('(');
+        const of = this.part();
+        scanner.expect(',');
+        const dtype = this.quantizedType();
+        scanner.expect(')');
+        return { kind, of, dtype };
       }
       case 'encoded_rows': {
         scanner.expect('(');
@@ -108,6 +116,15 @@ class ModuleParser {
             'tensor, concat_rows, interleave_rows, slice_rows, permute, upsampled_filters, quantize_rows, row_scales or encoded_rows',
         });
     }
+  }
+
+  private quantizedType(): QuantizedDType {
+    const { scanner } = this;
+    const name = scanner.word('an element type of quantised rows');
+    return (
+      quantizedDTypes.find((dtype) => dtype === name) ??
+      scanner.fail('F2C130', `rows are not quantised to '${name}'`, { expected: quantizedDTypes.join(', ') })
+    );
   }
 
   private field(): FieldName {

@@ -10,8 +10,8 @@ import { printModule } from './print.js';
 const sample = `weight @fc.weight : bf16[1024, 256] = tensor "fc.weight"
 weight @"odd name/with-signs" : f32[3] = tensor "a \\"quoted\\" name"
 weight @qkv : bf16[12, 4] = concat_rows(tensor "q" : [4, 4], tensor "k" : [8, 4])
-weight @q8 : f8e4m3[4, 4] = quantize_rows(tensor "q" : [4, 4])
-weight @q8.scales : f32[4] = row_scales(tensor "q" : [4, 4])
+weight @q8 : f8e4m3[4, 4] = quantize_rows(tensor "q" : [4, 4], f8e4m3)
+weight @q8.scales : f32[4] = row_scales(tensor "q" : [4, 4], i8)
 weight @codes : u32[4, 8] = encoded_rows(tensor "q" : [4, 64], "nf4:32", codes)
 weight @steps : f32[4, 2] = encoded_rows(tensor "q" : [4, 64], "nf4:32", scales)
 weight @gu : bf16[16, 4] = interleave_rows(8, tensor "g" : [8, 4], concat_rows(tensor "u0" : [4, 4], tensor "u1" : [4, 4]) : [8, 4])

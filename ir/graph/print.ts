@@ -153,9 +153,10 @@ function printSource(source: WeightSource): string {
     case 'permute':
       return `permute(${printPart(source.of)}, [${source.permutation.join(', ')}])`;
     case 'upsampled_filters':
+      return `upsampled_filters(${printPart(source.of)})`;
     case 'quantize_rows':
     case 'row_scales':
-      return `${source.kind}(${printPart(source.of)})`;
+      return `${source.kind}(${printPart(source.of)}, ${source.dtype})`;
     case 'encoded_rows':
       return `encoded_rows(${printPart(source.of)}, ${JSON.stringify(source.encoding)}, ${source.field})`;
   }

@@ -17,7 +17,7 @@ export function findWeightProblem({ type, source }: WeightDeclaration): string |
 function findMadeType(source: WeightSource): DType | undefined {
   switch (source.kind) {
     case 'quantize_rows':
-      return 'f8e4m3';
+      return source.dtype;
     case 'row_scales':
       return 'f32';
     case 'encoded_rows':

@@ -79,12 +79,14 @@ it('adds up taps that fall on one pixel', () => {
 
 it('quantises rows to 8 bits, each with its scale', () => {
   const of = part('gate');
-  const values = materialize([4, 2], { kind: 'quantize_rows', of }, 'f8e4m3');
-  const scales = materialize([4], { kind: 'row_scales', of });
+  const values = materialize([4, 2], { kind: 'quantize_rows', dtype: 'f8e4m3', of }, 'f8e4m3');
+  const scales = materialize([4], { kind: 'row_scales', dtype: 'f8e4m3', of });
   expect([...scales.data]).toEqual([2, 4, 6, 8].map((largest) => Math.fround(largest / 448)));
   // 224; 336, 373.33 and 392 in steps of 32, the first to the even one of its neighbours.
   expect([...values.data]).toEqual([224, 448, 320, 448, 384, 448, 384, 448]);
-  expect(() => materialize([5, 2], { kind: 'quantize_rows', of })).toThrow('what the rows are quantised to');
+  expect(() => materialize([5, 2], { kind: 'quantize_rows', dtype: 'f8e4m3', of })).toThrow(
+    'what the rows are quantised to',
+  );
 });
 
 it('permutes, also packed parts', () => {

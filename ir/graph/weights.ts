@@ -1,4 +1,5 @@
 import { Flux2cError, unreachable } from '../diagnostics.js';
+import type { QuantizedDType } from '../dtype.js';
 import { encodeRows } from '../encode-rows.js';
 import { encodedFields, parseEncoding } from '../encoding.js';
 import { countElements, hostTensorFromBytes, isSameButForOnes } from '../host-tensor.js';
@@ -51,7 +52,7 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
     }
     case 'quantize_rows':
     case 'row_scales': {
-      const { values, scales } = quantize(packPart(source.of, read, where));
+      const { values, scales } = quantize(packPart(source.of, read, where), source.dtype);
       const result = source.kind === 'quantize_rows' ? values : scales;
       if (result.shape.join() !== part.shape.join())
         rejectShape(where, part.shape, result.shape, 'what the rows are quantised to');
@@ -67,14 +68,17 @@ function packPart(part: WeightPart, read: (tensor: string) => HostTensor, where:
 }
 
 /** Rows and their scales, as `quantize_rows` of the op table makes them of f32 numbers. */
-function quantize({ shape, data }: HostTensor): { readonly values: HostTensor; readonly scales: HostTensor } {
+function quantize(
+  { shape, data }: HostTensor,
+  dtype: QuantizedDType,
+): { readonly values: HostTensor; readonly scales: HostTensor } {
   const [rows, size] = [shape[0] ?? 1, countElements(shape.slice(1))];
   const values = new Float64Array(data.length);
   const scales = Float64Array.from({ length: rows }, (_, row) => {
     const [start, end] = [row * size, (row + 1) * size];
-    return quantizeRow(data.subarray(start, end).map(Math.fround), values.subarray(start, end), 'f32');
+    return quantizeRow(data.subarray(start, end).map(Math.fround), values.subarray(start, end), dtype, 'f32');
   });
-  return { values: { dtype: 'f8e4m3', shape, data: values }, scales: { dtype: 'f32', shape: [rows], data: scales } };
+  return { values: { dtype, shape, data: values }, scales: { dtype: 'f32', shape: [rows], data: scales } };
 }
 
 /** One array of the encoded rows of a matrix. */

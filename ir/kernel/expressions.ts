@@ -85,6 +85,8 @@ export function typeOf(expression: Expression): RegisterType {
       return vectorOf(typeOf(expression.operand).scalar, laneCount(expression.lanes.length));
     case 'dot':
       return f32;
+    case 'dot_bytes':
+      return vectorOf('i32', typeOf(expression.a).lanes);
     default:
       return unreachable(expression, 'expression');
   }
@@ -102,6 +104,7 @@ export function loadedType(buffer: BufferParameter): RegisterType {
     case 'bf16':
     case 'f8e4m3':
       return { scalar: 'f32', lanes: buffer.lanes };
+    case 'i8':
     case 'u8':
       return { scalar: 'i32', lanes: buffer.lanes };
     case 'i32':
@@ -309,6 +312,7 @@ export function operandsOf(expression: Expression): readonly Expression[] {
     case 'fma':
       return [expression.a, expression.b, expression.c];
     case 'dot':
+    case 'dot_bytes':
       return [expression.a, expression.b];
     case 'select':
       return [expression.condition, expression.yes, expression.no];

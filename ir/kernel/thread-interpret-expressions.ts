@@ -7,6 +7,7 @@ import type { CopyQueue } from './thread-interpret-copies.js';
 import { createValues } from './thread-interpret-memory.js';
 import type { BoundBuffer, Invocations, Values } from './thread-interpret-memory.js';
 import type { SharedMemory } from './thread-interpret-shared.js';
+import { dotHalves, dotWords } from './thread-interpret-bytes.js';
 import { compileExchange, compileLoadMatrix, compilePack } from './thread-interpret-matrix.js';
 import { binaryLoop, convertFunction, roundToHalf, unaryFunction } from './thread-interpret-operators.js';
 
@@ -158,6 +159,17 @@ function compileExact(expression: Expression, scope: InterpretScope): CompiledEx
         a.run();
         b.run();
         dotAll(a.values, b.values, values, lanes);
+      };
+      return { values, run };
+    }
+    case 'dot_bytes': {
+      const [a, b] = [compile(expression.a), compile(expression.b)];
+      const values = createValues(type, count);
+      const add = type.lanes === 4 ? dotHalves : dotWords;
+      const run = (): void => {
+        a.run();
+        b.run();
+        add(a.values, b.values, values);
       };
       return { values, run };
     }

@@ -6,6 +6,9 @@ import type { Order } from './thread-interpret-order.js';
 /** Lane values of all invocations of a workgroup: element `invocation * lanes + lane`. Stores round to the scalar type. */
 export type Values = Float32Array | Int32Array | Uint32Array | Uint8Array;
 
+/** Elements of a buffer as they lie there: 16-bit floats are their bits. */
+type StoredElements = Values | Uint16Array | Int8Array;
+
 export function createValues(type: RegisterType, invocations: number): Values {
   const length = type.lanes * invocations;
   switch (type.scalar) {
@@ -43,7 +46,7 @@ export function place(invocations: Invocations, invocation: number): string {
 
 /** A buffer while a launch runs. */
 export class BoundBuffer {
-  private elements: Values | Uint16Array = new Uint8Array(0);
+  private elements: StoredElements = new Uint8Array(0);
 
   constructor(
     private readonly parameter: BufferParameter,
@@ -170,6 +173,7 @@ export function storageBytes(storage: StorageType): number {
     case 'bf16':
       return 2;
     case 'f8e4m3':
+    case 'i8':
     case 'u8':
     case 'bool':
       return 1;
@@ -178,7 +182,7 @@ export function storageBytes(storage: StorageType): number {
   }
 }
 
-export function viewElements(storage: StorageType, view: ArrayBufferView): Values | Uint16Array {
+export function viewElements(storage: StorageType, view: ArrayBufferView): StoredElements {
   const { buffer, byteOffset, byteLength } = view;
   const length = byteLength / storageBytes(storage);
   switch (storage) {
@@ -191,6 +195,8 @@ export function viewElements(storage: StorageType, view: ArrayBufferView): Value
     case 'f16':
     case 'bf16':
       return new Uint16Array(buffer, byteOffset, length);
+    case 'i8':
+      return new Int8Array(buffer, byteOffset, length);
     case 'f8e4m3':
     case 'u8':
     case 'bool':

@@ -196,7 +196,7 @@ export class ExpressionParser {
     if (a !== undefined && b !== undefined && count === 2) {
       const operator = binaryCalls.find((known) => known === name);
       if (operator !== undefined) return { kind: 'binary', operator, left: a, right: b };
-      if (name === 'dot') return { kind: 'dot', a, b };
+      if (name === 'dot' || name === 'dot_bytes') return { kind: name, a, b };
     }
     if (a !== undefined && b !== undefined && c !== undefined && count === 3) {
       if (name === 'fma') return { kind: 'fma', a, b, c };

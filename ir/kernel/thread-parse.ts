@@ -14,7 +14,7 @@ import type {
 import { ExpressionParser } from './thread-parse-expressions.js';
 import { parseProductStatement, parseSubgroupProduct } from './thread-parse-products.js';
 
-const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool'];
+const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i8', 'i32', 'u32', 'u8', 'bool'];
 
 /** Reads what `printThreadKernel` writes. Throws F2C210 with line and column, F2C220 for a name without a definition. */
 export function parseThreadKernel(text: string): ThreadKernel {

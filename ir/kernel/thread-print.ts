@@ -212,7 +212,8 @@ function printWithLevel(expression: Expression): readonly [string, number] {
       return [`${expression.kind}(${printThreadExpression(expression.operand)}, [${values}])`, postfixLevel];
     }
     case 'dot':
-      return call('dot', expression.a, expression.b);
+    case 'dot_bytes':
+      return call(expression.kind, expression.a, expression.b);
     case 'subgroup_broadcast':
       return [`subgroup_broadcast(${printThreadExpression(expression.operand)}, ${expression.source})`, postfixLevel];
     case 'subgroup_reduce':

@@ -23,6 +23,7 @@ export class ExpressionCheck {
 
   constructor(
     private readonly kernel: ThreadKernel,
+    private readonly limits: { readonly packedDots?: boolean },
     private readonly fail: Fail,
   ) {}
 
@@ -151,6 +152,12 @@ export class ExpressionCheck {
         this.expectScalar(expression.a, ['f32']);
         this.expectLanes(expression.a, [2, 4]);
         return this.expectType(expression.b, typeOf(expression.a), `the second operand of 'dot'`);
+      case 'dot_bytes':
+        this.check(expression.a);
+        this.expectScalar(expression.a, ['u32']);
+        this.expectLanes(expression.a, [1, 4]);
+        if (this.limits.packedDots !== true) this.fail('F2C231', 'the target has no products of packed bytes');
+        return this.expectType(expression.b, typeOf(expression.a), `the second operand of 'dot_bytes'`);
       case 'pack':
         return this.expectType(
           expression.operand,

@@ -23,6 +23,8 @@ export interface ThreadLimits {
   readonly subgroupProduct?: SubgroupProduct;
   /** Fragments of 8-bit floats, too. */
   readonly fp8?: boolean;
+  /** Products of signed bytes, four to a word. */
+  readonly packedDots?: boolean;
   readonly asyncCopy?: boolean;
   /** Copies of tensors, barriers that they arrive at, and roles. */
   readonly tensorCopies?: boolean;
@@ -81,7 +83,7 @@ class KernelCheck {
     private readonly limits: ThreadLimits,
   ) {
     const fail: Fail = (code, message, detail) => this.fail(code, message, detail);
-    this.expressions = new ExpressionCheck(kernel, fail);
+    this.expressions = new ExpressionCheck(kernel, limits, fail);
     this.products = new ProductCheck(kernel, this.expressions, limits, fail);
     const define = (name: string, definition: Definition): void => this.define(name, definition);
     this.subgroupProducts = new SubgroupProductCheck(kernel, this.expressions, limits, define, fail);

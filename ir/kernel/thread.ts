@@ -11,6 +11,7 @@ import type { Dim } from '../dim.js';
  *   `m16n8k32` and `cp.async`. Where the target can, one role of a workgroup copies (`copy_tensor`) what others multiply (`multiply_shared`).
  * - Buffers are read and written `lanes` elements at a time, indexed in units of `lanes`; narrow floats widen on load
  *   and round to nearest even on store (f8e4m3 to ±448 at most), so values in the body are never bf16 or f8e4m3.
+ * - Bytes are multiplied four to a word (`dot_bytes`): a buffer or array of words, whatever stored them.
  */
 export type ScalarType = 'f32' | 'f16' | 'i32' | 'u32' | 'bool';
 
@@ -19,8 +20,8 @@ export interface RegisterType {
   readonly lanes: 1 | 2 | 4;
 }
 
-/** Element type in memory. `f8e4m3`, `u8` and `bool` are one byte, read four at a time through a u32 word. */
-export type StorageType = 'f32' | 'f16' | 'bf16' | 'f8e4m3' | 'i32' | 'u32' | 'u8' | 'bool';
+/** Element type in memory. `f8e4m3`, `i8`, `u8` and `bool` are one byte, read four at a time through a u32 word. */
+export type StorageType = 'f32' | 'f16' | 'bf16' | 'f8e4m3' | 'i8' | 'i32' | 'u32' | 'u8' | 'bool';
 
 export interface BufferParameter {
   readonly name: string;
@@ -174,7 +175,7 @@ export type Expression =
   | { readonly kind: 'convert'; readonly to: ScalarType; readonly operand: Expression }
   /** Bits unchanged: f32 <-> u32 <-> i32. */
   | { readonly kind: 'bitcast'; readonly to: ScalarType; readonly operand: Expression }
-  /** `index` in units of the buffer's lanes. Type: f32 for float storage, i32/u32 for integers, i32 for u8, bool for bool. */
+  /** `index` in units of the buffer's lanes. Type: f32 for float storage, i32/u32 for integers, i32 for i8 and u8, bool for bool. */
   | { readonly kind: 'load'; readonly buffer: string; readonly index: Expression; readonly type: RegisterType }
   | { readonly kind: 'load_shared'; readonly array: string; readonly index: Expression; readonly type: RegisterType }
   | { readonly kind: 'splat'; readonly lanes: 2 | 4; readonly operand: Expression }
@@ -189,6 +190,12 @@ export type Expression =
     }
   /** a·b summed over the lanes, in f32. */
   | { readonly kind: 'dot'; readonly a: Expression; readonly b: Expression }
+  /**
+   * Products of signed bytes, four in each word, the first in the lowest bits, added up exactly. Of words (u32) all four, an i32 (WGSL,
+   * `dot4I8Packed`). Of u32x4, 16 bytes, an i32x4: lane l adds up bytes 2l, 2l + 1, 2l + 8 and 2l + 9, as processors leave them that multiply
+   * widened halves and add up pairs (WebAssembly, `i32x4.dot_i16x8_s`). Whoever wants all 16 adds up the lanes.
+   */
+  | { readonly kind: 'dot_bytes'; readonly a: Expression; readonly b: Expression }
   /** Lane `source` (constant) of the subgroup. */
   | { readonly kind: 'subgroup_broadcast'; readonly operand: Expression; readonly source: number }
   | { readonly kind: 'subgroup_reduce'; readonly operator: 'add' | 'max'; readonly operand: Expression }

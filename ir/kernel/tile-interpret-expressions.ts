@@ -2,13 +2,14 @@ import type { Dim, DimBinding } from '../dim.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
 import { decodeElement } from '../decode-element.js';
 import { parseEncoding } from '../encoding.js';
-import { bf16ToF32, f32ToBf16, f32ToF8e4m3, f8e4m3ToF32 } from '../dtype.js';
+import { bf16ToF32, f32ToBf16, f32ToF8e4m3, f8e4m3ToF32, numberToI8 } from '../dtype.js';
 import { erf } from '../graph/ops/error-function.js';
 import { binaryFunction, convertFunction, unaryFunction } from './thread-interpret-operators.js';
-import type { Axis, IndexCondition, IndexTerm, TileExpression, TileKernel, TileUnaryOperator } from './tile.js';
+import type { ScalarType } from './thread.js';
+import type { Axis, IndexCondition, IndexTerm, TileConversion, TileExpression, TileKernel, TileUnaryOperator } from './tile.js'; // prettier-ignore
 
 /** Elements of a buffer as numbers. */
-export type ElementArray = Float64Array | Float32Array | Int32Array | Uint32Array | Uint8Array;
+export type ElementArray = Float64Array | Float32Array | Int32Array | Uint32Array | Int8Array | Uint8Array;
 
 /** The elements of a tile at the current workgroup and chunk, row-major over its axes' tiles. */
 export interface TileValues {
@@ -256,7 +257,7 @@ export class TileEvaluator {
       case 'convert': {
         const operand = this.expression(expression.operand);
         const { to } = expression;
-        const compute = to === 'bf16' ? roundToBf16 : to === 'f8e4m3' ? roundToF8e4m3 : convertFunction('f32', to);
+        const compute = conversions.get(to) ?? convertFunction('f32', to as ScalarType);
         return () => compute(operand());
       }
       case 'exchange': {
@@ -302,10 +303,9 @@ function tileUnaryFunction(operator: TileUnaryOperator): (value: number) => numb
   }
 }
 
-function roundToBf16(value: number): number {
-  return bf16ToF32(f32ToBf16(value));
-}
-
-function roundToF8e4m3(value: number): number {
-  return f8e4m3ToF32(f32ToF8e4m3(value));
-}
+/** Conversions to what is no type of register. */
+const conversions: ReadonlyMap<TileConversion, (value: number) => number> = new Map([
+  ['bf16', (value: number) => bf16ToF32(f32ToBf16(value))],
+  ['f8e4m3', (value: number) => f8e4m3ToF32(f32ToF8e4m3(value))],
+  ['i8', numberToI8],
+]);

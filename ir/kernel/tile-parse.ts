@@ -16,9 +16,9 @@ import type {
   TileUnaryOperator,
 } from './tile.js';
 
-const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool'];
+const storages: readonly StorageType[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i8', 'i32', 'u32', 'u8', 'bool'];
 const accesses: readonly BufferParameter['access'][] = ['read', 'write', 'read_write'];
-const conversions: readonly TileConversion[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'bool'];
+const conversions: readonly TileConversion[] = ['f32', 'f16', 'bf16', 'f8e4m3', 'i8', 'i32', 'u32', 'bool'];
 const unaryCalls: readonly TileUnaryOperator[] = [
   'abs',
   'exp',
@@ -168,10 +168,12 @@ class TileParser {
     }
     if (scanner.accept('contract')) {
       const [name, over] = this.target();
+      const inBytes = scanner.accept('in');
+      if (inBytes) scanner.expect('bytes');
       scanner.expect(':');
       const product = this.expression();
       if (product.kind !== 'binary' || product.operator !== 'mul') return scanner.fail('a product before this');
-      return { kind: 'contract', name, over, a: product.left, b: product.right };
+      return { kind: 'contract', name, over, ...(inBytes && { inBytes }), a: product.left, b: product.right };
     }
     if (scanner.accept('reduce')) {
       const operator = scanner.oneOf(['add', 'max'] as const, 'an operator');

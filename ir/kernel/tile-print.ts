@@ -50,9 +50,11 @@ function printStatement(statement: TileStatement, indent: string): readonly stri
     case 'assign':
       return [`${indent}${statement.name} = ${text(statement.value)}`];
     case 'contract': {
-      const { a, b } = statement;
+      const { a, b, inBytes } = statement;
       const product = text({ kind: 'binary', operator: 'mul', left: a, right: b });
-      return [`${indent}contract ${statement.name} over ${statement.over}: ${product}`];
+      return [
+        `${indent}contract ${statement.name} over ${statement.over}${inBytes === true ? ' in bytes' : ''}: ${product}`,
+      ];
     }
     case 'reduce': {
       const { operator, name, over, padded, value } = statement;

@@ -3,6 +3,7 @@ import { findEncoding } from '../encoding.js';
 import type { Dim } from '../dim.js';
 import type { DiagnosticCode } from '../diagnostics.js';
 import { Flux2cError, unreachable } from '../diagnostics.js';
+import { bytesOfVector, mostProductsOfBytes } from './bytes.js';
 import type { Axis, IndexCondition, IndexTerm, TileDecode, TileExpression, TileKernel, TileStatement } from './tile.js';
 
 /**
@@ -14,7 +15,8 @@ import type { Axis, IndexCondition, IndexTerm, TileDecode, TileExpression, TileK
  * - F2C253 an axis where it has no coordinate: a loop axis outside of `for`, `contract` and `reduce`, or a tile read or assigned
  *   where its axes are not all walked
  * - F2C254 an axis of the wrong kind: `for` over a grid axis, a reduction over an axis of its own tile
- * - F2C255 a number that cannot be: a tile below 1, a whole axis that its tile does not hold, a mask that is no integer
+ * - F2C255 a number that cannot be: a tile below 1, a whole axis that its tile does not hold, a mask that is no integer; products of bytes
+ *   of something else than bytes, or of more than 32 bits hold
  * - F2C256 two axes on one grid dimension
  * - F2C257 a statement that leaves out a grid axis with several coordinates a workgroup although its value depends on it
  */
@@ -124,6 +126,7 @@ class TileCheck {
         const walked = new Set(this.walk(axes)).add(statement.over);
         const values = statement.kind === 'reduce' ? [statement.value] : [statement.a, statement.b];
         for (const value of values) this.expression(value, walked);
+        if (statement.kind === 'contract' && statement.inBytes === true) this.bytes(statement);
         return;
       }
       case 'for':
@@ -147,6 +150,24 @@ class TileCheck {
       default:
         unreachable(statement, 'tile statement');
     }
+  }
+
+  /** Sums of products of bytes are exact as long as 32 bits hold them. */
+  private bytes({ name, over, a, b }: Extract<TileStatement, { kind: 'contract' }>): void {
+    for (const factor of [a, b]) {
+      const buffer = factor.kind === 'load' ? this.kernel.buffers.find((one) => one.name === factor.buffer) : undefined;
+      if (buffer?.storage === 'i8' && buffer.alignment % bytesOfVector === 0) continue;
+      this.fail('F2C255', `a factor of '${name}' is no load of bytes`, {
+        expected: `a load from an i8 buffer aligned to ${bytesOfVector}`,
+        found: buffer === undefined ? factor.kind : `${buffer.storage} aligned to ${buffer.alignment}`,
+      });
+    }
+    const { constant } = this.axis(over).extent;
+    if (constant !== undefined && constant % bytesOfVector === 0 && constant <= mostProductsOfBytes) return;
+    this.fail('F2C255', `32 bits do not hold '${name}', or it ends within a vector of bytes`, {
+      expected: `a multiple of ${bytesOfVector} up to ${mostProductsOfBytes}`,
+      found: this.axis(over).extent.text,
+    });
   }
 
   /** Axes of a tile or store: each once, each with a tile here. */

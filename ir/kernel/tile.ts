@@ -85,8 +85,10 @@ export interface IndexCondition {
 /** What a tile computes elementwise: the thread operators and the activations that lower to several of them. */
 export type TileUnaryOperator = UnaryOperator | 'sigmoid' | 'silu' | 'gelu' | 'erf';
 
-/** A type of register; `f16`, `bf16` and `f8e4m3` round to the nearest of theirs, ties to even. */
-export type TileConversion = ScalarType | 'bf16' | 'f8e4m3';
+/**
+ * A type of register; `f16`, `bf16` and `f8e4m3` round to the nearest of theirs, ties to even, and so does `i8`, to an i32 from -127 to 127.
+ */
+export type TileConversion = ScalarType | 'bf16' | 'f8e4m3' | 'i8';
 
 /** One element of a tile computation; free axes are those of the statement it stands in. */
 export type TileExpression =
@@ -143,11 +145,15 @@ export type TileStatement =
   /** Declares a tile over axes, innermost (vectorised) last; assignable. */
   | { readonly kind: 'tile'; readonly name: string; readonly axes: readonly string[]; readonly value: TileExpression }
   | { readonly kind: 'assign'; readonly name: string; readonly value: TileExpression }
-  /** tile += sum over all of the axis of a·b (f32 accumulation). */
+  /**
+   * tile += sum over all of the axis of a·b (f32 accumulation). `inBytes`: both are loads of i8 numbers, 16 neighbours along the axis from
+   * multiples of 16 on, and their sum is an exact i32 that is converted.
+   */
   | {
       readonly kind: 'contract';
       readonly name: string;
       readonly over: string;
+      readonly inBytes?: boolean;
       readonly a: TileExpression;
       readonly b: TileExpression;
     }
@@ -230,6 +236,11 @@ export interface Schedule {
    * registers. Otherwise a sum is a vector until the end.
    */
   readonly dots?: boolean;
+  /**
+   * Bytes are widened to integers of 32 bits, a factor once for all its products: for drivers that make plain arithmetic of products of packed
+   * bytes, and do so for each.
+   */
+  readonly widensBytes?: true;
   /** Sums of lanes are made for one register of a tile's last axis after the other: registers hold no more at once. */
   readonly columnsApart?: true;
   /**

@@ -1,3 +1,4 @@
+import { type DType, quantizedDTypes } from '../../ir/dtype.js';
 import type { FactorType } from '../../ir/graph/attributes.js';
 import type { Value } from '../../ir/graph/graph.js';
 import { isProduct, type Product } from '../../ir/graph/products.js';
@@ -12,6 +13,8 @@ export interface FactorChoice {
   /** `bounded`: where all factors are weights or values that a norm bounds, so that f16 holds them whatever comes in. */
   readonly of: 'all' | 'bounded';
 }
+
+const quantized: ReadonlySet<DType> = new Set<DType>(quantizedDTypes);
 
 /**
  * Says of every product what its factors are rounded to, in its attribute `factors`: what halves weights, keeps values in 16 bits and
@@ -32,7 +35,7 @@ export function chooseFactors(choice: FactorChoice | undefined): GraphPass {
         let magnitudes: Magnitudes | undefined;
         return (operation, context) => {
           if (!isProduct(operation) || operation.attributes.factors !== undefined) return undefined;
-          if (operation.operands.every((factor) => factor.type.dtype === 'f8e4m3')) return undefined;
+          if (operation.operands.every(({ type }) => quantized.has(type.dtype))) return undefined;
           magnitudes ??= new Magnitudes((value) => context.definition(value));
           if (of === 'bounded' && !areBounded(operation, magnitudes, context)) return undefined;
           return setFactors(operation, type, context);

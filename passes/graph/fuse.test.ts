@@ -32,7 +32,7 @@ describe('fuse joins', () => {
     const operations = `
             %a = layer_norm(%x) {eps = 0.1}
             %b = mul(%a, %g)
-            %q, %s = quantize_rows(%b)`;
+            %q, %s = quantize_rows(%b) {dtype = f8e4m3}`;
     expectPass(
       fuse,
       `func @f(%x: f32[img, 4], %g: f32[4]) -> (q: %q, s: %s) {${operations}

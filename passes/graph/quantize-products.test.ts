@@ -6,13 +6,14 @@ import { interpretFunction } from '../../ir/graph/interpret.js';
 import { parseModule } from '../../ir/graph/parse.js';
 import { printModule } from '../../ir/graph/print.js';
 import { verifyModule } from '../../ir/graph/verify.js';
+import { mostProductsOfBytes } from '../../ir/kernel/bytes.js';
 import { compareTensors, type HostTensor } from '../../ir/host-tensor.js';
 import { createWeightReader } from '../validate.js';
 import { eliminateCommonSubexpressions } from './eliminate-common-subexpressions.js';
 import { eliminateDeadCode } from './eliminate-dead-code.js';
 import { quantizeProducts } from './quantize-products.js';
 
-const pass = quantizeProducts(() => true);
+const pass = quantizeProducts(() => true, 'f8e4m3');
 
 function expectText(before: string, after: string): void {
   const result = pass.run(parseModule(before), cpuTarget);
@@ -30,10 +31,10 @@ describe('quantize-products', () => {
     expectText(
       linear,
       `weight @w : bf16[20, 12] = tensor "w"
-      weight @w.f8 : f8e4m3[20, 12] = quantize_rows(tensor "w" : [20, 12])
-      weight @w.scales : f32[20] = row_scales(tensor "w" : [20, 12])
+      weight @w.f8 : f8e4m3[20, 12] = quantize_rows(tensor "w" : [20, 12], f8e4m3)
+      weight @w.scales : f32[20] = row_scales(tensor "w" : [20, 12], f8e4m3)
       func @f(%x: f32[b, img, 12]) -> (y: %y) {
-        %x.f8, %x.scales = quantize_rows(%x)
+        %x.f8, %x.scales = quantize_rows(%x) {dtype = f8e4m3}
         %y.sums = matmul(%x.f8, @w.f8) {transposeB = true}
         %y.by_row = mul(%y.sums, %x.scales)
         %y = mul(%y.by_row, @w.scales)
@@ -49,13 +50,13 @@ describe('quantize-products', () => {
         %y = matmul(%x, %rows) {transposeB = true}
       }`,
       `weight @w : bf16[20, 4] = concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4])
-      weight @w.f8 : f8e4m3[20, 4] = quantize_rows(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4])
-      weight @w.scales : f32[20] = row_scales(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4])
+      weight @w.f8 : f8e4m3[20, 4] = quantize_rows(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4], f8e4m3)
+      weight @w.scales : f32[20] = row_scales(concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4]) : [20, 4], f8e4m3)
       func @f(%x: bf16[img, 4]) -> (y: %y) {
         %rows = slice(@w) {axis = 0, start = 8, size = 12}
         %rows.f8 = slice(@w.f8) {axis = 0, start = 8, size = 12}
         %rows.scales = slice(@w.scales) {axis = 0, start = 8, size = 12}
-        %x.f8, %x.scales = quantize_rows(%x)
+        %x.f8, %x.scales = quantize_rows(%x) {dtype = f8e4m3}
         %y.sums = matmul(%x.f8, %rows.f8) {transposeB = true}
         %y.by_row = mul(%y.sums, %x.scales)
         %y.f32 = mul(%y.by_row, %rows.scales)
@@ -91,7 +92,7 @@ describe('quantize-products', () => {
 
   it('leaves alone what may not be quantised, also as a part', () => {
     expectUnchanged(
-      quantizeProducts((tensor) => tensor !== 'b'),
+      quantizeProducts((tensor) => tensor !== 'b', 'f8e4m3'),
       `weight @w : f32[20, 4] = concat_rows(tensor "a" : [8, 4], tensor "b" : [12, 4])
       func @f(%x: f32[img, 4]) -> (y: %y) {
         %y = matmul(%x, @w) {transposeB = true}
@@ -134,5 +135,53 @@ describe('a quantised product', () => {
     const { relativeL2 } = compareTensors(run(quantised, 'f64'), run(module, 'f64'));
     expect(relativeL2).toBeGreaterThan(0.01);
     expect(relativeL2).toBeLessThan(0.05);
+  });
+});
+
+describe('quantize-products to integers', () => {
+  const bytes = quantizeProducts(() => true, 'i8');
+
+  it('scales sums of products of bytes as those of floats', () => {
+    const text = linear.replaceAll('12', '32');
+    const result = bytes.run(parseModule(text), cpuTarget);
+    verifyModule(result);
+    expect(printModule(result)).toBe(
+      printModule(
+        parseModule(`weight @w : bf16[20, 32] = tensor "w"
+        weight @w.i8 : i8[20, 32] = quantize_rows(tensor "w" : [20, 32], i8)
+        weight @w.scales : f32[20] = row_scales(tensor "w" : [20, 32], i8)
+        func @f(%x: f32[b, img, 32]) -> (y: %y) {
+          %x.i8, %x.scales = quantize_rows(%x) {dtype = i8}
+          %y.sums = matmul(%x.i8, @w.i8) {transposeB = true}
+          %y.by_row = mul(%y.sums, %x.scales)
+          %y = mul(%y.by_row, @w.scales)
+        }`),
+      ),
+    );
+  });
+
+  it.each([
+    ['whose rows are no whole vectors of bytes', 24],
+    ['whose sums 32 bits do not hold', mostProductsOfBytes + 16],
+  ])('leaves alone a product %s', (_, depth) => {
+    const module = parseModule(linear.replaceAll('12', `${depth}`));
+    expect(printModule(bytes.run(module, cpuTarget))).toBe(printModule(module));
+  });
+
+  it('is within a percent of the exact one, which floats of 8 bits are not', () => {
+    const module = parseModule(linear.replaceAll('12', '64'));
+    const readTensor = patternWeights(module);
+    const { inputs } = patternCases(module, { b: 2, img: 5 })[0]!;
+    const run = (text: typeof module): HostTensor =>
+      interpretFunction(text, 'f', inputs, createWeightReader(text, readTensor), { precision: 'f64' }).get('y')!;
+    const [exact, integers, floats] = [module, bytes.run(module, cpuTarget), pass.run(module, cpuTarget)].map(run) as [
+      HostTensor,
+      HostTensor,
+      HostTensor,
+    ];
+    // Rounding to a 127th of the largest magnitude, evenly distributed: 1 / (127 sqrt(12)) of it for each factor, where 3 bits are 2^-4.
+    expect(compareTensors(integers, exact).relativeL2).toBeLessThan(0.01);
+    expect(compareTensors(integers, exact).relativeL2).toBeGreaterThan(0.001);
+    expect(compareTensors(floats, exact).relativeL2).toBeGreaterThan(0.01);
   });
 });

@@ -1,5 +1,7 @@
 import type { Target } from '../../backends/target.js';
-import type { SubgroupProduct } from '../../ir/kernel/thread.js';
+import { bytesOfVector } from '../../ir/kernel/bytes.js';
+import type { SubgroupProduct, ThreadKernel } from '../../ir/kernel/thread.js';
+import { storageBytes } from '../../ir/kernel/thread-interpret-memory.js';
 import type { Schedule, TileExpression, TileKernel, TileStatement } from '../../ir/kernel/tile.js';
 import { expressionsOfTile, flattenTileStatements, walkTileExpressions } from '../../ir/kernel/tile-walk.js';
 import { type Reject, rejectFor } from './check-spreads.js';
@@ -16,17 +18,21 @@ const mostProducts = 16384;
  * chosen schedule does.
  *
  * @throws F2C304 vectors along an axis that is not the last of a tile, partners that are not in one vector, invocations that cannot add
- *   up, products of matrices that the target or the kernel does not have, more registers or memory than there are
+ *   up, products of matrices that the target or the kernel does not have, bytes by another number than 16, stores of less than a word,
+ *   more registers or memory than there are
  */
 export function checkSchedule(kernel: TileKernel, schedule: Schedule, target: Target): void {
   const reject = rejectFor(kernel.name);
   checkTiles(kernel, schedule, reject);
   if (schedule.staged === true) checkStaged(kernel, schedule, reject);
+  checkBytes(kernel, schedule, reject);
   if (schedule.matrix === undefined) {
     checkSums(kernel, schedule, target, reject);
     checkWalks(kernel, schedule, reject);
   } else checkMatrices(kernel, schedule, target, reject);
-  checkMemory(kernel, schedule, target, reject);
+  const thread = lowerTile(kernel, schedule);
+  checkStores(thread, target, reject);
+  checkMemory(thread, schedule, target, reject);
 }
 
 function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reject): void {
@@ -70,6 +76,25 @@ function checkTiles({ axes, body }: TileKernel, schedule: Schedule, reject: Reje
     if (held * deepest * unroll > mostProducts) {
       reject('', 'a loop has too many products', `at most ${mostProducts}`, `${held * deepest * unroll}`);
     }
+  }
+}
+
+/** Vectors of bytes are four neighbouring registers of an invocation, and a chunk is whole vectors that the axis has room for. */
+function checkBytes({ axes, body }: TileKernel, { spread, widensBytes, dots, staged }: Schedule, reject: Reject): void {
+  const step = widensBytes === true ? 4 : bytesOfVector;
+  for (const statement of flattenTileStatements(body)) {
+    if (statement.kind !== 'contract' || statement.inBytes !== true) continue;
+    if (widensBytes === true && (dots !== true || staged === true)) {
+      reject('', 'bytes are widened for sums of dot products alone', 'dots, not staged', 'others');
+    }
+    const { over } = statement;
+    const { threads = 1, registers = 1, vector = 1, section, rolled, walked, dealtTo } = spread[over] ?? {};
+    const extent = axes.find(({ name }) => name === over)?.extent;
+    const tile = registers * vector;
+    const isOdd = section !== undefined || rolled === true || walked === true || dealtTo !== undefined;
+    if (threads === 1 && vector === 4 && tile % step === 0 && extent?.isMultipleOf(tile) === true && !isOdd) continue;
+    const expected = `1 thread, vectors of 4, registers that are multiples of ${step / 4} and divide ${extent?.text ?? 'the axis'}`;
+    reject(over, 'bytes are multiplied in other vectors', expected, `${threads} threads, ${registers} registers of ${vector}${isOdd ? ', in sections or walked' : ''}`); // prettier-ignore
   }
 }
 
@@ -156,8 +181,15 @@ function checkWalks({ axes, body }: TileKernel, { spread }: Schedule, reject: Re
   }
 }
 
-function checkMemory(kernel: TileKernel, schedule: Schedule, target: Target, reject: Reject): void {
-  const { shared } = lowerTile(kernel, schedule);
+/** Where memory is made of words, nothing less is stored. */
+function checkStores({ buffers }: ThreadKernel, { narrowStores }: Target, reject: Reject): void {
+  for (const { name, storage, lanes, access } of buffers) {
+    if (access === 'read' || narrowStores === true || lanes * storageBytes(storage) >= 4) continue;
+    reject('', `a store to ${name} is narrower than a word`, `${4 / storageBytes(storage)} lanes`, `${lanes}`);
+  }
+}
+
+function checkMemory({ shared }: ThreadKernel, schedule: Schedule, target: Target, reject: Reject): void {
   const bytes = shared.reduce((sum, { type, length }) => sum + 4 * type.lanes * length, 0);
   const isWalked = Object.values(schedule.spread).some(({ walked }) => walked === true);
   const most = isWalked ? (target.loops?.memoryBytes ?? 0) : target.workgroupMemory;

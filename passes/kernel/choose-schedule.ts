@@ -4,7 +4,7 @@ import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone, partsFor, partsThatDivide } from './axis-spreads.js';
 import type { AxisFacts, KernelFacts } from './from-group/facts.js';
-import { encodedDepth } from './schedule-encoded.js';
+import { depthOfCodes } from './schedule-codes.js';
 import { scheduleRows, scheduleVectorAttention, sectionOf } from './schedule-vectors.js';
 import { scheduleFactors } from './schedule-factors.js';
 import { scheduleMatrices } from './schedule-matrices.js';
@@ -179,7 +179,7 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
     {
       m: spread(rowThreads, rowRegisters, 1),
       n: spread(columnThreads, 1, columns),
-      k: encodedDepth(facts) ?? { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
+      k: depthOfCodes(facts) ?? { ...spread(1, 1, depth), ...(target.loops !== undefined && sectionOf(facts, depth)) },
       ...batch,
     },
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
@@ -205,7 +205,7 @@ function scheduleHeads(facts: KernelFacts, target: Target): Schedule {
       m: spread(rowThreads, m.constant !== undefined && m.constant < 4 ? 1 : 4, 1),
       h: alone,
       d: spread(together, vectors / together, 4),
-      k: encodedDepth(facts) ?? spread(1, 1, vectorOf(k)),
+      k: depthOfCodes(facts) ?? spread(1, 1, vectorOf(k)),
     },
     ['d', 'm'],
     2,

@@ -54,10 +54,40 @@ const kernels = {
       %g = silu(%p)
       %y = mul(%g, %q)
     }`,
+  'a product of bytes': `
+    weight @w : i8[20, 192] = tensor "w"
+    func @f(%x: f32[n, 192], %r: f32[n, 20]) -> (y: %y) {
+      %q, %s = quantize_rows(%x) {dtype = i8}
+      %p = matmul(%q, @w) {transposeB = true}
+      %h = mul(%p, %s)
+      %y = add(%h, %r)
+    }`,
+  'two products of bytes': `
+    weight @w : i8[48, 64] = tensor "w"
+    func @f(%x: f32[n, 64]) -> (y: %y) {
+      %q, %s = quantize_rows(%x) {dtype = i8}
+      %h = matmul(%q, @w) {transposeB = true}
+      %t = mul(%h, %s)
+      %a, %b = split(%t) {axis = 1, sizes = [24, 24]}
+      %g = silu(%a)
+      %y = mul(%g, %b)
+    }`,
   convolution: `
     weight @w : f32[12, 3, 3, 8] = tensor "w"
     func @f(%x: f32[1, n, 6, 8]) -> (y: %y) {
       %y = conv2d(%x, @w) {stride = 1, padding = [1, 1, 1, 1]}
+    }`,
+  'heads of bytes': `
+    weight @w : i8[96, 32] = tensor "w"
+    weight @n : f32[16] = tensor "n"
+    func @f(%x: f32[1, n, 32]) -> (q: %qr, k: %kh) {
+      %v, %s = quantize_rows(%x) {dtype = i8}
+      %i = matmul(%v, @w) {transposeB = true}
+      %p = mul(%i, %s)
+      %q, %k = split(%p) {axis = 2, sizes = [64, 32]}
+      %qh = reshape(%q) {shape = [1, n, 4, 16]}
+      %qr = rms_norm(%qh, @n) {eps = 0.01}
+      %kh = reshape(%k) {shape = [1, n, 2, 16]}
     }`,
   heads: `
     weight @w : bf16[96, 8] = tensor "w"

@@ -2,6 +2,7 @@ import type { Target } from '../../backends/target.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { chooseSchedule, listSchedules } from './choose-schedule.js';
 import type { KernelFacts } from './from-group/facts.js';
+import { depthOfCodes } from './schedule-codes.js';
 import { scheduleSubgroups } from './schedule-subgroups.js';
 
 /**
@@ -124,8 +125,17 @@ function changeOrder(schedule: Schedule): readonly Schedule[] {
   return [{ ...schedule, threadOrder: [...threadOrder].reverse() }];
 }
 
+/** Bytes widened once, or multiplied as they are. */
+function changeBytes(schedule: Schedule, facts: KernelFacts): readonly Schedule[] {
+  const { widensBytes, ...packed } = schedule;
+  if (facts.inBytes !== true || schedule.staged === true) return [];
+  if (widensBytes === true) return [withSpread(packed, 'k', depthOfCodes(facts) ?? {})];
+  return [{ ...withSpread(schedule, 'k', { registers: 1 }), dots: true, widensBytes: true }];
+}
+
 /** Loops unrolled more or less, and where there are products, how they are added up. */
-function changeForm(schedule: Schedule, { family, axes }: KernelFacts): readonly Schedule[] {
+function changeForm(schedule: Schedule, facts: KernelFacts): readonly Schedule[] {
+  const { family, axes } = facts;
   const { dots: _dots, columnsApart: _apart, ...others } = schedule;
   const { lanesTogether: _together, ...wholeVectors } = schedule;
   const { dots, columnsApart, unroll } = schedule;
@@ -134,6 +144,7 @@ function changeForm(schedule: Schedule, { family, axes }: KernelFacts): readonly
   if (family !== 'contraction' && family !== 'heads' && family !== 'attention') return loops;
   return [
     ...loops,
+    ...changeBytes(schedule, facts),
     dots === true ? { ...others, ...(columnsApart && { columnsApart }) } : { ...schedule, dots: true },
     columnsApart === true ? { ...others, ...(dots && { dots }) } : { ...schedule, columnsApart: true },
     ...[1, 2, undefined]

@@ -1,11 +1,12 @@
 import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
+import { bytesOfVector } from '../../ir/kernel/bytes.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone } from './axis-spreads.js';
 import type { KernelFacts } from './from-group/facts.js';
 import { vectorPitch } from './lower/share-rows.js';
 
-/** Coordinates of the contracted axis that are in workgroup memory at once. */
+/** Numbers along the contracted axis that are in workgroup memory at once. */
 const chunk = 16;
 const perInvocation = 8;
 
@@ -37,7 +38,16 @@ export function listStaged(facts: KernelFacts, target: Target): readonly Schedul
 
 type Spreads = Pick<Schedule, 'spread' | 'threadOrder'>;
 
-const depth: AxisSpread = { threads: 1, registers: chunk / 4, vector: 4 };
+/** Coordinates of a chunk, as many vectors of numbers as of bytes; fewer of these where they do not divide the axis. */
+function chunkOf({ inBytes, axes }: KernelFacts): number {
+  if (inBytes !== true) return chunk;
+  const extent = axes.find(({ name }) => name === 'k')?.extent;
+  return [4, 2].map((vectors) => vectors * bytesOfVector).find((size) => extent?.isMultipleOf(size)) ?? bytesOfVector;
+}
+
+function depthOf(facts: KernelFacts): AxisSpread {
+  return { threads: 1, registers: chunkOf(facts) / 4, vector: 4 };
+}
 
 /** Whole heads a workgroup, neighbours of each in one vector, so that it sums up squares and turns pairs by itself. */
 function stageHeads(facts: KernelFacts): readonly Spreads[] {
@@ -51,7 +61,7 @@ function stageHeads(facts: KernelFacts): readonly Spreads[] {
       m: { threads: together, registers: perInvocation, vector: 1 } as const,
       h: alone,
       d: { threads, registers: perInvocation / 4, vector: 4 } as const,
-      k: depth,
+      k: depthOf(facts),
     };
     return [{ spread, threadOrder: ['d', 'm'] }];
   });
@@ -67,7 +77,7 @@ function stageProduct(facts: KernelFacts): readonly Spreads[] {
     if ((rows.constant ?? Infinity) <= size / 2 || (columns.constant ?? Infinity) <= wide / 2) return [];
     const threads = size / perInvocation;
     const spread = (registers: number): AxisSpread => ({ threads, registers, vector: 1 });
-    const spreads = { m: spread(perInvocation), n: spread(perInvocation / products), k: depth };
+    const spreads = { m: spread(perInvocation), n: spread(perInvocation / products), k: depthOf(facts) };
     return [{ spread: { ...spreads, ...(extents.has('z') && { z: alone }) }, threadOrder: ['n', 'm'] }];
   });
 }
@@ -86,13 +96,15 @@ function invocationsOf({ spread, threadOrder }: Schedule): number {
 }
 
 /** Bytes of workgroup memory. */
-function memoryOf(schedule: Schedule, { products = 1 }: KernelFacts): number {
+function memoryOf(schedule: Schedule, facts: KernelFacts): number {
+  const { products = 1, inBytes } = facts;
   const { spread } = schedule;
+  const vectors = chunkOf(facts) / (inBytes === true ? bytesOfVector : 4);
   const tile = (axis: string): number => {
     const { threads, registers, vector } = spread[axis] ?? { threads: 0, registers: 0, vector: 1 };
     return threads * registers * vector;
   };
   // Sums of squares pass through it, too: of each row a number an invocation, of up to two norms.
   const sums = spread['d'] === undefined ? 0 : 2 * perInvocation * 4 * invocationsOf(schedule);
-  return 16 * vectorPitch(chunk) * (tile('m') + products * tile('n') + tile('d')) + sums;
+  return 16 * vectorPitch(4 * vectors) * (tile('m') + products * tile('n') + tile('d')) + sums;
 }

@@ -2,7 +2,7 @@ import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
 import type { AxisSpread, Schedule } from '../../ir/kernel/tile.js';
 import { alone, partsFor } from './axis-spreads.js';
-import { encodedDepth } from './schedule-encoded.js';
+import { depthOfCodes } from './schedule-codes.js';
 import type { KernelFacts } from './from-group/facts.js';
 
 /**
@@ -37,19 +37,23 @@ function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | unde
     spread: {
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'n', rolled: true },
       n: { threads: lanes, registers: columns, vector: 1 },
-      // Rows that no vectors lie in are read number by number.
-      k: encodedDepth(facts) ?? {
-        threads: 1,
-        registers: 1,
-        vector: facts.rightRows !== true && k.isMultipleOf(4) ? 4 : 1,
-      },
+      k: depthOf(facts, k),
       ...(extents.has('z') && { z: alone }),
     },
     threadOrder: ['n'],
     unroll: 1,
     dots: true,
+    ...(facts.inBytes && { widensBytes: true }),
     subgroupSize: lanes,
   };
+}
+
+/** A vector of numbers, or of bytes that become some; codes as they are decoded. Rows that no vectors lie in are read number by number. */
+function depthOf(facts: KernelFacts, k: Dim): AxisSpread {
+  const vector: AxisSpread = { threads: 1, registers: 1, vector: 4 };
+  if (facts.inBytes === true) return vector;
+  const isNumbers = facts.rightRows === true || !k.isMultipleOf(4);
+  return depthOfCodes(facts) ?? (isNumbers ? alone : vector);
 }
 
 /**
@@ -77,11 +81,12 @@ function scheduleHeads(facts: KernelFacts, lanes: number): Schedule | undefined 
       m: { threads: 1, registers: rows, vector: 1, dealtTo: 'd', rolled: true },
       h: alone,
       d: columns,
-      k: encodedDepth(facts) ?? { threads: 1, registers: 1, vector: 4 },
+      k: depthOf(facts, k),
     },
     threadOrder: ['d'],
     unroll: 1,
     dots: true,
+    ...(facts.inBytes && { widensBytes: true }),
     subgroupSize: lanes,
   };
 }

@@ -9,7 +9,7 @@ import { elementCount, storageOf } from '../kernel/from-group/group.js';
 import type { KernelGroup, MemoryLayout } from '../kernel/from-group/group.js';
 import { Destinations } from './destinations.js';
 import type { KernelStore } from './kernel-store.js';
-import { findNarrowValues } from './narrow-values.js';
+import { findByteValues, findNarrowValues } from './narrow-values.js';
 import { boundSpan, shareBindings } from './shared-bindings.js';
 import { hintOf, labelOf } from './launch-names.js';
 import { denseView, isDense, part, sameView, viewThrough } from './views.js';
@@ -36,6 +36,7 @@ class PlanBuilder {
   private readonly hostSteps: HostStep[] = [];
   private readonly destinations: Destinations;
   private readonly narrow: ReadonlySet<Value>;
+  private readonly bytes: ReadonlySet<Value>;
 
   constructor(
     private readonly module: Module,
@@ -45,6 +46,7 @@ class PlanBuilder {
   ) {
     this.narrow =
       halves === undefined ? new Set() : findNarrowValues(fn.body, halves, kernels.target.narrowStores === true);
+    this.bytes = kernels.target.packedDots === true ? findByteValues(fn.body) : new Set();
     this.host = findHostOperations(fn.body);
     this.destinations = new Destinations(fn.body, (value, label, isResult) =>
       denseView(this.addStorage(isResult ? 'result' : 'temporary', value, label), value.type.shape),
@@ -275,7 +277,7 @@ class PlanBuilder {
       this.storages.push({
         id: storage,
         kind: 'weight',
-        storage: storageOf(dtype, true),
+        storage: dtype === 'i8' && this.kernels.target.packedDots === true ? dtype : storageOf(dtype, true),
         size: elementCount(shape),
         label: name,
         weight: name,
@@ -300,6 +302,7 @@ class PlanBuilder {
   private narrowStorageOf(value: Value): StorageType | undefined {
     const { dtype } = value.type;
     if (dtype === 'f8e4m3') return this.kernels.target.fp8 === true ? dtype : undefined;
+    if (this.bytes.has(value)) return 'i8';
     return this.narrow.has(value) ? this.halves : undefined;
   }
 
@@ -329,7 +332,7 @@ class PlanBuilder {
     }
     const [source, target] = [from, to].map((view) => this.storages[view.storage]?.storage);
     // Stored weights have 16 bits, what kernels write has 32. Rows of bytes may end within a word.
-    if (source === target && source !== 'f8e4m3' && isDense(from) && isDense(to)) {
+    if (source === target && source !== 'f8e4m3' && source !== 'i8' && isDense(from) && isDense(to)) {
       const step: CopyStep = {
         kind: 'copy',
         from: { storage: from.storage, offset: from.offset },
@@ -370,5 +373,5 @@ function planValue(name: string, value: Value, storage: number): PlanValue {
 
 /** Numbers in memory that kernels can make use of: down from 16 bytes of those that are multiplied. */
 function alignments(storage: StorageType): readonly number[] {
-  return storage === 'f8e4m3' ? [16, 8, 4, 2] : [8, 4, 2];
+  return storage === 'f8e4m3' || storage === 'i8' ? [16, 8, 4, 2] : [8, 4, 2];
 }

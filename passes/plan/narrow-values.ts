@@ -1,8 +1,9 @@
 import { isFloat } from '../../ir/dtype.js';
 import type { OpKind } from '../../ir/graph/attributes.js';
-import type { Block, Operation, Value } from '../../ir/graph/graph.js';
+import type { Block, Operation, TensorType, Value } from '../../ir/graph/graph.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import { isProduct } from '../../ir/graph/products.js';
+import { bytesOfVector } from '../../ir/kernel/bytes.js';
 import type { HalfType } from '../../ir/kernel/thread.js';
 
 /**
@@ -19,7 +20,25 @@ import type { HalfType } from '../../ir/kernel/thread.js';
  * returns, a loop carries or the host makes stays wide. Cost: linear in operations and uses.
  */
 export function findNarrowValues(body: Block, halves: HalfType, canStoreOne: boolean): ReadonlySet<Value> {
-  const search = new NarrowSearch(halves, canStoreOne);
+  const isStored = ({ dtype, shape }: TensorType): boolean =>
+    isFloat(dtype) && dtype !== 'f8e4m3' && (canStoreOne || shape.at(-1)?.isMultipleOf(4) === true);
+  const rounds = (operation: Operation, place: number): boolean => {
+    if (isProduct(operation)) return place < 3 && operation.attributes.factors === halves;
+    return operation.kind === 'quantize_rows' && halves === 'bf16';
+  };
+  const search = new NarrowSearch(rounds, isStored, () => true);
+  search.visit(body);
+  return search.finish();
+}
+
+/**
+ * Values of i8 numbers that nothing but products read, whose factors are bytes in memory, not words: rows of whole vectors of them. As
+ * `findNarrowValues` otherwise.
+ */
+export function findByteValues(body: Block): ReadonlySet<Value> {
+  const isWhole = ({ dtype, shape }: TensorType): boolean =>
+    dtype === 'i8' && shape.at(-1)?.isMultipleOf(bytesOfVector) === true;
+  const search = new NarrowSearch(({ kind }, place) => kind === 'matmul' && place < 2, isWhole, isWhole);
   search.visit(body);
   return search.finish();
 }
@@ -33,9 +52,15 @@ class NarrowSearch {
   private readonly wide = new Set<Value>();
   private readonly made: Value[] = [];
 
+  /**
+   * @param rounds whether an operation rounds an operand to the narrow type, or has it so, before it does anything with it
+   * @param isStored whether what a kernel makes can be stored narrow
+   * @param isMoved whether what views and concatenations make can be
+   */
   constructor(
-    private readonly halves: HalfType,
-    private readonly canStoreOne: boolean,
+    private readonly rounds: (operation: Operation, place: number) => boolean,
+    private readonly isStored: (type: TensorType) => boolean,
+    private readonly isMoved: (type: TensorType) => boolean,
   ) {}
 
   visit(block: Block): void {
@@ -57,9 +82,7 @@ class NarrowSearch {
         if (!this.mayBeNarrow(inner.parameters[place] as Value, inner)) this.widen(operand);
       });
       for (const result of results) {
-        const { dtype, shape } = result.type;
-        const isStored = this.canStoreOne || shape.at(-1)?.isMultipleOf(4) === true;
-        if (isFloat(dtype) && dtype !== 'f8e4m3' && isStored) this.made.push(result);
+        if (this.isStored(result.type)) this.made.push(result);
         else this.widen(result);
       }
       return;
@@ -67,6 +90,7 @@ class NarrowSearch {
     if (kind === 'concat' || opTable[kind].category === 'view') {
       for (const operand of operands) for (const result of results) this.join(operand, result);
       this.made.push(...results);
+      for (const result of results) if (!this.isMoved(result.type)) this.widen(result);
       return;
     }
     if (operation.body !== undefined) this.visit(operation.body);
@@ -97,11 +121,5 @@ class NarrowSearch {
         return moving.has(operation.kind) && operation.results.every((result) => this.mayBeNarrow(result, group));
       }),
     );
-  }
-
-  /** Whether an operation rounds an operand to the narrow type before it does anything with it. */
-  private rounds(operation: Operation, place: number): boolean {
-    if (isProduct(operation)) return place < 3 && operation.attributes.factors === this.halves;
-    return operation.kind === 'quantize_rows' && this.halves === 'bf16';
   }
 }

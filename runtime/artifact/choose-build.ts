@@ -29,10 +29,13 @@ export function chooseBuild(
   });
 }
 
-/** Of `compile`, for an artifact that the device runs: for GPUs without 8-bit floats, operands cannot stay such. */
-function optionsFor(builds: Builds, { backend, fp8 = false }: Target): string {
-  const isEightBit = [...builds.values()].some((build) => build.target.fp8 === true);
-  const options = `--target ${backend}${isEightBit && !fp8 ? ' and other --operands than fp8' : ''}`;
+/** Of `compile`, for an artifact that the device runs: operands of 8 bits cannot stay such where it does not multiply them. */
+function optionsFor(builds: Builds, { backend, fp8 = false, packedDots = false }: Target): string {
+  const targets = [...builds.values()].map(({ target }) => target);
+  const isEightBit = targets.some((target) => target.fp8 === true);
+  const isInBytes = targets.some((target) => target.packedDots === true);
+  const lacking = [...(isEightBit && !fp8 ? ['fp8'] : []), ...(isInBytes && !packedDots ? ['int8'] : [])];
+  const options = `--target ${backend}${lacking.length > 0 ? ` and other --operands than ${lacking.join(' or ')}` : ''}`;
   if (backend !== 'cuda') return options;
   return `${options}, which without --arch is for every GPU ${isEightBit && fp8 ? 'with 8-bit floats' : 'that flux2c knows'}`;
 }
@@ -58,6 +61,9 @@ function lacksOf(made: Target, target: Target): readonly string[] {
       ? [`matrix products by ${made.matrix}`]
       : []),
     ...(made.fp8 === true && target.fp8 !== true ? ['8-bit floats'] : []),
+    ...(made.packedDots === true && target.packedDots !== true
+      ? ["dot products of packed bytes (WGSL's packed_4x8_integer_dot_product)"]
+      : []),
     ...(made.asyncCopy === true && target.asyncCopy !== true ? ['copies beside the computation'] : []),
     ...(made.tensorCopies === true && target.tensorCopies !== true ? ['copies of boxes of tensors'] : []),
     ...(made.narrowStores === true && target.narrowStores !== true ? ['stores of less than a word'] : []),

@@ -59,6 +59,7 @@ const target: Decoder<Target> = (value, at) => {
     tileWalks: boolean,
     mixedAccess: boolean,
     fp8: boolean,
+    packedDots: boolean,
     loops: object({ vectorRegisters: count, memoryBytes: count }),
   };
   const found = objectWith(required, optional)(value, at);

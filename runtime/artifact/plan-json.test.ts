@@ -109,4 +109,18 @@ describe('encodePlan and decodePlan', () => {
     expect(text).toContain(good);
     expect(() => read(text.replace(good, bad))).toThrowError(expect.objectContaining({ code: 'F2C530' }) as Error);
   });
+
+  it('reads quantised rows of artifacts that knew one type of them', () => {
+    const of = { shape: [2, 4], source: { kind: 'tensor', tensor: 'a' } } as const;
+    const declared = (dtype: 'f8e4m3' | 'i8'): Plan => ({
+      ...plan,
+      weights: [{ name: 'w', type: { dtype, shape: [d(2), d(4)] }, source: { kind: 'quantize_rows', of, dtype } }],
+    });
+    const text = encodePlan(declared('f8e4m3'));
+    const old = text.replace(/,\s*"dtype": "f8e4m3"(?=\s*}\s*}\s*])/, '');
+    expect(old).not.toBe(text);
+    expect(read(old)).toEqual(declared('f8e4m3'));
+    expect(read(encodePlan(declared('i8')))).toEqual(declared('i8'));
+    expect(() => read(encodePlan(declared('i8')).replace('"dtype": "i8"\n', '"dtype": "i4"\n'))).toThrow();
+  });
 });

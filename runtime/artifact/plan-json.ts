@@ -1,7 +1,7 @@
 /** Plans as JSON: dimensions are their texts, everything else is as `ir/plan.ts` has it. `docs/artifact.md` shows it. */
 import type { JsonValue } from '../../frontend/checkpoint/strict-json.js';
 import { Dim } from '../../ir/dim.js';
-import { dtypes } from '../../ir/dtype.js';
+import { dtypes, type QuantizedDType, quantizedDTypes } from '../../ir/dtype.js';
 import { fieldNames } from '../../ir/encoding.js';
 import type { OpKind } from '../../ir/graph/attributes.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from '../../ir/graph/graph.js';
@@ -19,6 +19,7 @@ import {
   malformed,
   number,
   object,
+  objectWith,
   oneOf,
   string,
   tuple,
@@ -53,7 +54,7 @@ function markDims(value: unknown): unknown {
 }
 
 const dtype = oneOf(...dtypes);
-const storageType = oneOf('f32', 'f16', 'bf16', 'f8e4m3', 'i32', 'u32', 'u8', 'bool');
+const storageType = oneOf('f32', 'f16', 'bf16', 'f8e4m3', 'i8', 'i32', 'u32', 'u8', 'bool');
 const shape = list(dim);
 
 const planValue: Decoder<PlanValue> = object({ name: string, dtype, shape, storage: count });
@@ -66,6 +67,13 @@ const storage: Decoder<Storage> = (value, at) => {
 const storageKind = oneOf('input', 'result', 'weight', 'host', 'temporary');
 
 const weightPart: Decoder<WeightPart> = lazy(() => object({ shape: list(count), source: weightSource }));
+/** Artifacts of versions that knew one element type do not say it. */
+function quantizedRows<K extends 'quantize_rows' | 'row_scales'>(
+  kind: K,
+): Decoder<{ readonly kind: K; readonly of: WeightPart; readonly dtype: QuantizedDType }> {
+  const decode = objectWith({ kind: oneOf(kind), of: weightPart }, { dtype: oneOf(...quantizedDTypes) });
+  return (value, at) => ({ dtype: 'f8e4m3', ...decode(value, at) });
+}
 const weightSource: Decoder<WeightSource> = byKind<WeightSource>({
   tensor: object({ kind: oneOf('tensor'), tensor: string }),
   concat_rows: object({ kind: oneOf('concat_rows'), parts: list(weightPart) }),
@@ -73,8 +81,8 @@ const weightSource: Decoder<WeightSource> = byKind<WeightSource>({
   slice_rows: object({ kind: oneOf('slice_rows'), of: weightPart, start: count }),
   permute: object({ kind: oneOf('permute'), of: weightPart, permutation: list(count) }),
   upsampled_filters: object({ kind: oneOf('upsampled_filters'), of: weightPart }),
-  quantize_rows: object({ kind: oneOf('quantize_rows'), of: weightPart }),
-  row_scales: object({ kind: oneOf('row_scales'), of: weightPart }),
+  quantize_rows: quantizedRows('quantize_rows'),
+  row_scales: quantizedRows('row_scales'),
   encoded_rows: object({
     kind: oneOf('encoded_rows'),
     of: weightPart,

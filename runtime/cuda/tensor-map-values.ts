@@ -8,6 +8,7 @@ const dataTypes = { uint8: 0, uint32: 2, int32: 3, float16: 6, float32: 7, bfloa
 /** How numbers are copied; the hardware changes none of them. */
 export function tensorMapDataType(storage: StorageType): number {
   switch (storage) {
+    case 'i8':
     case 'u8':
     case 'bool':
     case 'f8e4m3':

@@ -78,8 +78,11 @@ async function openDemandedGpu(choice: string | undefined): Promise<Device> {
 async function openDemandedAdapter(choice: string | undefined): Promise<Device> {
   const outcome = await openDawn(choice === undefined ? {} : { adapter: choice });
   if (outcome.adapter !== undefined) {
-    const { name } = outcome;
-    return createWebgpuDevice(outcome.adapter, sharesCompiledCode(name) ? { warmer: warmerOf(name) } : {});
+    const { name, adapter, languageFeatures } = outcome;
+    return createWebgpuDevice(adapter, {
+      languageFeatures,
+      ...(sharesCompiledCode(name) && { warmer: warmerOf(name) }),
+    });
   }
   throw new Flux2cError('F2C515', 'no WebGPU adapter can be used', {
     found: outcome.reason,
@@ -91,14 +94,14 @@ function warmerOf(adapter: string): DriverWarmer {
   return new DriverWarmer(async () => {
     const outcome = await openDawn({ adapter });
     if (outcome.adapter === undefined) throw new Error(outcome.reason);
-    return createWebgpuDevice(outcome.adapter);
+    return createWebgpuDevice(outcome.adapter, { languageFeatures: outcome.languageFeatures });
   });
 }
 
 async function openBest(onNotice: OpenDeviceOptions['onNotice']): Promise<Device> {
   const outcome = await openDawn();
   if (outcome.adapter !== undefined && !isSoftwareAdapter(outcome.adapter.info)) {
-    return createWebgpuDevice(outcome.adapter);
+    return createWebgpuDevice(outcome.adapter, { languageFeatures: outcome.languageFeatures });
   }
   const gpu = await openUsefulCuda();
   if (gpu?.device !== undefined) return gpu.device;

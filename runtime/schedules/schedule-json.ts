@@ -41,5 +41,14 @@ const matrix = objectWith(
 
 export const decodeSchedule: Decoder<Schedule> = objectWith(
   { spread: spreads, threadOrder: list(string), unroll: count },
-  { dots: boolean, columnsApart: yes, lanesTogether: few, subgroupSize: count, bySubgroups: yes, staged: yes, matrix },
+  {
+    dots: boolean,
+    widensBytes: yes,
+    columnsApart: yes,
+    lanesTogether: few,
+    subgroupSize: count,
+    bySubgroups: yes,
+    staged: yes,
+    matrix,
+  },
 );

@@ -205,6 +205,7 @@ function wordOf(storage: StorageType, bits: number): number {
     case 'i32':
     case 'u32':
       return bits & 7;
+    case 'i8':
     case 'u8':
       return bits;
     case 'bool':

@@ -8,11 +8,13 @@ import { CommandQueue } from './webgpu-commands.js';
 import { FailureLog } from './webgpu-failures.js';
 import { KernelLibrary, type KernelWarmer } from './webgpu-kernels.js';
 import { asWebgpuBuffer, bufferUsage, recordSequence, WebgpuBuffer, WebgpuSequence } from './webgpu-sequence.js';
-import { describeDeviceRequest, targetOfAdapter, type LoweredTarget } from './webgpu-target.js';
+import { describeDeviceRequest, type LanguageFeatures, targetOfAdapter, type LoweredTarget } from './webgpu-target.js';
 
 export interface WebgpuDeviceOptions {
   /** Lowers limits of the adapter. */
   readonly limits?: LoweredTarget;
+  /** `wgslLanguageFeatures` of the GPU object that gave the adapter. Default: those of the browser's. */
+  readonly languageFeatures?: LanguageFeatures;
   /** Most bytes of live buffers; `createBuffer` throws F2C502 beyond. Default: as much as the driver gives. */
   readonly memoryBudgetBytes?: number;
   /** For drivers that compile at a kernel's first launch. The device closes it with itself. */
@@ -31,7 +33,7 @@ const queriesPerSet = 4096;
  * memory of `write` lives until the writes have run, so callers who write gigabytes should `finish` now and then.
  */
 export async function createWebgpuDevice(adapter: GPUAdapter, options: WebgpuDeviceOptions = {}): Promise<Device> {
-  const target = targetOfAdapter(adapter, options.limits);
+  const target = targetOfAdapter(adapter, options.limits, options.languageFeatures);
   let gpu: GPUDevice;
   try {
     gpu = await adapter.requestDevice({ label: 'flux2c', ...describeDeviceRequest(adapter) });

@@ -16,6 +16,7 @@ export type LoweredTarget = Partial<
     | 'bindingAlignment'
   > & {
     readonly subgroups: false;
+    readonly packedDots: false;
     /** Matrices of subgroups, which drivers that compute on the processor are slow with: also there, or nowhere. */
     readonly subgroupMatrices: boolean;
   }
@@ -61,8 +62,23 @@ export function isSoftwareAdapter(info: Pick<GPUAdapterInfo, 'isFallbackAdapter'
   return info.isFallbackAdapter;
 }
 
+/** What a compiler of WGSL knows beyond the first version of the language: `wgslLanguageFeatures` of a GPU object. */
+export interface LanguageFeatures {
+  has(name: string): boolean;
+}
+
+/** The browser's; of nothing where there is no browser. */
+function browserLanguage(): LanguageFeatures {
+  const gpu = (globalThis.navigator as Partial<Navigator> | undefined)?.gpu as Partial<GPU> | undefined;
+  return gpu?.wgslLanguageFeatures ?? new Set();
+}
+
 /** The capabilities of an adapter, all of which are requested of the device, lowered where the caller asks for it. */
-export function targetOfAdapter(adapter: AdapterFacts, lowered: LoweredTarget = {}): Target {
+export function targetOfAdapter(
+  adapter: AdapterFacts,
+  lowered: LoweredTarget = {},
+  language: LanguageFeatures = browserLanguage(),
+): Target {
   const { limits, features, info } = adapter;
   const lower = (value: number, limit: number | undefined): number => Math.min(value, limit ?? value);
   // Binding sizes are multiples of 4; some drivers report 2^31 - 1 or 2^32 - 1.
@@ -74,6 +90,7 @@ export function targetOfAdapter(adapter: AdapterFacts, lowered: LoweredTarget = 
     backend: 'webgpu',
     ...(product !== undefined && { matrix: 'subgroup' as const, subgroupProduct: product }),
     f16: features.has('shader-f16') && lowered.f16 !== false,
+    ...(language.has('packed_4x8_integer_dot_product') && lowered.packedDots !== false && { packedDots: true }),
     ...(hasSubgroups ? { subgroups: { min, max } } : {}),
     workgroupMemory: lower(limits.maxComputeWorkgroupStorageSize, lowered.workgroupMemory),
     stagingPays: lowered.stagingPays ?? !isSoftwareAdapter(info),

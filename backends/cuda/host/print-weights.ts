@@ -68,9 +68,20 @@ export class WeightTables {
         const of = this.printSource(component, weight, source.of.source, source.of.shape);
         return `permute(${sizes}, ${printIntegers(source.permutation)}, ${of})`;
       }
-      case 'upsampled_filters':
+      case 'upsampled_filters': {
+        const of = this.printSource(component, weight, source.of.source, source.of.shape);
+        return `upsampled_filters(${sizes}, ${of})`;
+      }
       case 'quantize_rows':
       case 'row_scales': {
+        if (source.dtype !== 'f8e4m3') {
+          throw new Flux2cError('F2C316', `a host program quantises no rows to ${source.dtype}`, {
+            where: [component, `@${weight}`],
+            expected: 'weights of 16 or 32 bits, or rows in f8e4m3',
+            found: source.dtype,
+            hint: 'Compile without `--host cpp`, or with --operands fp8.',
+          });
+        }
         const of = this.printSource(component, weight, source.of.source, source.of.shape);
         return `${source.kind}(${sizes}, ${of})`;
       }

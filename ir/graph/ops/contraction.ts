@@ -32,9 +32,10 @@ const matmul: OpDefinition<'matmul'> = {
   category: 'contraction',
   infer(operands, { transposeB }) {
     const [a, b] = expectOperands('matmul', operands, ['a', 'b']);
+    const areIntegers = a.dtype === 'i8' && b.dtype === 'i8';
     for (const [name, type] of [['a', a] as const, ['b', b] as const]) {
       expectMinimumRank('matmul', name, type, 2);
-      expectFloat('matmul', name, type);
+      if (!areIntegers) expectFloat('matmul', name, type);
     }
     const k = a.shape.at(-1) as Dim;
     const bK = b.shape.at(transposeB ? -1 : -2) as Dim;
@@ -47,7 +48,8 @@ const matmul: OpDefinition<'matmul'> = {
       });
     }
     const leading = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
-    return [{ dtype: productType(a.dtype, b.dtype), shape: [...leading, a.shape.at(-2) as Dim, n] }];
+    const dtype = areIntegers ? 'f32' : productType(a.dtype, b.dtype);
+    return [{ dtype, shape: [...leading, a.shape.at(-2) as Dim, n] }];
   },
   evaluate(operands, { transposeB, factors }, results, context) {
     const [a, b] = roundFactors(expectOperands('matmul', operands, ['a', 'b']), factors);

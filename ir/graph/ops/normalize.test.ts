@@ -32,18 +32,21 @@ describe('over the last axis', () => {
   it('quantize_rows: the largest magnitude of a row is 448 of its scale', () => {
     const x = hostTensor('f32', [5, 3], [4.48, 1, -0.171, 0, -0, 0, -896, 448, 1, 1e-31, -1e-32, 0, 1, NaN, 2]);
     for (const precision of ['f32', 'f64'] as const) {
-      const [values, scales] = runOperation('quantize_rows', [x], {}, { precision }) as [HostTensor, HostTensor];
+      const [values, scales] = runOperation('quantize_rows', [x], { dtype: 'f8e4m3' }, { precision }) as [
+        HostTensor,
+        HostTensor,
+      ];
       expect([values.dtype, scales.dtype, scales.shape]).toEqual(['f8e4m3', 'f32', [5, 1]]);
       expect([...scales.data]).toEqual([expect.closeTo(0.01, 8), 1, 2, 1, NaN]);
       // 100 and -17.1 in steps of 8 and 2; -448, 224 and 0.5 are values.
       expect([...values.data]).toEqual([448, 96, -18, 0, -0, 0, -448, 224, 0.5, 0, -0, 0, NaN, NaN, NaN]);
     }
-    expect(inferTypes('quantize_rows', [['bf16', ['b', 'img', 128]]], {})).toEqual([
+    expect(inferTypes('quantize_rows', [['bf16', ['b', 'img', 128]]], { dtype: 'f8e4m3' })).toEqual([
       'f8e4m3[b, img, 128]',
       'f32[b, img, 1]',
     ]);
-    expect(inferError('quantize_rows', [['f32', []]], {}).code).toBe('F2C111');
-    expect(inferError('quantize_rows', [['i32', [4, 4]]], {}).code).toBe('F2C112');
+    expect(inferError('quantize_rows', [['f32', []]], { dtype: 'f8e4m3' }).code).toBe('F2C111');
+    expect(inferError('quantize_rows', [['i32', [4, 4]]], { dtype: 'f8e4m3' }).code).toBe('F2C112');
   });
 
   it('takes rows of nothing and no rows', () => {

@@ -1,4 +1,5 @@
 import { Dim } from '../../dim.js';
+import { quantizedDTypes } from '../../dtype.js';
 import type { HostTensor } from '../../host-tensor.js';
 import { quantizeRow } from '../../quantize.js';
 import type { OpKind } from '../attributes.js';
@@ -10,6 +11,7 @@ import {
   expectMinimumRank,
   expectOperands,
   expectPositiveNumber,
+  rejectOperation,
   widerFloat,
 } from './checks.js';
 import { costPerElement } from './cost.js';
@@ -105,24 +107,30 @@ const softmax: OpDefinition<'softmax'> = {
 const quantizeRows: OpDefinition<'quantize_rows'> = {
   kind: 'quantize_rows',
   category: 'row',
-  infer(operands) {
+  infer(operands, { dtype }) {
     const [x] = expectOperands('quantize_rows', operands, ['x']);
     expectRow('quantize_rows', x);
+    if (!quantizedDTypes.includes(dtype)) {
+      rejectOperation('F2C114', 'quantize_rows', `rows are not quantised to ${dtype as string}`, {
+        expected: quantizedDTypes.join(' or '),
+        found: dtype,
+      });
+    }
     const scales = [...x.shape.slice(0, -1), Dim.of(1)];
     return [
-      { dtype: 'f8e4m3', shape: x.shape },
+      { dtype, shape: x.shape },
       { dtype: 'f32', shape: scales },
     ];
   },
   /** Values are of the type in either precision: that is what the operation is for. */
-  evaluate(operands, _, results, context) {
+  evaluate(operands, { dtype }, results, context) {
     const [x] = expectOperands('quantize_rows', operands, ['x']);
     const [values, scales] = [allocateResult(results[0], context), allocateResult(results[1], context)];
     const size = x.shape.at(-1) as number;
     for (let row = 0; row < scales.data.length; row++) {
       const [start, end] = [row * size, (row + 1) * size];
       const out = values.data.subarray(start, end);
-      scales.data[row] = quantizeRow(x.data.subarray(start, end), out, context.precision);
+      scales.data[row] = quantizeRow(x.data.subarray(start, end), out, dtype, context.precision);
     }
     return [values, scales];
   },

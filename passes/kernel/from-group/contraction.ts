@@ -2,12 +2,12 @@ import { Dim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import type { ProductOperation } from './facts.js';
-import { blocksOf, productsOf } from './facts.js';
+import { blocksOf, multipliesBytes, productsOf } from './facts.js';
 import { addressOf, sameShape } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { number, roundFactor, tile } from './tile-expressions.js';
+import { convert, number, roundFactor, tile } from './tile-expressions.js';
 
 /**
  * Products of the rows of one operand, an accumulator each, and what is made of them element by element. Several products walk
@@ -17,13 +17,14 @@ export function buildContraction(group: KernelGroup, pull: Scalarizer, space: In
   const products = productsOf(group.body.operations);
   const [anchor] = products;
   const { coordinates, axes, a, rightOf } = describeProduct(anchor, pull, space, Dim.symbol('n'));
-  const { factors } = anchor.attributes;
-  const left = roundFactor(factors, a);
+  const inBytes = multipliesBytes(group);
+  const asFactor = factorRounding(anchor, inBytes);
+  const left = asFactor(a);
   const accumulators = products.map((product, place) => {
     const name = products.length === 1 ? 'acc' : `acc${place}`;
     pull.define(product.results[0] as Value, () => tile(name));
-    const right = roundFactor(factors, rightOf(product.operands[1] as Value));
-    const contract: TileStatement = { kind: 'contract', name, over: 'k', a: left, b: right };
+    const b = asFactor(rightOf(product.operands[1] as Value));
+    const contract: TileStatement = { kind: 'contract', name, over: 'k', ...(inBytes && { inBytes }), a: left, b };
     return { name, contract };
   });
   const anchors = new Set(products.map(({ results }) => results[0] as Value));
@@ -47,6 +48,16 @@ export function buildContraction(group: KernelGroup, pull: Scalarizer, space: In
     ...(contracts.length === 1 ? contracts : [{ kind: 'for', axis: 'k', body: contracts } as const]),
     ...stores,
   ];
+}
+
+/** What a product makes of its factors' elements before they are multiplied. Bytes are multiplied as they are, other integers as numbers. */
+export function factorRounding(
+  { operands, attributes }: ProductOperation,
+  inBytes: boolean,
+): (factor: TileExpression) => TileExpression {
+  if (inBytes) return (factor) => factor;
+  if (operands.every(({ type }) => type.dtype === 'i8')) return (factor) => convert('f32', factor);
+  return (factor) => roundFactor(attributes.factors, factor);
 }
 
 /** A product's loops: where its result's elements are, the left factor and how a right one is read. */

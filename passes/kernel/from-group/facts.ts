@@ -2,6 +2,7 @@ import { Dim } from '../../../ir/dim.js';
 import { Flux2cError } from '../../../ir/diagnostics.js';
 import { type Encoding, parseEncoding } from '../../../ir/encoding.js';
 import { byteSize } from '../../../ir/dtype.js';
+import { bytesOfVector, mostProductsOfBytes } from '../../../ir/kernel/bytes.js';
 import { reduceKinds } from '../../../ir/graph/attributes.js';
 import type { ReduceKind } from '../../../ir/graph/attributes.js';
 import type { Operation, OperationOf, Value } from '../../../ir/graph/graph.js';
@@ -26,6 +27,8 @@ export interface KernelFacts {
   readonly factorBytes?: 1 | 2;
   /** Of a contraction: its right factor has fewer bits in memory than in registers, its left one as many. */
   readonly widensRight?: true;
+  /** Of a contraction: the factors are bytes, whose products are added up in integers. */
+  readonly inBytes?: true;
   /** Of a contraction: how the right factor is encoded in memory. */
   readonly encoding?: Encoding;
   /** Of a contraction: rows of the right factor run along the result's columns, so that lanes do too. */
@@ -171,6 +174,7 @@ export function describeGroup(group: KernelGroup): KernelFacts {
         family: 'contraction',
         ...(products.length > 1 && { products: products.length }),
         ...factorBytesOf(anchor),
+        ...(multipliesBytes(group) && { inBytes: true }),
         ...(anchor.kind === 'matmul' && !anchor.attributes.transposeB && { rightRows: true }),
         ...(byteSize(right.type.dtype) < 4 && byteSize(left.type.dtype) === 4 && { widensRight: true }),
         ...encodingOf(group, right),
@@ -210,6 +214,24 @@ function factorBytesOf({ operands }: ProductOperation): Pick<KernelFacts, 'facto
   return operands.slice(0, 2).every(({ type }) => type.dtype === 'f8e4m3') ? { factorBytes: 1 } : {};
 }
 
+/** Whether the factors of all of a group's products lie in memory as bytes, 16 neighbours along the contracted axis at a time. */
+export function multipliesBytes({ body, operands }: KernelGroup): boolean {
+  return productsOf(body.operations).every((product) => {
+    if (product.kind !== 'matmul' || !product.attributes.transposeB) return false;
+    const depth = lastDim(product.operands[0] as Value);
+    if (!depth.isMultipleOf(bytesOfVector) || !((depth.constant ?? Infinity) <= mostProductsOfBytes)) return false;
+    return product.operands.every((factor) => {
+      const layout = operands[body.parameters.indexOf(factor)];
+      if (layout?.storage !== 'i8' || layout.alignment % bytesOfVector !== 0) return false;
+      return layout.shape.every((size, axis) => {
+        const stride = layout.strides[axis] as Dim;
+        if (axis === layout.shape.length - 1) return size.equals(depth) && stride.constant === 1;
+        return size.constant === 1 || stride.isMultipleOf(bytesOfVector);
+      });
+    });
+  });
+}
+
 /** The numbers of an encoded factor are widened as those of any narrow one are. */
 function encodingOf({ body }: KernelGroup, right: Value): Pick<KernelFacts, 'encoding' | 'widensRight'> {
   const maker = body.operations.find(({ results }) => results[0] === right);
@@ -225,6 +247,7 @@ function describeHeads(group: KernelGroup): KernelFacts {
     family: 'heads',
     ...(isPaired && { products: 2 }),
     ...factorBytesOf(product),
+    ...(multipliesBytes(group) && { inBytes: true }),
     ...encodingOf(group, product.operands[1] as Value),
     axes: [
       // Rows first, as in other products.

@@ -2,14 +2,14 @@ import { Dim } from '../../../ir/dim.js';
 import type { Block, Operation, Value } from '../../../ir/graph/graph.js';
 import { opTable } from '../../../ir/graph/ops/index.js';
 import type { Axis, IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
-import { describeProduct, type ProductLoops } from './contraction.js';
-import { hasPairs, headSizeOf, isRowOperation, productsOf } from './facts.js';
+import { describeProduct, factorRounding, type ProductLoops } from './contraction.js';
+import { hasPairs, headSizeOf, isRowOperation, multipliesBytes, productsOf } from './facts.js';
 import { addressOf, lastDim } from './group.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import { rowStatistics } from './row.js';
 import type { Scalarizer } from './scalarize.js';
-import { number, roundFactor, tile } from './tile-expressions.js';
+import { number, tile } from './tile-expressions.js';
 
 /**
  * Heads of a product's columns that belong together: queries, keys or values, whose `value` has a dimension of heads and one of
@@ -109,11 +109,13 @@ export function buildHeads(
   });
   const storesOf = ({ places, store }: HeadResult, of: Value): readonly TileStatement[] =>
     places.map((at) => store(of, at));
-  const { factors } = product.attributes;
-  const left = roundFactor(factors, a);
+  const inBytes = multipliesBytes(group);
+  const asFactor = factorRounding(product, inBytes);
+  const left = asFactor(a);
   const contracts = loops.map(({ rightOf }, at): TileStatement => {
-    const b = roundFactor(factors, rightOf(product.operands[1] as Value));
-    return { kind: 'contract', name: (parts[at] as Columns).accumulator, over: 'k', a: left, b };
+    const name = (parts[at] as Columns).accumulator;
+    const b = asFactor(rightOf(product.operands[1] as Value));
+    return { kind: 'contract', name, over: 'k', ...(inBytes && { inBytes }), a: left, b };
   });
   const multiply: readonly TileStatement[] = [
     ...parts.map(({ accumulator: name }): TileStatement => {

@@ -1,13 +1,12 @@
 import { Dim } from '../../../ir/dim.js';
-import { largestF8e4m3 } from '../../../ir/dtype.js';
-import { leastQuantized } from '../../../ir/quantize.js';
+import { largestQuantized, leastQuantized } from '../../../ir/quantize.js';
 import type { Operation, Value } from '../../../ir/graph/graph.js';
 import type { IndexCondition, TileExpression, TileStatement } from '../../../ir/kernel/tile.js';
 import { isRowOperation, keepsRowsApart } from './facts.js';
 import type { KernelGroup } from './group.js';
 import type { IndexSpace } from './index-space.js';
 import type { Scalarizer } from './scalarize.js';
-import { binary, indexNumber, number, tile, unary } from './tile-expressions.js';
+import { binary, convert, indexNumber, number, tile, unary } from './tile-expressions.js';
 
 /**
  * Statistics of each row operation of a group, in order, as tiles over rows; elements of its result are then pointwise.
@@ -110,8 +109,11 @@ export function rowStatistics(
     case 'quantize_rows': {
       const { name, statements } = statistic('scale', 'max', 0, (x) => unary('abs', x));
       const isZero = binary('less', tile(name), number(leastQuantized));
-      const quotient = binary('div', tile(name), number(largestF8e4m3));
-      define((element) => binary('div', element, tile(name)));
+      const { dtype } = operation.attributes;
+      const quotient = binary('div', tile(name), number(largestQuantized[dtype]));
+      // Floats are rounded where they are stored or read.
+      const rounded = (element: TileExpression): TileExpression => (dtype === 'i8' ? convert('i8', element) : element);
+      define((element) => rounded(binary('div', element, tile(name))));
       pull.define(operation.results[1] as Value, () => tile(name));
       const scale: TileExpression = { kind: 'select', condition: isZero, yes: number(1), no: quotient };
       return [...statements, { kind: 'assign', name, value: scale }];

@@ -1,5 +1,6 @@
-import type { Dim } from '../../../ir/dim.js';
-import { i32, integer } from '../../../ir/kernel/expressions.js';
+import { Dim } from '../../../ir/dim.js';
+import { bytesOfVector } from '../../../ir/kernel/bytes.js';
+import { add, i32, integer } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 import type { IndexCondition, TileBuffer, TileKernel, TileLoad } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
@@ -22,6 +23,8 @@ export interface LaneContext {
 export class BufferAccess {
   /** Buffers with an access that does not read or write as many elements as they are bound with, and how many it does. */
   readonly refused = new Map<string, 1 | 2>();
+  /** Buffers of bytes that are read as vectors of words. */
+  readonly words = new Set<string>();
   private readonly buffers: ReadonlyMap<string, TileBuffer>;
 
   constructor(
@@ -103,7 +106,7 @@ export class BufferAccess {
   /** What an element of the buffer is in a register. */
   loadScalar(buffer: string): ScalarType {
     const storage = this.buffers.get(buffer)?.storage;
-    return storage === 'i32' || storage === 'u8'
+    return storage === 'i32' || storage === 'i8' || storage === 'u8'
       ? 'i32'
       : storage === 'u32'
         ? 'u32'
@@ -160,6 +163,28 @@ export class BufferAccess {
     const type: RegisterType = { scalar: this.loadScalar(buffer), lanes: 1 };
     const address = this.elementIndex(buffer, index, position, false);
     return this.emitter.keep(`${buffer}_s`, { kind: 'load', buffer, index: address, type });
+  }
+
+  /** 16 bytes along an axis, from a coordinate that is a multiple of 16 on, as four words. */
+  loadWords({ buffer, index }: TileLoad, axis: string, position: Position): Expression {
+    const along = Dim.symbol(axis);
+    const outer = index.sub(along).divideExactly(bytesOfVector);
+    if (outer === undefined) throw new Error(`internal: ${buffer} has no whole words at ${index.text}`);
+    this.words.add(buffer);
+    // Parts are divided, not their sum, so that what a loop does not change is added up outside of it.
+    const inVectors = (bytes: Expression): Expression =>
+      this.emitter.hoist('q', i32, {
+        kind: 'binary',
+        operator: 'shift_right',
+        left: bytes,
+        right: integer(Math.log2(bytesOfVector)),
+      });
+    const base = inVectors({ kind: 'parameter', name: `${buffer}_base` });
+    const start = this.emitter.hoist('q', i32, add(this.at.polynomial(outer, position), base));
+    const place = add(start, inVectors(this.at.polynomial(along, position)));
+    const type: RegisterType = { scalar: 'u32', lanes: 4 };
+    const load: Expression = { kind: 'load', buffer, index: this.emitter.hoist('q', i32, place), type };
+    return this.emitter.bind(`${buffer}_w`, type, load);
   }
 
   /** Writes the value (context's lanes) at the index; the caller guards axis extents. */

@@ -26,7 +26,7 @@ import { expandDecode } from './decode.js';
 import type { Emitter } from './emitter.js';
 import { knownFactor } from './lanes.js';
 import { decodesVectors } from './reads-vectors.js';
-import { expandRounding } from './rounding.js';
+import { expandRounding, expandToByte } from './rounding.js';
 import { withPoint } from './positions.js';
 import type { Coordinates, Position } from './positions.js';
 import { readRegister, type TileRegisters } from './tile-registers.js';
@@ -247,6 +247,11 @@ export class Elements {
 
   /** Narrow floats are rounded and stay f32. Constants are converted here, so that integers stay exact. */
   private convert({ value, scalar }: Computed, to: TileConversion, context: LaneContext): Computed {
+    if (to === 'i8') {
+      const wide = this.convert({ value, scalar }, 'f32', context);
+      const bind = (part: Expression, type: ScalarType): Expression => this.bind(part, type, context);
+      return { value: expandToByte(wide.value, { lanes: context.lanes, bind }), scalar: 'i32' };
+    }
     if (to === 'f16' || to === 'bf16' || to === 'f8e4m3') {
       const wide = this.convert({ value, scalar }, 'f32', context);
       const bind = (part: Expression, type: ScalarType): Expression => this.bind(part, type, context);

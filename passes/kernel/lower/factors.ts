@@ -1,5 +1,6 @@
+import { typeOf } from '../../../ir/kernel/expressions.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
-import type { TileExpression } from '../../../ir/kernel/tile.js';
+import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { LaneContext } from './buffer-access.js';
 import { wideFactor } from './elements.js';
 import { freeAxes } from './free-axes.js';
@@ -20,7 +21,7 @@ export class Factors {
 
   /** `left out`: guards that stand still in the open section of the contracted axis hold. */
   constructor(
-    private readonly context: LoweringContext,
+    private readonly context: LoweringContext & { readonly schedule: Schedule },
     private readonly guards: 'kept' | 'left out' = 'kept',
     private readonly staged?: StagedFactors,
   ) {}
@@ -58,7 +59,7 @@ export class Factors {
       const axes = this.axesOf(factor, contract);
       const dealt = this.dealtAxis(axes);
       if (dealt === undefined) this.factor(factor, contract, context);
-      else this.computeDealt(factor, axes, dealt, context);
+      else this.computeDealt(factor, contract, axes, dealt, context);
     }
   }
 
@@ -94,27 +95,33 @@ export class Factors {
     const point = axes.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
     return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () =>
       dealt === undefined
-        ? this.context.elements.computeFactor(factor, context)
-        : this.broadcast(factor, axes, dealt, context),
+        ? this.compute(factor, contract, context)
+        : this.broadcast(factor, contract, axes, dealt, context),
     );
   }
 
   /** From the lane that has the register. */
-  private broadcast(factor: TileExpression, axes: readonly string[], dealt: string, context: LaneContext): Expression {
-    const operand = this.computeDealt(factor, axes, dealt, context);
+  private broadcast(
+    factor: TileExpression,
+    contract: Contract,
+    axes: readonly string[],
+    dealt: string,
+    context: LaneContext,
+  ): Expression {
+    const operand = this.computeDealt(factor, contract, axes, dealt, context);
     const source = (context.position.get(dealt)?.register ?? 0) % this.lanesOf(dealt);
-    const type = { scalar: 'f32', lanes: context.lanes } as const;
-    return this.context.emitter.bind('dealt', type, { kind: 'subgroup_broadcast', operand, source });
+    return this.context.emitter.bind('dealt', typeOf(operand), { kind: 'subgroup_broadcast', operand, source });
   }
 
   /** What each lane computes in the round that the register is dealt in. */
   private computeDealt(
     factor: TileExpression,
+    contract: Contract,
     axes: readonly string[],
     dealt: string,
     context: LaneContext,
   ): Expression {
-    const { elements, at } = this.context;
+    const { at } = this.context;
     const { register = 0, lane = 0 } = context.position.get(dealt) ?? {};
     const round = Math.floor(register / this.lanesOf(dealt));
     const point = axes.map((axis) =>
@@ -122,8 +129,17 @@ export class Factors {
     );
     return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () => {
       const position = withPoint(context.position, dealt, at.dealtPoint(dealt, round, lane));
-      return elements.computeFactor(factor, { ...context, position });
+      return this.compute(factor, contract, { ...context, position });
     });
+  }
+
+  /** Numbers in f32, or bytes as the words that they lie in, if they are not widened. */
+  private compute(factor: TileExpression, { inBytes, over }: Contract, context: LaneContext): Expression {
+    const { elements } = this.context;
+    const { widensBytes } = this.context.schedule;
+    return inBytes === true && widensBytes !== true && factor.kind === 'load'
+      ? elements.access.loadWords(factor, over, context.position)
+      : elements.computeFactor(factor, context);
   }
 
   private lanesOf(dealt: string): number {

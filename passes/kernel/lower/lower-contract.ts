@@ -1,5 +1,5 @@
 import { Flux2cError } from '../../../ir/diagnostics.js';
-import { both, f32 } from '../../../ir/kernel/expressions.js';
+import { both, convert, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import type { Schedule, TileExpression } from '../../../ir/kernel/tile.js';
 import type { LaneContext } from './buffer-access.js';
@@ -10,8 +10,8 @@ import { guardsOf } from './guards.js';
 import type { Position } from './positions.js';
 import { moveLane, withPoint } from './positions.js';
 import type { StagedFactors } from './staged-factors.js';
+import { partialSums } from './partial-sums.js';
 import { readsVectors } from './reads-vectors.js';
-import { foldLanes } from './tile-loops.js';
 
 import type { Contract } from './matrix-operands.js';
 
@@ -150,8 +150,9 @@ export class ContractLowering {
     return [...groups.values()];
   }
 
-  private isDot({ over, a, b }: Contract): boolean {
+  private isDot({ over, a, b, inBytes }: Contract): boolean {
     const { at, elements } = this.context;
+    if (inBytes === true) return true;
     const { vector } = at.spreadOf(over);
     return vector > 1 && [a, b].every((operand) => readsVectors(operand, over, vector, at, elements.tiles));
   }
@@ -164,8 +165,8 @@ export class ContractLowering {
     const sumAcross = (partial: Expression): Expression =>
       threads > 1 ? this.context.sumAcrossThreads(partial, over) : partial;
     const inner = tile.axes.at(-1);
-    const sumLanes = this.context.schedule.dots === true ? 1 : vector;
-    const type: RegisterType = { scalar: 'f32', lanes: sumLanes };
+    const { step: stride, type, added, whole } = partialSums(contract, vector, this.context.schedule);
+    const sumType = vectorOf(type.scalar, 1);
     const lanesOf = (position: Position): Position[] =>
       inner === undefined
         ? [position]
@@ -183,29 +184,28 @@ export class ContractLowering {
     };
     const all = places.flatMap(({ lanes }) => lanes);
     return {
-      prepare: (step, factors) => all.forEach(({ place }) => factors.prepare(contract, contextOf(place, step))),
+      prepare(step, factors) {
+        if (step % stride === 0) all.forEach(({ place }) => factors.prepare(contract, contextOf(place, step)));
+      },
       step(step, factors, some) {
+        if (step % stride !== 0) return;
         const sums = some === undefined ? all : places.flatMap(({ lanes }) => lanes.slice(some.from, some.end));
         for (const { place, partial } of sums) {
           const context = contextOf(place, step);
-          const c: Expression = { kind: 'register', name: partial, type };
           const [a, b] = [factors.left(contract, context), factors.right(contract, context)];
-          const value: Expression =
-            sumLanes === vector
-              ? { kind: 'fma', a, b, c }
-              : { kind: 'binary', operator: 'add', left: c, right: { kind: 'dot', a, b } };
+          const value = added(a, b, { kind: 'register', name: partial, type });
           emitter.push({ kind: 'assign', name: partial, value });
         }
       },
       finish() {
         for (const { position, lanes } of places) {
           const sums = lanes.map(({ partial }) => {
-            const whole = foldLanes({ kind: 'register', name: partial, type }, sumLanes, 'add');
-            return sumAcross(emitter.bind('s', f32, whole));
+            return sumAcross(emitter.bind('s', sumType, whole({ kind: 'register', name: partial, type })));
           });
           const left = tile.registers.get(registerKey(tile.axes, position)) as Expression;
           const right: Expression = sums.length === 1 ? (sums[0] as Expression) : { kind: 'vector', parts: sums };
-          const value: Expression = { kind: 'binary', operator: 'add', left, right };
+          // Integers become numbers when all of a vector are there.
+          const value: Expression = { kind: 'binary', operator: 'add', left, right: convert(right, 'f32') };
           emitter.push({ kind: 'assign', name: loops.nameOf(tile, position), value });
         }
       },

@@ -169,6 +169,7 @@ class Lowering {
     const buffers = this.kernel.buffers.map(({ name, storage, access }): BufferParameter => {
       const vectors = this.vectors.get(name);
       if (vectors !== undefined) return { name, storage: vectors, access, lanes: 4 };
+      if (this.elements.access.words.has(name)) return { name, storage: 'u32', access, lanes: 4 };
       return { name, storage, access, lanes: this.bufferLanes.get(name) ?? 1 };
     });
     const { subgroupSize, matrix } = this.schedule;

@@ -1,3 +1,4 @@
+import { largestI8 } from '../../../ir/dtype.js';
 import type { Expression, HalfType, RegisterType, ScalarType } from '../../../ir/kernel/thread.js';
 
 export interface RoundingParts {
@@ -76,4 +77,23 @@ export function expandRounding(to: NarrowFloat, x: Expression, parts: RoundingPa
   const rounded = bind(select(isSmall, small, float(bind(normal, 'u32'))), 'f32');
   const sign = binary('and', bits, constant(0x80000000));
   return keepNan(float(binary('or', { kind: 'bitcast', to: 'u32', operand: rounded }, sign)));
+}
+
+/** 3 · 2^22 and its bits: from 2^22 to 2^23 on numbers of f32 are whole, so that the sum's last bits are the nearest integer, ties to even. */
+const [rounder, rounderBits] = [12582912, 0x4b400000];
+
+/** The nearest integers of f32 lanes from -127 to 127, ties to even, as i32; NaN is 0. */
+export function expandToByte(x: Expression, { lanes, bind }: RoundingParts): Expression {
+  const constant = (value: number, scalar: ScalarType): Expression => ({
+    kind: 'constant',
+    type: { scalar, lanes },
+    value,
+  });
+  const below: Expression = { kind: 'binary', operator: 'min', left: x, right: constant(largestI8, 'f32') };
+  const within: Expression = { kind: 'binary', operator: 'max', left: below, right: constant(-largestI8, 'f32') };
+  const raised = bind({ kind: 'binary', operator: 'add', left: within, right: constant(rounder, 'f32') }, 'f32');
+  const bits: Expression = { kind: 'bitcast', to: 'i32', operand: raised };
+  const whole: Expression = { kind: 'binary', operator: 'sub', left: bits, right: constant(rounderBits, 'i32') };
+  const isNumber: Expression = { kind: 'binary', operator: 'equal', left: x, right: x };
+  return bind({ kind: 'select', condition: isNumber, yes: whole, no: constant(0, 'i32') }, 'i32');
 }

@@ -1,7 +1,8 @@
+import { bytesOfVector } from '../../../ir/kernel/bytes.js';
 import { add, bool, i32, integer, lessThan, multiply, vectorOf } from '../../../ir/kernel/expressions.js';
 import type { Expression, RegisterType } from '../../../ir/kernel/thread.js';
 import { storageBytes } from '../../../ir/kernel/thread-interpret-memory.js';
-import type { TileExpression, TileKernel, TileStatement } from '../../../ir/kernel/tile.js';
+import type { TileExpression, TileKernel, TileLoad, TileStatement } from '../../../ir/kernel/tile.js';
 import { flattenTileStatements, walkTileExpressions } from '../../../ir/kernel/tile-walk.js';
 import type { LaneContext } from './buffer-access.js';
 import { wideFactor } from './elements.js';
@@ -40,16 +41,25 @@ interface StagedVector {
   readonly inside: Expression | undefined;
 }
 
+/** What lies in workgroup memory: vectors of numbers along the contracted axis, or of words of bytes. */
+interface StagedForm {
+  readonly type: RegisterType;
+  /** Coordinates of a vector. */
+  readonly width: number;
+}
+
 const lanes = 4;
-const vector = vectorOf('f32', lanes);
+const numbers: StagedForm = { type: vectorOf('f32', lanes), width: lanes };
+const bytes: StagedForm = { type: vectorOf('u32', lanes), width: bytesOfVector };
 
 /**
- * Factors of products in workgroup memory, in f32: all invocations compute a chunk of them together, whatever is to be computed, and multiply from
+ * Factors of products in workgroup memory, in f32 or as bytes: all invocations compute a chunk of them together, whatever is to be computed, and multiply from
  * there. The next chunk is read while this one is multiplied.
  */
 export class StagedFactors {
   private readonly sides = new Map<TileExpression, StagedSide>();
   private readonly places: PiecePlaces;
+  private form = numbers;
 
   constructor(private readonly context: StagedFactorsContext) {
     this.places = new PiecePlaces(context.at, context.emitter);
@@ -58,12 +68,14 @@ export class StagedFactors {
   /** Walks the contracted axis; `step` multiplies a vector of it, of which a chunk has some. */
   overChunks(contracts: readonly Contract[], step: (register: number) => void): void {
     const { at, emitter } = this.context;
-    const { over } = contracts[0] as Contract;
+    const { over, inBytes } = contracts[0] as Contract;
+    this.form = inBytes === true ? bytes : numbers;
+    const { type } = this.form;
     const { extent, tile: chunk } = at.axis(over);
     const sides = contracts.flatMap((contract) => this.declare(contract, chunk));
     const all = sides.flatMap((side) => this.vectorsOf(side, chunk));
     const carried = all.map((one) =>
-      emitter.declare('var', emitter.freshName('next'), vector, this.compute(one, over, integer(0))),
+      emitter.declare('var', emitter.freshName('next'), type, this.compute(one, over, integer(0))),
     );
     emitter.loop(over, integer(0), at.polynomial(extent, new Map()), chunk, (start) => {
       emitter.push({ kind: 'barrier' });
@@ -87,16 +99,18 @@ export class StagedFactors {
     const side = this.sides.get(factor);
     if (side === undefined) throw new Error('internal: a factor is not in workgroup memory');
     const { threads, vector: width } = at.spreadOf(side.rowAxis);
-    const pitch = vectorPitch(at.axis(over).tile);
+    const { type } = this.form;
+    const pitch = this.pitchOf(at.axis(over).tile);
     const { register = 0, lane = 0 } = position.get(side.rowAxis) ?? {};
     const own = emitter.hoist('s', i32, multiply(at.thread(side.rowAxis), integer(width * pitch)));
-    const further = (register * threads * width + lane) * pitch + (position.get(over)?.register ?? 0);
-    return emitter.bind('f', vector, {
-      kind: 'load_shared',
-      array: side.array,
-      index: add(own, integer(further)),
-      type: vector,
-    });
+    const along = ((position.get(over)?.register ?? 0) * lanes) / this.form.width;
+    const index = add(own, integer((register * threads * width + lane) * pitch + along));
+    return emitter.bind('f', type, { kind: 'load_shared', array: side.array, index, type });
+  }
+
+  /** Vectors from one row of a chunk to the next. */
+  private pitchOf(chunk: number): number {
+    return vectorPitch((chunk / this.form.width) * lanes);
   }
 
   private declare({ name, a, b }: Contract, chunk: number): readonly StagedSide[] {
@@ -105,7 +119,7 @@ export class StagedFactors {
     return [[a, rows, true] as const, [b, columns, false] as const].flatMap(([factor, rowAxis, isLeft]) => {
       // Products of one left operand share it.
       if (this.sides.has(factor)) return [];
-      const array = this.context.declareShared('staged', vector, at.axis(rowAxis).tile * vectorPitch(chunk));
+      const array = this.context.declareShared('staged', this.form.type, at.axis(rowAxis).tile * this.pitchOf(chunk));
       const side: StagedSide = { factor, array, rowAxis, isLeft };
       this.sides.set(factor, side);
       return [side];
@@ -115,9 +129,10 @@ export class StagedFactors {
   /** The vectors of a chunk that are the invocation's. */
   private vectorsOf(side: StagedSide, chunk: number): readonly StagedVector[] {
     const { at, emitter, invocations } = this.context;
-    return shareRows(emitter, at.axis(side.rowAxis).tile, chunk / lanes, invocations).map(({ row, part, inside }) => {
-      const start = emitter.hoist('s', i32, multiply(row, integer(vectorPitch(chunk))));
-      const along = emitter.hoist('t', i32, multiply(part, integer(lanes)));
+    const { width } = this.form;
+    return shareRows(emitter, at.axis(side.rowAxis).tile, chunk / width, invocations).map(({ row, part, inside }) => {
+      const start = emitter.hoist('s', i32, multiply(row, integer(this.pitchOf(chunk))));
+      const along = emitter.hoist('t', i32, multiply(part, integer(width)));
       return { side, row, along, index: emitter.hoist('s', i32, add(start, part)), inside };
     });
   }
@@ -129,8 +144,9 @@ export class StagedFactors {
     const from = emitter.hoist(over, i32, add(start, along));
     const position = this.places.clampAll([
       [rowAxis, emitter.hoist(rowAxis, i32, add(at.base(rowAxis), row)), 1],
-      [over, from, lanes],
+      [over, from, this.form.width],
     ]);
+    if (this.form === bytes) return elements.access.loadWords(factor as TileLoad, over, position);
     return elements.computeFactor(factor, { position, axis: over, lanes });
   }
 
@@ -142,7 +158,8 @@ export class StagedFactors {
       const end = at.polynomial(at.axis(over).extent, new Map());
       const holds = emitter.hoist('c', bool, lessThan(emitter.hoist(over, i32, add(start, along)), end));
       const condition: Expression = { kind: 'splat', lanes, operand: holds };
-      value = emitter.bind('v', vector, { kind: 'select', condition, yes: read, no: { kind: 'constant', type: vector, value: 0 } }); // prettier-ignore
+      const { type } = this.form;
+      value = emitter.bind('v', type, { kind: 'select', condition, yes: read, no: { kind: 'constant', type, value: 0 } }); // prettier-ignore
     }
     emitter.when(inside, () => emitter.push({ kind: 'store_shared', array: side.array, index, value }));
   }
@@ -156,7 +173,9 @@ export function canStageFactors(kernel: TileKernel, at: Coordinates): boolean {
   return [...flattenTileStatements(kernel.body)].every((statement) => {
     if (statement.kind === 'store') return storesWords(statement, kernel, at);
     if (statement.kind !== 'contract') return true;
-    const { constant } = at.axis(statement.over).extent;
+    const { extent, tile } = at.axis(statement.over);
+    const { constant } = extent;
+    if (statement.inBytes === true) return extent.isMultipleOf(tile) && tile % bytesOfVector === 0;
     if (constant === undefined || constant < lanes || constant % lanes !== 0) return false;
     return [statement.a, statement.b].every((factor) => {
       let isPlain = true;

@@ -3,6 +3,7 @@
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { LanguageFeatures } from '../webgpu-target.js';
 import { spaceDawnPolls } from './dawn-polling.js';
 
 /** An adapter of the machine, in order of preference: hardware first, then lavapipe, then SwiftShader. */
@@ -13,7 +14,13 @@ export interface DawnAdapter {
 }
 
 export type DawnOutcome =
-  { readonly adapter: GPUAdapter; readonly name: string } | { readonly adapter?: never; readonly reason: string };
+  | {
+      readonly adapter: GPUAdapter;
+      readonly name: string;
+      /** Of Dawn's compiler of WGSL. */
+      readonly languageFeatures: LanguageFeatures;
+    }
+  | { readonly adapter?: never; readonly reason: string };
 
 /** SwiftShader comes with Chromium and is not registered with the Vulkan loader. */
 const unregisteredDrivers = [
@@ -152,7 +159,9 @@ export async function openDawn(options: { readonly adapter?: string } = {}): Pro
     const isGpu = softwareRank(chosen.name) === 0;
     const gpu = instantiate(webgpu, [`backend=${chosen.backend}`, `adapter=${chosen.name}`], isGpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-    return adapter === null ? { reason: `adapter "${chosen.name}" does not open` } : { adapter, name: chosen.name };
+    return adapter === null
+      ? { reason: `adapter "${chosen.name}" does not open` }
+      : { adapter, name: chosen.name, languageFeatures: gpu.wgslLanguageFeatures };
   } catch (error) {
     return { reason: `adapter "${chosen.name}" does not open: ${messageOf(error)}` };
   }

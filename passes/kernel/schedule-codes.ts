@@ -1,12 +1,15 @@
 import { codesOfWord } from '../../ir/decode-element.js';
+import { bytesOfVector } from '../../ir/kernel/bytes.js';
 import type { AxisSpread } from '../../ir/kernel/tile.js';
 import type { KernelFacts } from './from-group/facts.js';
 
 /**
- * The contracted axis of a product with an encoded right factor, in vectors of 4: a step is a whole word of codes, which is read once, and a
- * group of one scale is a section, in which its factors stand still.
+ * The contracted axis of a product of codes, in vectors of 4. Of bytes a step is a vector of four words. Of an encoded right factor it is a
+ * whole word of codes, which is read once, and a group of one scale is a section, in which its factors stand still. Undefined where the
+ * factors are numbers.
  */
-export function encodedDepth({ encoding, axes }: KernelFacts): AxisSpread | undefined {
+export function depthOfCodes({ encoding, inBytes, axes }: KernelFacts): AxisSpread | undefined {
+  if (inBytes === true) return { threads: 1, registers: bytesOfVector / 4, vector: 4 };
   const depth = axes.find(({ name }) => name === 'k')?.extent;
   const whole = depth?.constant;
   if (encoding === undefined || whole === undefined) return undefined;
