@@ -34,7 +34,7 @@ const unbounded = {
   },
   vae_decoder: {
     launches: { post_quant_conv: 1, conv_in: 1, attention: 1, to_out: 1, upsamplers: 3, conv_shortcut: 2 },
-    share: 0.694,
+    share: 0.819,
   },
 } as const;
 
