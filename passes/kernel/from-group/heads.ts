@@ -39,7 +39,7 @@ interface HeadResult {
   readonly places: readonly (readonly Dim[])[];
   readonly store: (of: Value, at: readonly Dim[]) => TileStatement;
   /** Reads what is stored. */
-  readonly load: (at: readonly Dim[], conditions: readonly IndexCondition[]) => TileExpression;
+  readonly load: (at: readonly Dim[]) => TileExpression;
   readonly conditions: readonly IndexCondition[];
 }
 
@@ -103,7 +103,7 @@ export function buildHeads(
         const index = addressAt(at);
         return { kind: 'store', buffer, axes: ['m', 'd'], index, conditions, value: pull.elementOf(of, at) };
       },
-      load: (at, guards) => ({ kind: 'load', buffer, index: addressAt(at), conditions: guards }),
+      load: (at) => ({ kind: 'load', buffer, index: addressAt(at), conditions }),
       conditions,
     };
   });
@@ -140,9 +140,9 @@ export function buildHeads(
  * From now on a result's heads are what has been stored of them: both columns of pairs are read before one is stored, which the other's
  * value needs.
  */
-function readHeads({ source, places, load, conditions }: HeadResult, pull: Scalarizer): readonly TileStatement[] {
+function readHeads({ source, places, load }: HeadResult, pull: Scalarizer): readonly TileStatement[] {
   if (places.length === 1) {
-    pull.redefine(source, (at) => load(at, conditions));
+    pull.redefine(source, load);
     return [];
   }
   const tiles = places.map((at) => ({ name: pull.freshTile('read'), at }));
@@ -151,7 +151,7 @@ function readHeads({ source, places, load, conditions }: HeadResult, pull: Scala
     if (found === undefined) throw new Error('internal: a column is read in another place than its own');
     return tile(found.name);
   });
-  return tiles.map(({ name, at }) => ({ kind: 'tile', name, axes: ['m', 'd'], value: load(at, conditions) }));
+  return tiles.map(({ name, at }) => ({ kind: 'tile', name, axes: ['m', 'd'], value: load(at) }));
 }
 
 /** Where a pair's gate and partner meet: a head has half as many pairs as columns. */

@@ -1,11 +1,11 @@
-import { add, bool, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
+import { add, builtin, i32, integer, multiply, parameter } from '../../../ir/kernel/expressions.js';
 import { Dim } from '../../../ir/dim.js';
 import type { Expression } from '../../../ir/kernel/thread.js';
 import type { Axis, AxisSpread, IndexCondition, IndexTerm, Schedule, TileKernel } from '../../../ir/kernel/tile.js';
 import { threadsOfPart } from '../../../ir/kernel/tile.js';
 import type { Emitter } from './emitter.js';
+import { Conditions } from './conditions.js';
 import { Quotients } from './quotients.js';
-import { isWithin } from './unsigned.js';
 
 /**
  * Where on an axis: which register, and which lane when a vector is taken apart (0 for a whole vector); a register whose number is
@@ -72,7 +72,7 @@ export class Coordinates {
   private readonly chunkBase = new Map<string, Expression>();
   private readonly threadPart = new Map<string, Expression>();
   private readonly quotients: Quotients;
-  private assumed: ReadonlySet<string> = new Set();
+  private readonly guards: Conditions;
 
   constructor(
     kernel: TileKernel,
@@ -80,6 +80,7 @@ export class Coordinates {
     private readonly emitter: Emitter,
   ) {
     this.quotients = new Quotients(this, emitter, schedule.dots === true);
+    this.guards = new Conditions(this, emitter, schedule.dots === true);
     this.axes = new Map(kernel.axes.map((axis) => [axis.name, axis]));
     this.terms = new Map(kernel.terms.map((term) => [term.name, term]));
     let stride = 1;
@@ -293,38 +294,12 @@ export class Coordinates {
 
   /** Runs the body where the conditions hold: they are not asked for in it. */
   assuming(conditions: readonly IndexCondition[], body: () => void): void {
-    const before = this.assumed;
-    this.assumed = new Set([...before, ...conditions.map(textOfCondition)]);
-    body();
-    this.assumed = before;
+    this.guards.assuming(conditions, body);
   }
 
   /** All conditions, or undefined when there are none but those that are known to hold. */
-  conditions(all: readonly IndexCondition[], position: Position, exact = false): Expression | undefined {
-    const list = this.assumed.size === 0 ? all : all.filter((one) => !this.assumed.has(textOfCondition(one)));
-    return this.holdAll(list, position, exact);
-  }
-
-  private holdAll(list: readonly IndexCondition[], position: Position, exact: boolean): Expression | undefined {
-    const bind = (one: Expression): Expression => this.emitter.hoist('c', bool, one);
-    let all: Expression | undefined;
-    for (let place = 0; place < list.length; place++) {
-      const { kind, left, right } = list[place] as IndexCondition;
-      const next = list[place + 1];
-      const isRange = kind === 'not_less' && right.constant === 0 && next?.kind === 'less' && next.left.equals(left);
-      let one: Expression;
-      if (this.schedule.dots === true && isRange) {
-        one = isWithin(this.polynomial(left, position, exact), this.polynomial(next.right, position, exact));
-        place++;
-      } else {
-        const [a, b] = [this.polynomial(left, position, exact), this.polynomial(right, position, exact)];
-        const less = this.binary('less', a, b);
-        one = kind === 'less' ? less : { kind: 'unary', operator: 'not', operand: less };
-      }
-      const bound = bind(one);
-      all = all === undefined ? bound : bind(this.binary('and', all, bound));
-    }
-    return all;
+  conditions(list: readonly IndexCondition[], position: Position, exact = false): Expression | undefined {
+    return this.guards.all(list, position, exact);
   }
 
   /** Whether a condition is the same for all of the open section of an axis. */
@@ -382,8 +357,4 @@ export class Coordinates {
   ): Expression {
     return { kind: 'binary', operator, left, right };
   }
-}
-
-function textOfCondition({ kind, left, right }: IndexCondition): string {
-  return `${left.text} ${kind} ${right.text}`;
 }
