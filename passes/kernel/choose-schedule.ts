@@ -156,9 +156,9 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
   // Sums of few lanes at a time fill the registers of a processor, and what is made of them are whole vectors.
   const products = facts.products ?? 1;
   const apart =
-    target.loops !== undefined && (isTall || products > 1) && !isDecoded && vectorOf(n) === 4 && vectorOf(k) === 4;
+    target.loops !== undefined && (isTall || products > 1) && vectorOf(n) === 4 && vectorOf(k) === 4;
   const few = !apart && products > 1 && vectorOf(n) === 4 ? 2 : vectorOf(n);
-  const columns = isDecoded ? 1 : few;
+  const columns = isDecoded && !apart ? 1 : few;
   // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
   // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
   const wanted = target.stagingPays || apart ? 4 : 2;
@@ -185,7 +185,7 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
     target.stagingPays ? ['n', 'm', ...batched] : ['m', 'n', ...batched],
     target.stagingPays ? 2 : 1,
   );
-  return apart ? { ...chosen, lanesTogether: products > 1 ? 1 : 2 } : chosen;
+  return apart ? { ...chosen, lanesTogether: products > 1 || isDecoded ? 1 : 2 } : chosen;
 }
 
 /**

@@ -78,25 +78,28 @@ export class ContractLowering {
     }
     const { section } = this.context.at.spreadOf(first.over);
     const { lanesTogether } = schedule;
-    if (section === undefined && lanesTogether !== undefined && contracts.every((contract) => this.isDot(contract))) {
-      const { lanes } = loops.tile(first.name);
-      for (let from = 0; from < lanes; from += lanesTogether) {
-        this.walk(first.over, all, { from, end: from + lanesTogether });
-      }
-      for (const one of all) one.finish();
-      return;
+    const { lanes } = loops.tile(first.name);
+    const together =
+      lanesTogether !== undefined && contracts.every((contract) => this.isDot(contract)) ? lanesTogether : lanes;
+    for (let from = 0; from < lanes; from += together) {
+      const some = together < lanes ? { from, end: from + together } : undefined;
+      if (section === undefined) this.walk(first.over, all, some);
+      else this.walkSections(contracts, section, all, some);
     }
-    if (section === undefined) this.walk(first.over, all);
-    else this.walkSections(contracts, section, all);
     for (const one of all) one.finish();
   }
 
   /** Where all guards hold in all of a section, which they nearly always do, it is walked without them. */
-  private walkSections(contracts: readonly Contract[], section: number, running: readonly Running[]): void {
+  private walkSections(
+    contracts: readonly Contract[],
+    section: number,
+    running: readonly Running[],
+    lanes?: Lanes,
+  ): void {
     const { loops, emitter } = this.context;
     const { over } = contracts[0] as Contract;
     loops.overSections(over, section, (walk) => {
-      const stepWith = (guards: 'kept' | 'left out'): void => walk(this.stepAll(running, guards));
+      const stepWith = (guards: 'kept' | 'left out'): void => walk(this.stepAll(running, guards, lanes));
       const hold = this.guardsHold(contracts);
       if (hold === undefined) stepWith('kept');
       else
