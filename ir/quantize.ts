@@ -26,7 +26,8 @@ const rounder = 6755399441055744;
 /** The codes of a row of f32 numbers divided by its scale, as kernels compute them; returns the scale. */
 export function encodeRow(row: Float32Array, codes: Uint8Array, dtype: QuantizedDType): number {
   const scale = Math.fround(scaleOfRow(row, dtype));
-  if (dtype === 'f8e4m3') for (let at = 0; at < row.length; at++) codes[at] = f32ToF8e4m3((row[at] as number) / scale);
+  if (dtype === 'f8e4m3')
+    for (let at = 0; at < row.length; at++) codes[at] = f32ToF8e4m3(Math.fround((row[at] as number) / scale));
   // Quotients are within the range but for a rounding; NaN becomes 0 in the array.
   else for (let at = 0; at < row.length; at++) codes[at] = Math.fround((row[at] as number) / scale) + rounder - rounder;
   return scale;
@@ -83,14 +84,14 @@ function encodeF8e4m3(row: Uint16Array, codes: Uint8Array, scale: number): void 
   for (let at = 0; at < row.length; at++) {
     const bits = row[at] as number;
     let code = (codesOfFractions[bits & 0x7f] as number) + ((bits >>> 4) & 0x7f8);
-    if (code < 8) code = f32ToF8e4m3(bf16ToF32(bits & 0x7fff) / scale);
+    if (code < 8) code = f32ToF8e4m3(Math.fround(bf16ToF32(bits & 0x7fff) / scale));
     codes[at] = code | ((bits >>> 8) & 0x80);
   }
 }
 
 /**
- * Divides a row by its scale and rounds it to the type; `out` gets the values that the codes stand for. `f32` rounds the scale and, as
- * far as it matters, the quotients, as kernels do. Returns the scale.
+ * Divides a row by its scale and rounds it to the type; `out` gets the values that the codes stand for. `f32` rounds the scale and the
+ * quotients, as kernels do. Returns the scale.
  */
 export function quantizeRow(
   row: Float64Array,
@@ -101,11 +102,9 @@ export function quantizeRow(
   const exact = scaleOfRow(row, dtype);
   const scale = precision === 'f32' ? Math.fround(exact) : exact;
   for (let at = 0; at < row.length; at++) {
-    const quotient = (row[at] as number) / scale;
-    out[at] =
-      dtype === 'f8e4m3'
-        ? f8e4m3ToF32(f32ToF8e4m3(quotient))
-        : numberToI8(precision === 'f32' ? Math.fround(quotient) : quotient);
+    const exactly = (row[at] as number) / scale;
+    const quotient = precision === 'f32' ? Math.fround(exactly) : exactly;
+    out[at] = dtype === 'f8e4m3' ? f8e4m3ToF32(f32ToF8e4m3(quotient)) : numberToI8(quotient);
   }
   return scale;
 }

@@ -85,6 +85,25 @@ describe('operands in int8', () => {
   });
 });
 
+describe.each([
+  ['the processor', createCpuDevice],
+  ['any WebGPU adapter, interpreted', () => new InterpreterDevice(portableWebgpu)],
+] as const)('rows with a number that is none, on %s', (_, open) => {
+  it.each([Number.NaN, Infinity, -Infinity])('%d makes all products with the row NaN, and no others', async (odd) => {
+    const device = open();
+    const module = parseModule(`weight @w : f32[5, 32] = tensor "w"
+      func @f(%x: f32[n, 32]) -> (y: %y) {
+        %y = matmul(%x, @w) {transposeB = true}
+      }`);
+    const [x, w] = [wholeRows(3, 32, 1), wholeRows(5, 32, 2)];
+    x.data[32 + 7] = odd;
+    const got = await runOnDevice(device, { module, tensors: new Map([['w', w]]) }, { x }, { operands: 'int8' });
+    const isNone = [...got.get('y')!.data].map(Number.isNaN);
+    expect(isNone).toEqual(Array.from({ length: 15 }, (_, at) => Math.floor(at / 5) === 1));
+    await device.destroy();
+  });
+});
+
 it('products of integers that lie in words are added up as numbers', async () => {
   const { packedDots: _, ...without } = portableWebgpu;
   const module = parseModule(`weight @w : i8[5, 20] = tensor "w"

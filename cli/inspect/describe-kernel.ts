@@ -72,7 +72,7 @@ function factorsOf({ body, buffers }: TileKernel): string | undefined {
   const { b } = contraction;
   if (b.kind === 'convert') return b.to;
   const storage = b.kind === 'load' ? buffers.find(({ name }) => name === b.buffer)?.storage : undefined;
-  return storage === 'f8e4m3' ? storage : 'f32';
+  return storage === 'f8e4m3' || storage === 'i8' ? storage : 'f32';
 }
 
 function countRegisters(tile: TileKernel, schedule: Schedule): number {

@@ -1,6 +1,6 @@
 /** What `inspect` says of the factors of products: of kernels, of a function's work, and in its graph. */
 import { describe, expect, it } from 'vitest';
-import type { Target } from '../../backends/target.js';
+import { cpuTarget, type Target } from '../../backends/target.js';
 import { cudaTarget } from '../../backends/cuda/cuda-target.js';
 import { printModule } from '../../ir/graph/print.js';
 import type { NetworkName } from '../../models/flux2/networks.js';
@@ -41,10 +41,11 @@ describe('inspect on factors of products', () => {
     expect(products(wide.text)).toBe('99.8 % of the work with factors in f32');
     expect(wide.text).not.toContain('factors in f16');
     const half = await inspect('vae_decoder', hopperWebgpu, 'f16');
-    expect(products(half.text)).toBe('69.4 % of the work with factors in f16, 30.5 % of the work with factors in f32');
+    expect(products(half.text)).toBe('81.9 % of the work with factors in f16, 17.9 % of the work with factors in f32');
     expect(half.text).toMatch(/contraction over k = 4608 of f16 and bf16, factors in f16/);
     expect(half.graph.match(/conv2d\(.*factors = f16\}/g)).toHaveLength(29);
-    expect(half.graph).not.toMatch(/upsample_nearest[^}]*\n *%\S+ = conv2d\(.*factors/);
+    expect(half.graph.match(/phases = 2/g)).toHaveLength(3);
+    expect(half.graph).not.toMatch(/phases = 2, factors/);
     expect(half.graph).not.toMatch(/attention\(.*factors/);
   });
 
@@ -55,6 +56,10 @@ describe('inspect on factors of products', () => {
     const eight = await inspect('denoise', cudaTarget(['sm_90a']), 'fp8');
     expect(products(eight.text)).toMatch(
       /^9\d\.\d % of the work with factors in f8e4m3, \d\.\d % of the work with factors in bf16$/,
+    );
+    const integers = await inspect('denoise', cpuTarget, 'int8');
+    expect(products(integers.text)).toMatch(
+      /^9\d\.\d % of the work with factors in i8, \d\.\d % of the work with factors in f32$/,
     );
   });
 });

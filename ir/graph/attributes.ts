@@ -59,7 +59,8 @@ export interface OpAttributes
   // ── contraction ──
   /**
    * a[..., M, K] · b[..., K, N], or b[..., N, K] with transposeB (how checkpoints store linear layers). Leading dims broadcast. The
-   * product of two f8e4m3 is f32, as that of convolutions and attention; so is the product of two i8: their sums, exact, as f32.
+   * product of two f8e4m3 is f32, as that of convolutions and attention; so is the product of two i8, whose sums are exact where kernels
+   * multiply bytes (rows of whole vectors of 16, up to 131,056 numbers), elsewhere sums of f32 numbers.
    */
   matmul: Factors & { readonly transposeB: boolean };
   /**

@@ -90,7 +90,7 @@ kernel @product
 
   it('may be as long as sums of 32 bits hold, and no longer', () => {
     verifyTileKernel(parseTileKernel(text('i8', 16, mostProductsOfBytes)));
-    expect(mostProductsOfBytes * 127 ** 2).toBeLessThan(2 ** 31);
-    expect((mostProductsOfBytes + 16) * 127 ** 2).toBeGreaterThanOrEqual(2 ** 31);
+    expect(mostProductsOfBytes * 128 ** 2).toBeLessThan(2 ** 31);
+    expect((mostProductsOfBytes + 16) * 128 ** 2).toBeGreaterThanOrEqual(2 ** 31);
   });
 });

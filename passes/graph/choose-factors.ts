@@ -35,7 +35,7 @@ export function chooseFactors(choice: FactorChoice | undefined): GraphPass {
         let magnitudes: Magnitudes | undefined;
         return (operation, context) => {
           if (!isProduct(operation) || operation.attributes.factors !== undefined) return undefined;
-          if (operation.operands.every(({ type }) => quantized.has(type.dtype))) return undefined;
+          if (operation.operands.slice(0, 3).every(({ type }) => quantized.has(type.dtype))) return undefined;
           magnitudes ??= new Magnitudes((value) => context.definition(value));
           if (of === 'bounded' && !areBounded(operation, magnitudes, context)) return undefined;
           return setFactors(operation, type, context);

@@ -37,7 +37,8 @@ function divide(
   const maker = context.definitionOf(product, 'matmul');
   if (maker === undefined || axis !== product.type.shape.length - 1 || uses.count(product) !== 1) return undefined;
   const [x, weight] = maker.operands as readonly [Value, Value];
-  if (!maker.attributes.transposeB || context.definitionOf(weight, 'weight') === undefined) return undefined;
+  if (!maker.attributes.transposeB || weight.type.shape.length !== 2) return undefined;
+  if (context.definitionOf(weight, 'weight') === undefined) return undefined;
   const alone = findMeeting(split.results, uses);
   if (alone.size === 0) return undefined;
   let start = Dim.of(0);

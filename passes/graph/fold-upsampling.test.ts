@@ -46,12 +46,27 @@ describe('fold-upsampling', () => {
     expect(printModule(foldUpsampling.run(parseModule(before), cpuTarget))).toBe(printModule(parseModule(module)));
   });
 
+  it('folds filters that several convolutions use so, and stores them once', () => {
+    const twice = textOf(plain, { more: `%z = conv2d(%u, @w) {${plain}}` });
+    const { functions, weights } = foldUpsampling.run(parseModule(twice), cpuTarget);
+    const kinds = [...(functions.get('f')?.body.operations ?? [])].flatMap(({ kind, attributes }) =>
+      kind === 'conv2d' ? [attributes.phases] : [],
+    );
+    expect(kinds).toEqual([2, 2]);
+    expect(weights.size).toBe(2);
+  });
+
   const cases: readonly (readonly [string, string])[] = [
     ['of another stride', textOf('stride = 2, padding = [1, 1, 1, 1]')],
     ['padded otherwise', textOf('stride = 1, padding = [1, 1, 1, 0]')],
     ['with other filters', textOf('stride = 1, padding = [0, 0, 0, 0]', { filter: '1, 1' })],
     ['of pixels repeated three times', textOf(plain, { factor: 3 })],
     ['whose filters have another use', textOf(plain, { more: `%z = conv2d(%x, @w) {${plain}}` })],
+    [
+      'whose filters have one of other factors',
+      textOf(plain, { more: `%z = conv2d(%u, @w) {${plain}, factors = bf16}` }),
+    ],
+    ['of numbers in 16 bits', textOf(plain).replace('%x: f32', '%x: bf16').replace('w : f32', 'w : bf16')],
     ['of a picture as it is', textOf(plain).replace('conv2d(%u', 'conv2d(%x')],
   ];
   it.each(cases)('leaves convolutions alone %s', (_, text) => {

@@ -1,9 +1,18 @@
+import type { Target } from '../../backends/target.js';
 import type { Dim } from '../../ir/dim.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import { equalShapes } from '../../ir/graph/types.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
 import { followElementwise } from './meeting-pieces.js';
 import type { Uses } from './uses.js';
+
+/**
+ * Whether heads and gated pairs of one product are one kernel: where invocations compute on a processor. On GPUs heads take other tiles than
+ * gates do (on an H200 120 to 134 TFLOP/s through matrices of subgroups, gates 175), and one kernel would have those of heads.
+ */
+export function joinsGates({ stagingPays, matrix }: Pick<Target, 'stagingPays' | 'matrix'>): boolean {
+  return !stagingPays && matrix === undefined;
+}
 
 /** What belongs to one kernel, in the block's order, and what it makes. */
 export interface HeadsGroup {
@@ -19,9 +28,15 @@ export interface HeadsGroup {
  * The product may be scaled by elementwise operations before. Each piece of it (its split's results, or all of it) is read by one reshape to heads, and that by rms_norm and
  * rope or by anything, or has pairs of a gate and its partner (interleave-gates.ts), which meet in one value. All results are made where the group's last operation stood, so nothing may read one before.
  * Where pairs of rope are half a head apart, the norm stays a kernel of rows.
+ *
+ * @param target which takes gated pairs with the heads or not (`joinsGates`)
  */
-export function findHeads(block: Block, uses: Uses): readonly HeadsGroup[] {
-  const search = new HeadsSearch(block, uses);
+export function findHeads(
+  block: Block,
+  uses: Uses,
+  target: Pick<Target, 'stagingPays' | 'matrix'>,
+): readonly HeadsGroup[] {
+  const search = new HeadsSearch(block, uses, joinsGates(target));
   return block.operations.flatMap((operation) => search.groupOf(operation) ?? []);
 }
 
@@ -40,6 +55,7 @@ class HeadsSearch {
   constructor(
     block: Block,
     private readonly uses: Uses,
+    private readonly takesPairs: boolean,
   ) {
     this.positions = new Map(block.operations.map((operation, position) => [operation, position]));
     for (const operation of block.operations) this.visit(operation, operation);
@@ -90,12 +106,19 @@ class HeadsSearch {
   /** From a piece of the columns through the two of a pair, which meet in elementwise operations. */
   private pairsOf(piece: Value): PieceOfHeads | undefined {
     const reshape = this.onlyReader(piece);
-    const [, , , pairs, two] = reshape?.kind === 'reshape' ? (reshape.results[0] as Value).type.shape : [];
-    if (reshape === undefined || pairs === undefined || two?.constant !== 2) return undefined;
-    const split = this.onlyReader(reshape.results[0] as Value);
+    if (!this.takesPairs || reshape?.kind !== 'reshape') return undefined;
+    const inPairs = reshape.results[0] as Value;
+    const [batch, tokens, heads, pairs, two] = inPairs.type.shape;
+    if (batch === undefined || tokens === undefined || heads === undefined || pairs === undefined) return undefined;
+    if (two?.constant !== 2 || !equalShapes([batch, tokens], piece.type.shape.slice(0, -1))) return undefined;
+    const split = this.onlyReader(inPairs);
     if (split?.kind !== 'split' || split.attributes.axis !== 4) return undefined;
     const halves = split.results.map((value) => this.onlyReader(value));
-    if (halves.length !== 2 || !halves.every((one) => one?.kind === 'reshape')) return undefined;
+    const columns = [batch, tokens, heads.mul(pairs)];
+    const areColumns = halves.every(
+      (one) => one?.kind === 'reshape' && equalShapes((one.results[0] as Value).type.shape, columns),
+    );
+    if (halves.length !== 2 || !areColumns) return undefined;
     const [gate, up] = halves.map((one) => one?.results[0]) as [Value, Value];
     const ways = [gate, up].map((value) => [...followElementwise(value, this.uses)]) as [Operation[], Operation[]];
     const end = ways[0].find((operation) => ways[1].includes(operation));

@@ -79,7 +79,7 @@ function fuseBlock(block: Block, target: Target, host: ReadonlySet<Operation>): 
   };
   const decoders = new Decoders(block);
   const inHeads = new Set<Operation>();
-  for (const heads of findHeads(block, uses)) {
+  for (const heads of findHeads(block, uses, target)) {
     const group: Group = { ...heads, anchor: 'contraction', operations: decoders.precede(heads.operations) };
     if (buffers.count(group.operations, heads.results) > target.maxStorageBuffers) continue;
     closing.set(group.operations.at(-1) as Operation, group);

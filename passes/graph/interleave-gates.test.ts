@@ -64,6 +64,29 @@ describe('interleave-gates', () => {
     },
   );
 
+  it('joins what fits, and leaves a product that does not', () => {
+    const one = before(gated);
+    const other = one
+      .replaceAll('@w', '@v')
+      .replaceAll('@qn', '@pn')
+      .replaceAll('"w"', '"v"')
+      .replaceAll('"qn"', '"pn"')
+      .replace('func @f', 'func @g')
+      // Another norm: one buffer more.
+      .replace('k: %kh', 'k: %kn')
+      .replace('    %s = silu', '    %kn = rms_norm(%kh, @kn) {eps = 0.001}\n    %s = silu')
+      .replace('weight @pn', 'weight @kn : f32[16] = tensor "kn"\n  weight @pn');
+    const [declared, body] = [one.split('func'), other.split('func')];
+    const text = `${declared[0]}${body[0]}func${declared[1]}\n  func${body[1]}`;
+    const namesOf = (maxStorageBuffers: number): readonly string[] =>
+      [
+        ...interleaveGates()
+          .run(parseModule(text), { ...cpuTarget, maxStorageBuffers })
+          .weights.keys(),
+      ].filter((name) => name.endsWith('.in_turn'));
+    expect([namesOf(5), namesOf(6), namesOf(7)]).toEqual([[], ['w.in_turn'], ['w.in_turn', 'v.in_turn']]);
+  });
+
   it('counts the buffers that later passes need', () => {
     const module = parseModule(before(gated));
     const run = (more: number, maxStorageBuffers: number): boolean =>

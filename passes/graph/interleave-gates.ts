@@ -2,7 +2,7 @@ import type { Target } from '../../backends/target.js';
 import { Dim } from '../../ir/dim.js';
 import type { Block, Module, Operation, OperationOf, Value, WeightDeclaration } from '../../ir/graph/graph.js';
 import type { GraphPass } from '../pass.js';
-import { findHeads } from './fuse-heads.js';
+import { findHeads, joinsGates } from './fuse-heads.js';
 import { GroupBuffers } from './group-buffers.js';
 import { findMeeting, followElementwise } from './meeting-pieces.js';
 import { rewriteModule, type RewriteContext } from './rewriter.js';
@@ -17,9 +17,8 @@ export type MoreBuffers = (weight: WeightDeclaration) => number;
  * kernel: rows of the gate and of its partner take turns in the weight, so that they are pairs of columns, as those that rope turns, and
  * meet in a workgroup's registers (fuse-heads.ts). [q, k, v, gate, up] becomes [q, k, v, pairs of gate and up].
  *
- * The elementwise operations that both go through move to the product. Only where every use of a weight can be so: it is stored once, in
- * its new order. Only where invocations compute on a processor: on GPUs heads take other tiles than gates do (on an H200 120 to 134 TFLOP/s
- * through matrices of subgroups, gates 175), and one kernel would have those of heads.
+ * The elementwise operations that both go through move to the product. Only where every use of a weight can be so, with the buffers that the
+ * target binds: it is stored once, in its new order. Only for targets that take both in one kernel (`joinsGates`).
  *
  * Needs products merged and splits flattened (merge-projections, canonicalize); divide-products behind it takes what is left. Cost: linear;
  * the weight's rows are put in order while it is loaded.
@@ -29,19 +28,26 @@ export function interleaveGates(moreBuffers: MoreBuffers = () => 0): GraphPass {
     name: 'interleave-gates',
     description: 'keep heads and gated pairs of one product together',
     run(module, target) {
-      if (target.stagingPays || target.matrix !== undefined) return module;
-      const found = findJointSplits(module);
-      if (found.size === 0) return module;
-      const moved = new Set([...found.values()].flatMap(({ meeting }) => meeting.map(({ results: [first] }) => first)));
-      const joint = rewriteModule(module, () => (operation, context) => {
-        const [first] = operation.results as readonly [Value];
-        const split = found.get(first);
-        if (split !== undefined) return emitJoint(operation as OperationOf<'split'> & Operation, split, context);
-        return moved.has(first) ? operation.results : undefined;
-      });
-      return becomeKernels(joint, found, target, moreBuffers) ? joint : module;
+      if (!joinsGates(target)) return module;
+      for (let splits = findJointSplits(module); splits.size > 0;) {
+        const joint = joinSplits(module, splits);
+        const refused = findRefused(joint, splits, target, moreBuffers);
+        if (refused.size === 0) return joint;
+        splits = new Map([...splits].filter(([, { weight }]) => !refused.has(weight)));
+      }
+      return module;
     },
   };
+}
+
+function joinSplits(module: Module, splits: JointSplits): Module {
+  const moved = new Set([...splits.values()].flatMap(({ meeting }) => meeting.map(({ results: [first] }) => first)));
+  return rewriteModule(module, () => (operation, context) => {
+    const [first] = operation.results as readonly [Value];
+    const split = splits.get(first);
+    if (split !== undefined) return emitJoint(operation as OperationOf<'split'> & Operation, split, context);
+    return moved.has(first) ? operation.results : undefined;
+  });
 }
 
 interface JointSplit {
@@ -203,9 +209,14 @@ function declareInTurn(declaration: WeightDeclaration, width: number, context: R
   return context.emitOne('weight', [], { name }, `@${name}`);
 }
 
-/** Whether `fuse` makes one kernel of each, with the buffers that the target binds. */
-function becomeKernels(module: Module, splits: JointSplits, target: Target, moreBuffers: MoreBuffers): boolean {
-  const ends = new Set([...splits.values()].map(({ meeting }) => meeting.at(-1)?.results[0] as Value));
+/** The weights of splits that `fuse` would not make one kernel of, with the buffers that the target binds. */
+function findRefused(
+  module: Module,
+  splits: JointSplits,
+  target: Target,
+  moreBuffers: MoreBuffers,
+): ReadonlySet<string> {
+  const left = new Map([...splits.values()].map(({ meeting, weight }) => [meeting.at(-1)?.results[0], weight]));
   const check = (block: Block, weights: ReadonlyMap<Value, WeightDeclaration>): void => {
     const known = new Map(weights);
     for (const { kind, attributes, results } of block.operations) {
@@ -213,15 +224,15 @@ function becomeKernels(module: Module, splits: JointSplits, target: Target, more
       if (weight !== undefined) known.set(results[0] as Value, weight);
     }
     const buffers = new GroupBuffers(block);
-    for (const { operations, results } of findHeads(block, new Uses(block))) {
-      const end = results.find((result) => ends.has(result));
+    for (const { operations, results } of findHeads(block, new Uses(block), target)) {
+      const end = results.find((result) => left.has(result));
       const right = operations.find(({ kind }) => kind === 'matmul')?.operands[1];
       const weight = right && known.get(right);
       const more = weight === undefined ? 0 : moreBuffers(weight);
-      if (end !== undefined && buffers.count(operations, results) + more <= target.maxStorageBuffers) ends.delete(end);
+      if (end !== undefined && buffers.count(operations, results) + more <= target.maxStorageBuffers) left.delete(end);
     }
     for (const { body } of block.operations) if (body !== undefined) check(body, known);
   };
   for (const { body } of module.functions.values()) check(body, new Map());
-  return ends.size === 0;
+  return new Set(left.values());
 }

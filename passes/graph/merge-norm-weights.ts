@@ -101,7 +101,7 @@ function visitBlock(block: Block, search: Search): void {
   }
   const buffers = new GroupBuffers(block);
   const inCompany = new Map<Operation, string>();
-  for (const { operations, results } of findHeads(block, new Uses(block))) {
+  for (const { operations, results } of findHeads(block, new Uses(block), target)) {
     const norms = operations.filter(({ kind }) => kind === 'rms_norm');
     const names = [...new Set(norms.flatMap(({ operands: [, scale] }) => weightOf.get(scale as Value) ?? []))];
     const key = names.join();

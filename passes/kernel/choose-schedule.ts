@@ -138,8 +138,8 @@ function scheduleSharedHeads(queries: Dim, size: number, { matrix, subgroups }: 
 }
 
 /**
- * 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. Two products have 2 columns each,
- * so that there are as many sums as of one. `inPairs`: neighbouring columns are in one vector.
+ * 4 or 2 rows × 4 columns an invocation; partial sums run along k where it is a multiple of 4. Two products have 2 columns each, or 4 a lane
+ * at a time, so that there are as many sums at once as of one. `inPairs`: neighbouring columns are in one vector.
  */
 function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
@@ -155,12 +155,11 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
   const isDecoded = target.loops !== undefined && facts.encoding !== undefined && !inPairs;
   // Sums of few lanes at a time fill the registers of a processor, and what is made of them are whole vectors.
   const products = facts.products ?? 1;
-  const apart =
-    target.loops !== undefined && (isTall || products > 1) && vectorOf(n) === 4 && vectorOf(k) === 4;
+  const apart = target.loops !== undefined && (isTall || products > 1) && vectorOf(n) === 4 && vectorOf(k) === 4;
   const few = !apart && products > 1 && vectorOf(n) === 4 ? 2 : vectorOf(n);
   const columns = isDecoded && !apart ? 1 : few;
-  // A CPU has 16 vector registers: 2 × 4 partial sums and their operands fit, 4 × 4 spill (measured: half the speed in
-  // WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
+  // A CPU has 16 vector registers: 2 × 4 partial sums at once and their operands fit, as 4 × 2 do, 4 × 4 spill (measured: half the
+  // speed in WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
   const wanted = target.stagingPays || apart ? 4 : 2;
   const rows = isDecoded ? Math.max(1, Math.floor(8 / (facts.products ?? 1))) : wanted;
   const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : rows;

@@ -28,7 +28,7 @@ const pictureRows = 32;
 const tileColumns = 32;
 
 /** Columns over lanes, rows in registers. Sums that do not fit the processor's registers cost less than the loads of smaller tiles. */
-function scheduleContraction(facts: KernelFacts, lanes: number): Schedule | undefined {
+function scheduleContraction(facts: KernelFacts, lanes: number): Schedule {
   const extents = new Map(facts.axes.map((axis) => [axis.name, axis.extent]));
   const [m, n, k] = ['m', 'n', 'k'].map((name) => extents.get(name)) as [Dim, Dim, Dim];
   const columns = columnsOf(n, Math.max(1, Math.floor(tileColumns / (lanes * (facts.products ?? 1)))), lanes);

@@ -107,7 +107,11 @@ export function rowStatistics(
       return [...largest.statements, ...sum.statements];
     }
     case 'quantize_rows': {
-      const { name, statements } = statistic('scale', 'max', 0, (x) => unary('abs', x));
+      // A maximum may leave NaN out: an infinite scale makes NaN of all products with the row.
+      const magnitude = (x: TileExpression): TileExpression => {
+        return { kind: 'select', condition: binary('equal', x, x), yes: unary('abs', x), no: number(Infinity) };
+      };
+      const { name, statements } = statistic('scale', 'max', 0, magnitude);
       const isZero = binary('less', tile(name), number(leastQuantized));
       const { dtype } = operation.attributes;
       const quotient = binary('div', tile(name), number(largestQuantized[dtype]));
