@@ -21,7 +21,12 @@ const configs: readonly (readonly [string, TransformerConfig])[] = [
   ['klein-9b', variants['klein-9b'].transformer],
   ['klein-4b', variants['klein-4b'].transformer],
 ];
-const lavapipe: Target = { ...portableWebgpu, stagingPays: false, maxStorageBuffers: 16 };
+const lavapipe: Target = {
+  ...portableWebgpu,
+  stagingPays: false,
+  maxStorageBuffers: 16,
+  subgroups: { min: 8, max: 8 },
+};
 const targets: readonly (readonly [string, Target])[] = [
   ['any WebGPU adapter', portableWebgpu],
   ['a WebGPU driver in software', lavapipe],

@@ -31,6 +31,19 @@ describe('divide-products', () => {
     );
   });
 
+  it('leaves products with matrices of a batch alone', () => {
+    expectUnchanged(
+      divideProducts,
+      `weight @w : bf16[1, 8, 4] = tensor "w"
+      func @f(%x: f32[1, img, 4]) -> (y: %y) {
+        %p = matmul(%x, @w) {transposeB = true}
+        %gate, %up = split(%p) {axis = 2, sizes = [4, 4]}
+        %s = silu(%gate)
+        %y = mul(%s, %up)
+      }`,
+    );
+  });
+
   it('makes products of pieces that do not follow each other', () => {
     expectPass(
       divideProducts,
