@@ -1,5 +1,6 @@
 import type { Target } from '../../backends/target.js';
 import { Dim } from '../../ir/dim.js';
+import type { BlockBuilder } from '../../ir/graph/builder.js';
 import type { Block, Module, Operation, OperationOf, Value, WeightDeclaration } from '../../ir/graph/graph.js';
 import type { GraphPass } from '../pass.js';
 import { findHeads, joinsGates } from './fuse-heads.js';
@@ -42,11 +43,16 @@ export function interleaveGates(moreBuffers: MoreBuffers = () => 0): GraphPass {
 
 function joinSplits(module: Module, splits: JointSplits): Module {
   const moved = new Set([...splits.values()].flatMap(({ meeting }) => meeting.map(({ results: [first] }) => first)));
-  return rewriteModule(module, () => (operation, context) => {
-    const [first] = operation.results as readonly [Value];
-    const split = splits.get(first);
-    if (split !== undefined) return emitJoint(operation as OperationOf<'split'> & Operation, split, context);
-    return moved.has(first) ? operation.results : undefined;
+  return rewriteModule(module, () => {
+    // A weight in its new order stands where the weight stands: outside of loops that use it.
+    const blocks = new Map<Value, BlockBuilder>();
+    return (operation, context) => {
+      const [first] = operation.results as readonly [Value];
+      if (operation.kind === 'weight') blocks.set(first, context.block);
+      const split = splits.get(first);
+      if (split !== undefined) return emitJoint(operation as OperationOf<'split'> & Operation, split, blocks, context);
+      return moved.has(first) ? operation.results : undefined;
+    };
   });
 }
 
@@ -162,6 +168,7 @@ class Search {
 function emitJoint(
   split: OperationOf<'split'> & Operation,
   { pairs: inHead, meeting }: JointSplit,
+  blocks: ReadonlyMap<Value, BlockBuilder>,
   context: RewriteContext,
 ): readonly Value[] {
   const product = split.operands[0] as Value;
@@ -171,7 +178,7 @@ function emitJoint(
   if (declaration === undefined) throw new Error(`internal: %${whole.name} is no weight`);
   const { axis, sizes } = split.attributes;
   const width = sizes.at(-1) as Dim;
-  const weight = declareInTurn(declaration, width.constant as number, context);
+  const weight = emitInTurn(declaration, width.constant as number, blocks.get(whole) ?? context.block, context);
   const joint = context.emitOne('matmul', [x, weight], attributes, `${product.name}.joint`);
   const pieces = context.emit('split', [joint], { axis, sizes: [...sizes.slice(0, -2), width.mul(2)] }, [
     ...split.results.slice(0, -2).map(({ name }) => name),
@@ -194,7 +201,12 @@ function emitJoint(
 }
 
 /** The weight with the rows of its last two pieces, `width` each, in turn. */
-function declareInTurn(declaration: WeightDeclaration, width: number, context: RewriteContext): Value {
+function emitInTurn(
+  declaration: WeightDeclaration,
+  width: number,
+  block: BlockBuilder,
+  context: RewriteContext,
+): Value {
   const of = weightPart(declaration);
   const [rows = 0, ...rowShape] = of.shape;
   const first = rows - 2 * width;
@@ -206,7 +218,7 @@ function declareInTurn(declaration: WeightDeclaration, width: number, context: R
   } as const;
   const source = { kind: 'concat_rows', parts: [cut(0, first), pairs] } as const;
   const name = context.weights.declare(`${declaration.name}.in_turn`, declaration.type, source);
-  return context.emitOne('weight', [], { name }, `@${name}`);
+  return context.emitAround(block, 'weight', [], { name }, [`@${name}`])[0] as Value;
 }
 
 /** The weights of splits that `fuse` would not make one kernel of, with the buffers that the target binds. */
