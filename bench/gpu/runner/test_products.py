@@ -76,7 +76,7 @@ class BundleTest(unittest.TestCase):
             extents = {axis["name"]: eval(axis["extent"].replace("^", "**"), {}, dict(values)) for axis in tile["axes"]}
             is_product = any(statement[0] == "contract" for statement in flatten(tile["body"])) and {"m", "k"} <= set(extents)
             if is_product and launch["flop"] > 1e11:
-                flop = 2 * extents["m"] * extents["k"] * count_columns(tile, extents)
+                flop = 2 * extents.get("z", 1) * extents["m"] * extents["k"] * count_columns(tile, extents)
                 self.assertAlmostEqual(launch["flop"] / flop, 1, 1, launch["label"])
 
 
