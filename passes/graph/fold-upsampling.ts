@@ -11,9 +11,11 @@ import { weightPart } from './weight-table.js';
  * it is: for each position of a block of 2 × 2 the nine taps fall on four pixels, so that sums of taps, made once while the weights are
  * loaded, are filters of 2 × 2 (`sumTaps`). 4 multiplications for 9, in one kernel as before (`phases` of conv2d).
  *
- * Sums are rounded once, to f32 or to what the products round their factors to; of filters in bf16 they take 64 bytes in f32 for each output and
- * input where those took 18. Only where every use of the weight is so: it is stored in the new form alone. Only for results in f32. Needs canonicalize and fold-constants, which make one weight of a filter and its transposition, and
- * choose-factors; eliminate-dead-code behind it removes what is upsampled. Cost: linear.
+ * Sums are rounded once, to f32 or to what the products round their factors to; of filters in bf16 they take 64 bytes in f32 for each output
+ * and input where those took 18. Only where every use of the weight is so: it is stored in the new form alone. Only for results in f32.
+ *
+ * Needs canonicalize and fold-constants, which make one weight of a filter and its transposition, and choose-factors; eliminate-dead-code
+ * behind it removes what is upsampled. Cost: linear.
  */
 export const foldUpsampling: GraphPass = {
   name: 'fold-upsampling',
