@@ -101,9 +101,9 @@ const operandTypes: readonly Operands[] = ['f32', 'f16', 'bf16', 'fp8', 'int8'];
 export function operandsOption(): Option {
   const what =
     'what the factors of products are rounded to; sums stay f32. f16 needs shader-f16 on WebGPU; in autoencoders, whose numbers ' +
-    'outgrow it, only products of what was normalised have it (the others f32; with CUDA all bf16). fp8 (e4m3 with scales by rows, in the linear layers of transformer and text encoder; ' +
-    'the others bf16) needs an NVIDIA GPU of sm_89 or later; int8, with such scales in the same layers (the others f32), WebGPU or ' +
-    'the processor';
+    'outgrow it, only products of what was normalised have it (the others f32; with CUDA all bf16). fp8 (e4m3 with scales by ' +
+    'rows, in the linear layers of transformer and text encoder; the others bf16) needs an NVIDIA GPU of sm_89 or later; int8, ' +
+    'with such scales in the same layers (the others f32), WebGPU or the processor';
   return new Option(
     '--operands <type>',
     `${what} (default: with CUDA what the weights are stored in, otherwise f32)`,

@@ -3,9 +3,16 @@
 /** Positions of a pixel's block of 2 × 2. */
 export const upsampledPhases = 4;
 
+/** The shape of the folded filters, [4·O, 2, 2, C], of filters [O, 3, 3, C]; undefined for any others. */
+export function upsampledShape(filters: readonly number[]): readonly number[] | undefined {
+  const [outputs = 0, height, width, channels = 0] = filters;
+  if (filters.length !== 4 || height !== 3 || width !== 3) return undefined;
+  return [upsampledPhases * outputs, 2, 2, channels];
+}
+
 /**
- * Taps of three that fall on one pixel. Position p of a block reads rows (or columns) 2y + p - 1 to 2y + p + 1 of the larger picture, which are
- * rows y + p - 1 and y + p of the smaller one: for the first position one tap and two, for the second two and one.
+ * Taps of three that fall on one pixel. Position p of a block reads rows (or columns) 2y + p - 1 to 2y + p + 1 of the larger
+ * picture, which are rows y + p - 1 and y + p of the smaller one: for the first position one tap and two, for the second two and one.
  */
 const tapsOn: readonly (readonly (readonly number[])[])[] = [
   [[0], [1, 2]],

@@ -1,7 +1,7 @@
 import { checkStrict, type Checkpoint, type WeightTable } from '../frontend/checkpoint/index.js';
 import { buildWeightTable } from '../frontend/checkpoint/names.js';
-import { unreachable } from '../ir/diagnostics.js';
-import type { Module, WeightPart } from '../ir/graph/graph.js';
+import type { Module } from '../ir/graph/graph.js';
+import { tensorsOf } from '../ir/graph/weight-ingredients.js';
 import { isSameButForOnes } from '../ir/host-tensor.js';
 import { checkLength, type HostArray, toHostTensor } from './host-array.js';
 import { memoryWeights, type WeightProvider } from './weight-provider.js';
@@ -51,31 +51,12 @@ function tableOf(arrays: ReadonlyMap<string, HostArray>): WeightTable {
 /** The tensors that the weights are made of, with their shapes; further axes of size 1 are as the table has them. */
 function listTensors({ weights }: Module, table: WeightTable): ReadonlyMap<string, readonly number[]> {
   const tensors = new Map<string, readonly number[]>();
-  const visit = ({ shape, source }: WeightPart): void => {
-    switch (source.kind) {
-      case 'tensor': {
-        const found = table.get(source.tensor)?.shape;
-        tensors.set(source.tensor, found && isSameButForOnes(found, shape) ? found : shape);
-        return;
-      }
-      case 'concat_rows':
-      case 'interleave_rows':
-        source.parts.forEach(visit);
-        return;
-      case 'slice_rows':
-      case 'upsampled_filters':
-      case 'permute':
-      case 'quantize_rows':
-      case 'row_scales':
-      case 'encoded_rows':
-        visit(source.of);
-        return;
-      default:
-        unreachable(source, 'weight source');
-    }
-  };
   for (const { type, source } of weights.values()) {
-    visit({ shape: type.shape.map((dim) => dim.evaluate({})), source });
+    const part = { shape: type.shape.map((dim) => dim.evaluate({})), source };
+    for (const { tensor, shape } of tensorsOf(part)) {
+      const found = table.get(tensor)?.shape;
+      tensors.set(tensor, found && isSameButForOnes(found, shape) ? found : shape);
+    }
   }
   return tensors;
 }

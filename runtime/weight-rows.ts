@@ -5,10 +5,11 @@ import { byteSize } from '../ir/dtype.js';
 import type { DType } from '../ir/dtype.js';
 import { parseEncoding } from '../ir/encoding.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from '../ir/graph/graph.js';
+import { tensorsOf } from '../ir/graph/weight-ingredients.js';
 import { countElements, isSameButForOnes } from '../ir/host-tensor.js';
 import { encodedArray, type EncodedForm, encodedForm, madeRecords, storedRecords } from './encoded-weights.js';
 import type { KeptArrays } from './kept-arrays.js';
-import { upsampledPhases } from '../ir/upsampled-filters.js';
+import { upsampledShape } from '../ir/upsampled-filters.js';
 import { quantizedRows } from './quantized-rows.js';
 import { upsampledRows } from './upsampled-rows.js';
 import { joinPieces } from '../frontend/checkpoint/byte-source.js';
@@ -234,10 +235,9 @@ class NumberOpener extends RowOpener {
 
   /** Sums of f32 numbers, whatever they are declared as. */
   private upsample(part: WeightPart, of: WeightPart): Rows {
-    const [outputs = 0, height, width, channels = 0] = of.shape;
-    const made = [upsampledPhases * outputs, 2, 2, channels];
-    if (height !== 3 || width !== 3 || made.join() !== part.shape.join()) this.rejectShape(part, of.shape);
-    const { count, read } = upsampledRows(new NumberOpener(this.files, 'f32').open(of), channels);
+    const made = upsampledShape(of.shape);
+    if (made?.join() !== part.shape.join()) this.rejectShape(part, of.shape);
+    const { count, read } = upsampledRows(new NumberOpener(this.files, 'f32').open(of), part.shape[3] as number);
     const narrowed: Rows['read'] = async (first, rows) => {
       const { buffer, byteOffset, byteLength } = await read(first, rows);
       const values = new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
@@ -249,23 +249,14 @@ class NumberOpener extends RowOpener {
   /** Rows in 8 bits, or their scales. */
   private quantize(source: Extract<WeightSource, { kind: 'quantize_rows' | 'row_scales' }>): Rows {
     const { of } = source;
-    const from = this.storedType(of.source) === 'bf16' ? 'bf16' : 'f32';
+    const from = this.storedType(of) === 'bf16' ? 'bf16' : 'f32';
     return quantizedRows(source, new NumberOpener(this.files, from).open(of), from, this.files.kept);
   }
 
-  /** The element type that all tensors of a source have in the files; undefined if they differ. */
-  private storedType(source: WeightSource): DType | undefined {
-    switch (source.kind) {
-      case 'tensor':
-        return this.files.table.get(source.tensor)?.dtype;
-      case 'concat_rows':
-      case 'interleave_rows': {
-        const types = new Set(source.parts.map((part) => this.storedType(part.source)));
-        return types.size === 1 ? [...types][0] : undefined;
-      }
-      default:
-        return this.storedType(source.of.source);
-    }
+  /** The element type that all tensors of a part have in the files; undefined if they differ. */
+  private storedType(part: WeightPart): DType | undefined {
+    const [type, ...others] = new Set(tensorsOf(part).map(({ tensor }) => this.files.table.get(tensor)?.dtype));
+    return others.length === 0 ? type : undefined;
   }
 
   protected rowBytes(part: WeightPart): number {

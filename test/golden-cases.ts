@@ -231,3 +231,19 @@ export const goldenNetworks: readonly GoldenNetwork[] = [
     addPromptEncoder,
   ),
 ];
+
+/**
+ * One case of each kind of function of these networks' folders, with the tolerance given, of the whole result: for linear layers
+ * in 8 bits, where what a single element is off by says nothing.
+ */
+export function oneCaseOfEachFunction(relativeL2s: Readonly<Record<string, number>>): readonly GoldenNetwork[] {
+  return Object.entries(relativeL2s).flatMap(([folder, relativeL2]) =>
+    goldenNetworks
+      .filter(({ name }) => name.split('/')[0] === folder)
+      .map((network) => {
+        const kinds = new Set(network.cases.map((golden) => golden.function));
+        const chosen = [...kinds].map((kind) => network.cases.find((golden) => golden.function === kind)!);
+        return { ...network, cases: chosen, tolerance: { maxAbs: Infinity, relativeL2 } };
+      }),
+  );
+}

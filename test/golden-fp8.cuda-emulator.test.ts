@@ -3,7 +3,7 @@ import { cudaTarget } from '../backends/cuda/cuda-target.js';
 import { mayQuantize } from '../models/flux2/quantized-tensors.js';
 import { CudaEmulatorDevice } from '../runtime/cuda/node/emulator-device.js';
 import { hasProgram } from './cuda-tools.js';
-import { goldenNetworks } from './golden-cases.js';
+import { oneCaseOfEachFunction } from './golden-cases.js';
 import { describeGoldenCases } from './golden-on-device.js';
 
 /**
@@ -20,16 +20,7 @@ const tolerances: Readonly<Record<string, number>> = {
   'text-encoder-qwen3-tiny': 0.15,
 };
 
-/** What has linear layers; one case of each kind of function. */
-const networks = Object.entries(tolerances).flatMap(([folder, relativeL2]) =>
-  goldenNetworks
-    .filter(({ name }) => name.split('/')[0] === folder)
-    .map((network) => {
-      const kinds = new Set(network.cases.map((golden) => golden.function));
-      const chosen = [...kinds].map((kind) => network.cases.find((golden) => golden.function === kind)!);
-      return { ...network, cases: chosen, tolerance: { maxAbs: Infinity, relativeL2 } };
-    }),
-);
+const networks = oneCaseOfEachFunction(tolerances);
 
 if (await hasProgram('g++', 'golden cases in fp8 on the CUDA emulator')) {
   describe.each(['sm_89', 'sm_90a'] as const)(

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { mayQuantize } from '../models/flux2/quantized-tensors.js';
 import type { Device } from '../runtime/device.js';
-import { goldenNetworks } from './golden-cases.js';
+import { oneCaseOfEachFunction } from './golden-cases.js';
 import { describeGoldenCases } from './golden-on-device.js';
 
 /**
@@ -16,16 +16,7 @@ const tolerances: Readonly<Record<string, number>> = {
   'text-encoder-qwen3-tiny': 0.04,
 };
 
-/** What has linear layers; one case of each kind of function. */
-const networks = Object.entries(tolerances).flatMap(([folder, relativeL2]) =>
-  goldenNetworks
-    .filter(({ name }) => name.split('/')[0] === folder)
-    .map((network) => {
-      const kinds = new Set(network.cases.map((golden) => golden.function));
-      const chosen = [...kinds].map((kind) => network.cases.find((golden) => golden.function === kind)!);
-      return { ...network, cases: chosen, tolerance: { maxAbs: Infinity, relativeL2 } };
-    }),
-);
+const networks = oneCaseOfEachFunction(tolerances);
 
 export function describeGoldenInt8(device: () => Device): void {
   it('has networks of every kind', () => {

@@ -41,7 +41,8 @@ interface PrintScope extends WgslScope {
  *
  * `comment`: lines for the head, what the kernel computes and how. The module needs `subgroups` where the kernel uses subgroup
  * operations and `shader-f16` where a register is f16, both and `chromium-experimental-subgroup-matrix` where it has products of
- * subgroups, and the language feature `packed_4x8_integer_dot_product` where bytes are multiplied, nothing else. The kernel must have passed the verifier.
+ * subgroups, and the language feature `packed_4x8_integer_dot_product` where bytes are multiplied, nothing else. The kernel must
+ * have passed the verifier.
  */
 export function printWgsl(kernel: ThreadKernel, comment = '', options: WgslOptions = {}): string {
   const { hideLoopCounts = false } = options;

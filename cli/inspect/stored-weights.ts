@@ -3,6 +3,7 @@ import { dtypeOfFile } from '../../frontend/checkpoint/file-dtype.js';
 import { byteSize, type DType } from '../../ir/dtype.js';
 import { encodedRowBytes, parseEncoding } from '../../ir/encoding.js';
 import type { Module, WeightDeclaration, WeightPart } from '../../ir/graph/graph.js';
+import { ingredientsOf } from '../../ir/graph/weight-ingredients.js';
 import type { Plan } from '../../ir/plan.js';
 import type { EncodingOf } from '../../passes/compile.js';
 import { encodingOfWeight } from '../../passes/graph/encode-weights.js';
@@ -40,8 +41,7 @@ export function weightsOfPlan(
     } else if (source.kind === 'encoded_rows') collect(source.of, dtype, source.encoding);
     // They belong to rows that are a weight, too.
     else if (source.kind === 'row_scales') return;
-    else if ('of' in source) collect(source.of, dtype, encoding);
-    else for (const part of source.parts) collect(part, dtype, encoding);
+    else for (const part of ingredientsOf(source)) collect(part, dtype, encoding);
   };
   for (const weight of weightsOf(plan))
     collect({ shape: constantShape(weight), source: weight.source }, weight.type.dtype);

@@ -1,6 +1,6 @@
 import type { DType } from '../dtype.js';
 import { encodedFields, type EncodedField, findEncoding, fitsEncoding } from '../encoding.js';
-import { upsampledPhases } from '../upsampled-filters.js';
+import { upsampledShape } from '../upsampled-filters.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
 import { printShape, printType } from './types.js';
 
@@ -81,9 +81,8 @@ function findPartProblem({ shape, source }: WeightPart): string | undefined {
       return findIngredientProblem(of);
     }
     case 'upsampled_filters': {
-      const [outputs = 0, ...filter] = source.of.shape;
-      const isFilter = filter.length === 3 && filter[0] === 3 && filter[1] === 3;
-      if (!isFilter || !sameShape([upsampledPhases * outputs, 2, 2, filter[2] ?? 0], shape))
+      const made = upsampledShape(source.of.shape);
+      if (made === undefined || !sameShape(made, shape))
         return `upsampled_filters of ${printShape(source.of.shape)} is not ${printShape(shape)}`;
       return findIngredientProblem(source.of);
     }

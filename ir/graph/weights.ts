@@ -6,7 +6,7 @@ import { countElements, hostTensorFromBytes, isSameButForOnes } from '../host-te
 import type { HostTensor } from '../host-tensor.js';
 import { quantizeRow } from '../quantize.js';
 import type { WeightDeclaration, WeightPart, WeightSource } from './graph.js';
-import { sumTaps, upsampledPhases } from '../upsampled-filters.js';
+import { sumTaps, upsampledPhases, upsampledShape } from '../upsampled-filters.js';
 import { roundToDType } from './ops/rounding.js';
 import { permuteAxes } from './ops/strided-copy.js';
 
@@ -143,20 +143,15 @@ function sliceRows(part: WeightPart, whole: HostTensor, start: number, where: re
   return { dtype: whole.dtype, shape: part.shape, data };
 }
 
-function sumFilters(part: WeightPart, { dtype, shape, data }: HostTensor, where: readonly string[]): HostTensor {
-  const [outputs = 0, height, width, channels = 0] = shape;
-  const made = [upsampledPhases * outputs, 2, 2, channels];
-  if (height !== 3 || width !== 3 || made.join() !== part.shape.join())
-    rejectShape(where, part.shape, shape, 'filters');
-  const sums = new Float64Array(countElements(made));
+function sumFilters(part: WeightPart, { shape, data }: HostTensor, where: readonly string[]): HostTensor {
+  const made = upsampledShape(shape);
+  if (made?.join() !== part.shape.join()) rejectShape(where, part.shape, shape, 'filters');
+  const [outputs, channels] = [shape[0] as number, shape[3] as number];
+  const sums = new Float64Array(countElements(part.shape));
   for (let phase = 0; phase < upsampledPhases; phase++) {
     sumTaps(data, outputs, channels, phase, sums.subarray((phase * sums.length) / upsampledPhases));
   }
-  return {
-    dtype: dtype === 'f64' ? 'f64' : 'f32',
-    shape: made,
-    data: sums.map((sum) => (dtype === 'f64' ? sum : Math.fround(sum))),
-  };
+  return { dtype: 'f32', shape: part.shape, data: sums.map(Math.fround) };
 }
 
 function rejectShape(

@@ -1,5 +1,5 @@
-import { unreachable } from '../../ir/diagnostics.js';
-import type { Module, WeightPart } from '../../ir/graph/graph.js';
+import type { Module } from '../../ir/graph/graph.js';
+import { tensorsOf } from '../../ir/graph/weight-ingredients.js';
 import type { Component } from './weights.js';
 
 /**
@@ -10,29 +10,8 @@ export function collectExpectedWeights(module: Module, component: Component): Re
   const expected = new Map<string, readonly number[]>();
   for (const { name, type, source } of module.weights.values()) {
     if (!name.startsWith(`${component}.`)) continue;
-    collectTensors({ shape: type.shape.map((dim) => dim.evaluate({})), source }, expected);
+    const part = { shape: type.shape.map((dim) => dim.evaluate({})), source };
+    for (const { tensor, shape } of tensorsOf(part)) expected.set(tensor, shape);
   }
   return expected;
-}
-
-function collectTensors({ shape, source }: WeightPart, expected: Map<string, readonly number[]>): void {
-  switch (source.kind) {
-    case 'tensor':
-      expected.set(source.tensor, shape);
-      return;
-    case 'concat_rows':
-    case 'interleave_rows':
-      for (const part of source.parts) collectTensors(part, expected);
-      return;
-    case 'slice_rows':
-    case 'upsampled_filters':
-    case 'permute':
-    case 'quantize_rows':
-    case 'row_scales':
-    case 'encoded_rows':
-      collectTensors(source.of, expected);
-      return;
-    default:
-      unreachable(source, 'weight source');
-  }
 }

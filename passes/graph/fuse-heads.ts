@@ -3,19 +3,16 @@ import type { Dim } from '../../ir/dim.js';
 import { opTable } from '../../ir/graph/ops/index.js';
 import { equalShapes } from '../../ir/graph/types.js';
 import type { Block, Operation, Value } from '../../ir/graph/graph.js';
-import { followElementwise } from './meeting-pieces.js';
+import { waysToMeeting } from './meeting-pieces.js';
 import type { Uses } from './uses.js';
 
-/** What `joinsGates` looks at. */
-export type JoiningTarget = Pick<Target, 'stagingPays' | 'matrix' | 'loops' | 'subgroups'>;
-
 /**
- * Whether heads and gated pairs of one product are one kernel: where it was measured to take no longer than two, on a processor's loops and
- * lanes of 8 (lavapipe). With lanes of 4 (SwiftShader) the embedded model's step takes 9 % longer, whose heads of 48 leave gates a worse tile.
- * On GPUs heads take other tiles than gates do (on an H200 120 to 134 TFLOP/s through matrices of subgroups, gates 175), and one kernel would
- * have those of heads.
+ * Whether heads and gated pairs of one product are one kernel: where it was measured to take no longer than two, on a
+ * processor's loops and lanes of 8 (lavapipe). With lanes of 4 (SwiftShader) the embedded model's step takes 9 % longer, whose
+ * heads of 48 leave gates a worse tile. On GPUs heads take other tiles than gates do (on an H200 120 to 134 TFLOP/s through
+ * matrices of subgroups, gates 175), and one kernel would have those of heads.
  */
-export function joinsGates({ stagingPays, matrix, loops, subgroups }: JoiningTarget): boolean {
+export function joinsGates({ stagingPays, matrix, loops, subgroups }: Target): boolean {
   if (stagingPays || matrix !== undefined) return false;
   return loops !== undefined || (subgroups !== undefined && subgroups.min >= 8);
 }
@@ -31,13 +28,14 @@ export interface HeadsGroup {
  * beside them. One kernel does it all while a head's columns are in a workgroup's registers, where the product went through
  * memory twice and took a launch for each of queries and keys.
  *
- * The product may be scaled by elementwise operations before. Each piece of it (its split's results, or all of it) is read by one reshape to heads, and that by rms_norm and
- * rope or by anything, or has pairs of a gate and its partner (interleave-gates.ts), which meet in one value. All results are made where the group's last operation stood, so nothing may read one before.
- * Where pairs of rope are half a head apart, the norm stays a kernel of rows.
+ * The product may be scaled by elementwise operations before. Each piece of it (its split's results, or all of it) is read by
+ * one reshape to heads, and that by rms_norm and rope or by anything, or has pairs of a gate and its partner
+ * (interleave-gates.ts), which meet in one value. All results are made where the group's last operation stood, so nothing may
+ * read one before. Where pairs of rope are half a head apart, the norm stays a kernel of rows.
  *
  * @param target which takes gated pairs with the heads or not (`joinsGates`)
  */
-export function findHeads(block: Block, uses: Uses, target: JoiningTarget): readonly HeadsGroup[] {
+export function findHeads(block: Block, uses: Uses, target: Target): readonly HeadsGroup[] {
   const search = new HeadsSearch(block, uses, joinsGates(target));
   return block.operations.flatMap((operation) => search.groupOf(operation) ?? []);
 }
@@ -122,12 +120,10 @@ class HeadsSearch {
     );
     if (halves.length !== 2 || !areColumns) return undefined;
     const [gate, up] = halves.map((one) => one?.results[0]) as [Value, Value];
-    const ways = [gate, up].map((value) => [...followElementwise(value, this.uses)]) as [Operation[], Operation[]];
-    const end = ways[0].find((operation) => ways[1].includes(operation));
-    if (end === undefined) return undefined;
-    const meeting = ways.flatMap((way) => way.slice(0, way.indexOf(end)));
-    const operations = [reshape, split, ...(halves as Operation[]), ...meeting, end];
-    return { operations, result: end.results[0] as Value, size: pairs.mul(2) };
+    const meeting = waysToMeeting([gate, up], this.uses);
+    const result = meeting?.at(-1)?.results[0];
+    if (meeting === undefined || result === undefined) return undefined;
+    return { operations: [reshape, split, ...(halves as Operation[]), ...meeting], result, size: pairs.mul(2) };
   }
 
   /** From a piece of the columns through its heads, their norm and rope. */

@@ -5,7 +5,7 @@ import type { Block, Module, Operation, OperationOf, Value, WeightDeclaration } 
 import type { GraphPass } from '../pass.js';
 import { findHeads, joinsGates } from './fuse-heads.js';
 import { GroupBuffers } from './group-buffers.js';
-import { findMeeting, followElementwise } from './meeting-pieces.js';
+import { findMeeting, waysToMeeting } from './meeting-pieces.js';
 import { rewriteModule, type RewriteContext } from './rewriter.js';
 import { Uses } from './uses.js';
 import { weightPart } from './weight-table.js';
@@ -149,12 +149,9 @@ class Search {
 
   /** Both ways up to the operation that they share; undefined where that needs anything else, which may not be there yet. */
   private meetingOf(gate: Value, up: Value): readonly Operation[] | undefined {
-    const [ofGate, ofUp] = [followElementwise(gate, this.uses), followElementwise(up, this.uses)];
-    const end = [...ofGate].find((operation) => ofUp.has(operation)) as Operation;
-    const before = (way: ReadonlySet<Operation>): Operation[] => [...way].slice(0, [...way].indexOf(end));
-    const meeting = [...before(ofGate), ...before(ofUp), end];
-    const own = new Set([gate, up, ...meeting.flatMap(({ results }) => results)]);
-    return meeting.every(({ operands }) => operands.every((operand) => own.has(operand))) ? meeting : undefined;
+    const meeting = waysToMeeting([gate, up], this.uses);
+    const own = new Set([gate, up, ...(meeting ?? []).flatMap(({ results }) => results)]);
+    return meeting?.every(({ operands }) => operands.every((operand) => own.has(operand))) ? meeting : undefined;
   }
 
   private define(block: Block): void {

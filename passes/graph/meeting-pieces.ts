@@ -17,7 +17,7 @@ export function findMeeting(pieces: readonly Value[], uses: Uses): ReadonlySet<V
 }
 
 /** The elementwise operations of a value's shape that only it and what is made of it go through. */
-export function followElementwise(piece: Value, uses: Uses): ReadonlySet<Operation> {
+function followElementwise(piece: Value, uses: Uses): ReadonlySet<Operation> {
   const way = new Set<Operation>();
   let value = piece;
   for (;;) {
@@ -28,4 +28,14 @@ export function followElementwise(piece: Value, uses: Uses): ReadonlySet<Operati
     way.add(user);
     value = result;
   }
+}
+
+/**
+ * The elementwise operations that the two of a pair go through up to the one where they meet, which comes last; undefined if
+ * they do not meet.
+ */
+export function waysToMeeting(pair: readonly [Value, Value], uses: Uses): readonly Operation[] | undefined {
+  const ways = pair.map((value) => [...followElementwise(value, uses)]) as [Operation[], Operation[]];
+  const end = ways[0].find((operation) => ways[1].includes(operation));
+  return end && [...ways.flatMap((way) => way.slice(0, way.indexOf(end))), end];
 }

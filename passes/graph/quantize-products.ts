@@ -1,4 +1,5 @@
-import type { OperationOf, Value, WeightDeclaration, WeightSource } from '../../ir/graph/graph.js';
+import type { OperationOf, Value, WeightDeclaration } from '../../ir/graph/graph.js';
+import { tensorsOf } from '../../ir/graph/weight-ingredients.js';
 import type { Dim } from '../../ir/dim.js';
 import type { DType, QuantizedDType } from '../../ir/dtype.js';
 import { bytesOfVector, mostProductsOfBytes } from '../../ir/kernel/bytes.js';
@@ -10,13 +11,15 @@ import { weightPart } from './weight-table.js';
 export type MayQuantize = (tensor: string) => boolean;
 
 /**
- * Linear layers with weights of the module multiply numbers of 8 bits: x·wᵀ becomes (x' · w'ᵀ) · s · t, where x' are the rows of x divided by
- * their scales s as they come (`quantize_rows`), w' and t those of the weight, made once while it is loaded. The scales are
- * elementwise, so whatever a product's kernel does with its sums it still does: gates, residuals, SwiGLU, norms of heads.
+ * Linear layers with weights of the module multiply numbers of 8 bits: x·wᵀ becomes (x' · w'ᵀ) · s · t, where x' are the rows
+ * of x divided by their scales s as they come (`quantize_rows`), w' and t those of the weight, made once while it is loaded.
+ * The scales are elementwise, so whatever a product's kernel does with its sums it still does: gates, residuals, SwiGLU, norms
+ * of heads.
  *
- * Unlike other passes it changes numbers: in f8e4m3 by what 3 bits of fraction say, a few percent of a product; in i8 by half a 127th of a
- * row's largest. A weight is quantised when every tensor in it may be; to i8, when its rows are whole vectors of bytes and no more than a
- * sum of 32 bits holds. A piece of a weight's rows, as `divide-products` makes them, is a piece of the quantised one.
+ * Unlike other passes it changes numbers: in f8e4m3 by what 3 bits of fraction say, a few percent of a product; in i8 by half a
+ * 127th of a row's largest. A weight is quantised when every tensor in it may be; to i8, when its rows are whole vectors of
+ * bytes and no more than a sum of 32 bits holds. A piece of a weight's rows, as `divide-products` makes them, is a piece of the
+ * quantised one.
  *
  * Needs divide-products before it, which looks for products; eliminate-common-subexpressions behind it makes one quantisation
  * of an input that several products read, eliminate-dead-code removes the weights as they were. Cost: linear.
@@ -70,7 +73,7 @@ function quantizeWeight(
   const name = context.definitionOf(whole, 'weight')?.attributes.name;
   const declaration = name === undefined ? undefined : context.weights.get(name);
   if (declaration === undefined || !quantizable.has(declaration.type.dtype)) return undefined;
-  if (!listTensors(declaration.source).every(mayQuantize)) return undefined;
+  if (!tensorsOf(weightPart(declaration)).every(({ tensor }) => mayQuantize(tensor))) return undefined;
   const quantized = declareQuantized(declaration, context, dtype);
   if (rows === undefined) return quantized;
   const part = (value: Value, what: string): Value =>
@@ -97,21 +100,4 @@ function declareQuantized(
     return context.emitOne('weight', [], { name: declared }, declared);
   };
   return { values: weight(suffixes[dtype], dtype, 'quantize_rows'), scales: weight('scales', 'f32', 'row_scales') };
-}
-
-function listTensors(source: WeightSource): readonly string[] {
-  switch (source.kind) {
-    case 'tensor':
-      return [source.tensor];
-    case 'concat_rows':
-    case 'interleave_rows':
-      return source.parts.flatMap((part) => listTensors(part.source));
-    case 'slice_rows':
-    case 'upsampled_filters':
-    case 'permute':
-    case 'quantize_rows':
-    case 'row_scales':
-    case 'encoded_rows':
-      return listTensors(source.of.source);
-  }
 }

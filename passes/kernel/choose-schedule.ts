@@ -148,20 +148,19 @@ function scheduleContraction(facts: KernelFacts, target: Target, inPairs = false
   const k = extents.get('k') as Dim;
   if (target.loops !== undefined && facts.rightRows === true && vectorOf(n) === 4) return scheduleRows(facts);
   const depth = vectorOf(k);
+  const products = facts.products ?? 1;
   // A number of the right factor that is widened serves four rows then: fewer are.
-  const isTall =
-    target.loops !== undefined && facts.widensRight === true && (facts.products ?? 1) === 1 && !facts.section;
+  const isTall = target.loops !== undefined && facts.widensRight === true && products === 1 && !facts.section;
   // Decoding costs as much as several products, so that one column of more rows is best.
   const isDecoded = target.loops !== undefined && facts.encoding !== undefined && !inPairs;
   // Sums of few lanes at a time fill the registers of a processor, and what is made of them are whole vectors.
-  const products = facts.products ?? 1;
   const apart = target.loops !== undefined && (isTall || products > 1) && vectorOf(n) === 4 && vectorOf(k) === 4;
   const few = !apart && products > 1 && vectorOf(n) === 4 ? 2 : vectorOf(n);
   const columns = isDecoded && !apart ? 1 : few;
   // A CPU has 16 vector registers: 2 × 4 partial sums at once and their operands fit, as 4 × 2 do, 4 × 4 spill (measured: half the
   // speed in WebAssembly, 0.8 of it and twice the compile time in a software Vulkan driver).
   const wanted = target.stagingPays || apart ? 4 : 2;
-  const rows = isDecoded ? Math.max(1, Math.floor(8 / (facts.products ?? 1))) : wanted;
+  const rows = isDecoded ? Math.max(1, Math.floor(8 / products)) : wanted;
   const rowRegisters = m.constant !== undefined && m.constant < 4 ? 1 : rows;
   // On a processor a tile's columns past the end are work like others.
   const whole = target.loops === undefined || !n.isMultipleOf(columns) ? undefined : n.divideExactly(columns);

@@ -1,5 +1,6 @@
 import { byteSize } from '../../ir/dtype.js';
 import type { WeightSource } from '../../ir/graph/graph.js';
+import { ingredientsOf } from '../../ir/graph/weight-ingredients.js';
 import { storageBytes } from '../../ir/kernel/thread-interpret-memory.js';
 import { vectorBytes } from '../plan/storage-layout.js';
 import type { WeightRange } from '../weight-ranges.js';
@@ -31,15 +32,6 @@ export function divideRange(range: WeightRange, mostBytes: number): readonly Wei
 
 /** Whether a provider must have all of a tensor to give any row: rows that a permutation moves. */
 function needsWhole(source: WeightSource): boolean {
-  switch (source.kind) {
-    case 'tensor':
-      return false;
-    case 'concat_rows':
-    case 'interleave_rows':
-      return source.parts.some((part) => needsWhole(part.source));
-    case 'permute':
-      return source.permutation[0] !== 0 || needsWhole(source.of.source);
-    default:
-      return needsWhole(source.of.source);
-  }
+  const movesRows = source.kind === 'permute' && source.permutation[0] !== 0;
+  return movesRows || ingredientsOf(source).some((part) => needsWhole(part.source));
 }

@@ -93,7 +93,7 @@ export class Factors {
     const axes = this.axesOf(factor, contract);
     const dealt = this.dealtAxis(axes);
     const point = axes.map((axis) => `${axis} ${keyPart(context.position, axis)}`);
-    return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () =>
+    return this.once(factor, keyOf(context, point), () =>
       dealt === undefined
         ? this.compute(factor, contract, context)
         : this.broadcast(factor, contract, axes, dealt, context),
@@ -127,7 +127,7 @@ export class Factors {
     const point = axes.map((axis) =>
       axis === dealt ? `${axis} round ${round}.${lane}` : `${axis} ${keyPart(context.position, axis)}`,
     );
-    return this.once(factor, [context.axis ?? '', context.lanes, ...point].join(' '), () => {
+    return this.once(factor, keyOf(context, point), () => {
       const position = withPoint(context.position, dealt, at.dealtPoint(dealt, round, lane));
       return this.compute(factor, contract, { ...context, position });
     });
@@ -156,4 +156,9 @@ export class Factors {
     values.set(key, value);
     return value;
   }
+}
+
+/** Of a factor's numbers at a point, as many and along which axis the context asks for. */
+function keyOf(context: LaneContext, point: readonly string[]): string {
+  return [context.axis ?? '', context.lanes, ...point].join(' ');
 }

@@ -53,8 +53,8 @@ const numbers: StagedForm = { type: vectorOf('f32', lanes), width: lanes };
 const bytes: StagedForm = { type: vectorOf('u32', lanes), width: bytesOfVector };
 
 /**
- * Factors of products in workgroup memory, in f32 or as bytes: all invocations compute a chunk of them together, whatever is to be computed, and multiply from
- * there. The next chunk is read while this one is multiplied.
+ * Factors of products in workgroup memory, in f32 or as bytes: all invocations compute a chunk of them together, whatever is
+ * to be computed, and multiply from there. The next chunk is read while this one is multiplied.
  */
 export class StagedFactors {
   private readonly sides = new Map<TileExpression, StagedSide>();
